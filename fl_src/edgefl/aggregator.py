@@ -1,0 +1,67 @@
+"""The aggregator: `python -m edgefl.aggregator`. See `--help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from . import apps, settings, status
+from .checkpoint import Store
+from .coordinator import Coordinator, RunError
+from .idx import DataError
+from .report import Journal, say
+
+EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
+"""Errors whose text is enough for the user; others are shown with their traceback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until a signal ends it. Exit code 1 when the run failed, 2 when an option is wrong."""
+    chosen = settings.aggregator(arguments)
+    state = status.Status()
+    coordinator: Coordinator | None = None
+    try:
+        folder = chosen.state_dir / chosen.run if chosen.state_dir else None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            say("no --state_dir: nothing survives a restart")
+        port = status.serve(chosen.status_address, state)
+        say(f"status at port {port}: /healthz /readyz /status /metrics")
+        app = apps.load(chosen.app)
+        coordinator = Coordinator(chosen, app, Journal(folder), Store(folder) if folder else None, state)
+        coordinator.accept()
+        from . import flower_server  # half a second: probes are answered meanwhile
+
+        def work(link: flower_server.FlowerLink) -> None:
+            assert coordinator
+            state.members = link.members
+            state.update(ready=True)
+            say(f"clients can connect to {chosen.server_address}{' with TLS' if chosen.tls else ''}")
+            coordinator.run(link)
+
+        flower_server.serve(chosen, work)
+    except SystemExit as err:  # Flower's way to say that the port is taken
+        _fail(coordinator, f"{err.code}; end what uses it, or choose another --server_address")
+    except EXPECTED as err:
+        _fail(coordinator, str(err))
+    except BaseException as err:
+        traceback.print_exc()
+        _fail(coordinator, f"{type(err).__name__}: {err}")
+
+
+def _fail(coordinator: Coordinator | None, reason: str) -> None:
+    say(f"failed: {reason}")
+    try:
+        if coordinator:
+            coordinator.fail(reason)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)  # gRPC's threads would keep a broken aggregator alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The aggregator's side of Flower: start_server and its client proxies, as a Link for the coordinator.
+
+The calls are Flower's gRPC API (flwr.server.start_server), deprecated since 1.13 in favour of SuperLink; the pin in
+requirements-aggregator.in and this file are all that depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from . import channel, flower_common
+from .apps import Weights
+from .channel import Peer
+from .link import Answer, Lost
+from .plan import Member, Task
+from .report import say
+from .settings import AggregatorSettings
+
+# isort: split
+from flwr.common import Code, EvaluateIns, FitIns, GetParametersIns, GetPropertiesIns, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server import Server, ServerConfig, SimpleClientManager, start_server, strategy
+from flwr.server.client_proxy import ClientProxy
+
+flower_common.quiet()
+GREETING = 15.0
+"""Seconds that a new client has to say who it is."""
+REMEMBERED = ("m_t", "v_t", "momentum_vector")
+"""What Flower's strategies with a server-side optimizer carry from round to round (lists of arrays)."""
+
+
+class Members(SimpleClientManager):
+    """Flower's register of connections, and who is behind each."""
+
+    def __init__(self, tls: bool) -> None:
+        super().__init__()
+        self._tls = tls
+        self._known: dict[str, tuple[Member, ClientProxy]] = {}
+        self._changed = threading.Condition()
+
+    def register(self, client: ClientProxy) -> bool:
+        peer = channel.peer()
+        if not super().register(client):
+            return False
+        threading.Thread(target=self._greet, args=(client, peer), name="greet", daemon=True).start()
+        return True
+
+    def unregister(self, client: ClientProxy) -> None:
+        super().unregister(client)
+        with self._changed:
+            member, _ = self._known.pop(client.cid, (None, None))
+            self._changed.notify_all()
+        if member:
+            say(f"{member.node}/{member.pod} left")
+
+    def _greet(self, client: ClientProxy, peer: Peer) -> None:
+        """Ask a new client who it is; the answer takes milliseconds."""
+        try:
+            said = client.get_properties(GetPropertiesIns({}), timeout=GREETING, group_id=0).properties
+            member = Member(str(said["node"]), str(said["pod"]), str(said["instance"]), client.cid, int(said["start"]), int(said["stop"]), str(said["app"]))
+        except Exception as err:
+            say(f"a client at {peer.address} did not say who it is ({_text(err)}): left out; is it of this version?")
+            return _close(client)
+        if self._tls and member.node not in peer.names:
+            say(f"refused: a client at {peer.address} with the certificate of {', '.join(sorted(peer.names)) or 'nobody'} says it is node {member.node}")
+            return _close(client)
+        if not 0 <= member.start < member.stop:
+            say(f"refused: {member.node}/{member.pod} has no samples ({member.start} to {member.stop})")
+            return _close(client)
+        old = []
+        with self._changed:
+            if client.cid not in self.clients:  # gone while it was asked
+                return
+            for cid, (other, proxy) in list(self._known.items()):
+                if other.instance == member.instance:  # the same process, back after a cut: the old connection is dead
+                    old.append(proxy)
+                    del self._known[cid]
+            self._known[client.cid] = (member, client)
+            self._changed.notify_all()
+        for proxy in old:
+            _close(proxy)
+        say(f"{member.node}/{member.pod} joined from {peer.address}: samples {member.start} to {member.stop}")
+
+    def members(self) -> list[Member]:
+        with self._changed:
+            return [member for member, _ in self._known.values()]
+
+    def proxy(self, member: Member) -> ClientProxy | None:
+        with self._changed:
+            return self._known.get(member.id, (None, None))[1]
+
+    def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: enough([member for member, _ in self._known.values()]), seconds)
+
+
+class FlowerLink:
+    """A Link over Flower's connections."""
+
+    def __init__(self, settings: AggregatorSettings, members: Members) -> None:
+        self._settings, self._members = settings, members
+        self._strategy: Any = None
+
+    def members(self) -> list[Member]:
+        return self._members.members()
+
+    def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
+        return self._members.wait(enough, seconds)
+
+    def initial_weights(self, member: Member, timeout: float) -> Weights:
+        proxy = self._members.proxy(member)
+        if proxy is None:
+            raise ConnectionError("it left")
+        try:
+            result = proxy.get_parameters(GetParametersIns({}), timeout=timeout, group_id=0)
+        except Exception as err:
+            raise ConnectionError(_text(err)) from err
+        if result.status.code != Code.OK:
+            raise ConnectionError(result.status.message)
+        return list(parameters_to_ndarrays(result.parameters))
+
+    def train(self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float) -> tuple[list[Answer], list[Lost]]:
+        parameters = ndarrays_to_parameters(weights)
+
+        def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
+            sent = config | {"start": task.start, "stop": task.stop}
+            result = proxy.fit(FitIns(parameters, sent), timeout=timeout, group_id=int(config["round"]))
+            if result.status.code != Code.OK:
+                return Lost(task, result.status.message, error=True)
+            flaw = _flaw(weights, parameters_to_ndarrays(result.parameters))
+            if flaw or result.num_examples != task.samples:
+                return Lost(task, flaw or f"trained on {result.num_examples} samples instead of {task.samples}", error=True)
+            return Answer(task, result.num_examples, _figures(result.metrics), (proxy, result))
+
+        return self._all(one, tasks, timeout)
+
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+        parameters = ndarrays_to_parameters(weights)
+
+        def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
+            result = proxy.evaluate(EvaluateIns(parameters, {"start": task.start, "stop": task.stop}), timeout=timeout, group_id=0)
+            if result.status.code != Code.OK:
+                return Lost(task, f"evaluation: {result.status.message}", error=True)
+            return Answer(task, result.num_examples, _figures(result.metrics) | {"loss": float(result.loss)})
+
+        return self._all(one, tasks, timeout)
+
+    def _all(self, one: Callable[[ClientProxy, Task], Answer | Lost], tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+        """Do all tasks at once, a thread for each: they only wait."""
+
+        def guarded(task: Task) -> Answer | Lost:
+            proxy = self._members.proxy(task.member)
+            if proxy is None:
+                return Lost(task, "it left before the round began")
+            # Flower counts the timeout from the moment the message is sent; sending to a frozen client may block
+            guard = threading.Timer(timeout + 5, _close, (proxy,))
+            guard.daemon = True
+            guard.start()
+            begin = time.monotonic()
+            try:
+                return one(proxy, task)
+            except Exception as err:
+                if time.monotonic() - begin >= timeout:
+                    return Lost(task, f"no answer within --round_timeout={timeout:g} s; raise it if the work takes longer")
+                return Lost(task, "the connection was lost" if type(err).__name__ == "GrpcBridgeClosed" else _text(err))
+            finally:
+                guard.cancel()
+
+        if not tasks:
+            return [], []
+        with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+            outcomes = list(pool.map(guarded, tasks))
+        return [item for item in outcomes if isinstance(item, Answer)], [item for item in outcomes if isinstance(item, Lost)]
+
+    def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
+        combined, _ = self._strategy.aggregate_fit(round_, [answer.body for answer in answers], [])
+        return list(parameters_to_ndarrays(combined))
+
+    def state(self) -> dict[str, Weights]:
+        found = {name: getattr(self._strategy, name, None) for name in REMEMBERED}
+        return {name: list(value) for name, value in found.items() if value}
+
+    def restore(self, weights: Weights, state: dict[str, Weights]) -> None:
+        s = self._settings
+        try:
+            self._strategy = getattr(strategy, s.strategy)(
+                initial_parameters=ndarrays_to_parameters(weights), fit_metrics_aggregation_fn=lambda _: {}, fraction_evaluate=0.0, **({"proximal_mu": 0.1} if s.strategy == "FedProx" else {}) | s.strategy_options
+            )  # fmt: skip
+        except TypeError as err:
+            raise ValueError(f"--strategy_option does not fit --strategy={s.strategy}: {err}") from err
+        for name, arrays in state.items():
+            setattr(self._strategy, name, arrays)
+
+
+class _Runner(Server):
+    """A Flower server whose training is the coordinator's, and that stays when it is over."""
+
+    def __init__(self, members: Members, work: Callable[[], None]) -> None:
+        super().__init__(client_manager=members)
+        self._work = work
+
+    def fit(self, num_rounds: int, timeout: float | None) -> Any:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end)  # instead of Flower's: they wait for threads that wait for clients
+        self._work()
+        while True:
+            signal.pause()
+
+
+def serve(settings: AggregatorSettings, work: Callable[[FlowerLink], None]) -> None:
+    """Open the port, call `work` with the link, then stay. Never returns; raises what `work` raises."""
+    members = Members(settings.tls is not None)
+    link = FlowerLink(settings, members)
+    tls = settings.tls
+    with channel.server_side(tls):
+        start_server(
+            server_address=settings.server_address, server=_Runner(members, lambda: work(link)), config=ServerConfig(num_rounds=settings.rounds),
+            grpc_max_message_length=channel.MAX_MESSAGE, certificates=(tls.ca, tls.certificate, tls.key) if tls else None,
+        )  # fmt: skip
+
+
+def _end(number: int, _frame: Any) -> None:
+    say(f"{signal.Signals(number).name}: the aggregator ends")
+    os._exit(0)  # every line and checkpoint is on the disk; gRPC's threads would wait for clients
+
+
+def _close(client: ClientProxy) -> None:
+    """End a connection; the client comes back with a new one."""
+    bridge = getattr(client, "bridge", None)
+    if bridge is not None:
+        bridge.close()
+
+
+def _flaw(sent: Weights, received: Weights) -> str:
+    """Why these weights can't be used; empty when they can."""
+    if [array.shape for array in received] != [array.shape for array in sent]:
+        return "sent weights of another shape than the model's; is its image of this version?"
+    if not all(np.isfinite(array).all() for array in received):
+        return "sent weights that are not finite; lower the learning rate"
+    return ""
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
+
+
+def _text(err: BaseException) -> str:
+    return f"{type(err).__name__}: {err}" if str(err) else type(err).__name__

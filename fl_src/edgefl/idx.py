@@ -1,0 +1,50 @@
+"""Data sets in the idx format, read without copying them into memory.
+
+The format (described with the MNIST data set, LeCun et al.): two zero bytes, a type byte (0x08: unsigned byte), the
+number of dimensions, then each dimension as a big-endian 32-bit number, then the values in C order.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+UINT8 = 0x08
+
+
+class DataError(Exception):
+    """A data file is missing or is not what it should be; the text says what to do."""
+
+
+def folder() -> Path:
+    """Where the data files are: $EDGEFL_DATA_DIR, or the place they have in the images."""
+    return Path(os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data"))
+
+
+def read(name: str) -> npt.NDArray[np.uint8]:
+    """The idx file `name` as a read-only memory-mapped array of unsigned bytes; pages are read when they are used.
+
+    Raises DataError when the file is missing, compressed, of another type, or shorter or longer than its header says.
+    """
+    path = folder() / name
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            zeros, kind, dims = struct.unpack(">HBB", head) if len(head) == 4 else (1, 0, 0)
+            if zeros or kind != UINT8 or not dims:
+                raise DataError(f"{path} is no uncompressed idx file of bytes; unpack it (gunzip) or replace it")
+            shape = struct.unpack(f">{dims}I", file.read(4 * dims))
+            offset = file.tell()
+            size = file.seek(0, os.SEEK_END) - offset
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; set EDGEFL_DATA_DIR to the folder with the idx files") from None
+    except (OSError, struct.error) as err:
+        raise DataError(f"{path} can't be read ({err}); replace it") from err
+    expected = int(np.prod(shape, dtype=np.int64))
+    if size != expected:
+        raise DataError(f"{path} has {size} bytes of data, its header says {expected}; replace it")
+    return np.memmap(path, np.uint8, "r", offset=offset, shape=shape)

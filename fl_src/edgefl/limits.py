@@ -1,0 +1,51 @@
+"""What this process may use: processors from the container's limit, processor time and memory used so far."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import time
+from pathlib import Path
+
+
+def cpu_limit(root: str = "/sys/fs/cgroup") -> float:
+    """Processors that this process may use: its quota, or all that it may run on when there is no quota.
+
+    The quota is in cpu.max ("quota period" or "max period", Linux Documentation/admin-guide/cgroup-v2.rst) or, with
+    version 1, in cpu.cfs_quota_us (-1: none) and cpu.cfs_period_us. Inside a container its own group is the root.
+    """
+    available = float(len(os.sched_getaffinity(0)))
+    base = Path(root)
+    try:
+        quota, period = (base / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (base / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (base / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return available
+    if quota in ("max", "-1"):
+        return available
+    return min(available, int(quota) / int(period))
+
+
+def threads(limit: float) -> int:
+    """Compute threads for a limit in processors: never more than fit, or the kernel's quota stops them all."""
+    return max(1, math.floor(limit))
+
+
+class Usage:
+    """Processor time since the object was made, and the peak of resident memory of the process."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def figures(self) -> dict[str, float]:
+        """`seconds` and `cpu_seconds` since the object was made, `peak_rss_bytes` since the process began."""
+        return {
+            "seconds": round(time.perf_counter() - self._wall, 4),
+            "cpu_seconds": round(time.process_time() - self._cpu, 4),
+            # ru_maxrss is in KiB on Linux, getrusage(2)
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Prove that the installed Flower works: a server and a client on loopback, one round. Run by install.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
+
+import grpc
+import numpy as np
+import prometheus_client
+from flwr.client import Client, start_client
+from flwr.common import Code, FitIns, FitRes, GetPropertiesIns, GetPropertiesRes, Status, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server import Server, ServerConfig, SimpleClientManager, start_server, strategy
+
+OK = Status(Code.OK, "")
+
+
+class Adder(Client):
+    def get_properties(self, ins: GetPropertiesIns) -> GetPropertiesRes:
+        return GetPropertiesRes(OK, {"node": "here"})
+
+    def fit(self, ins: FitIns) -> FitRes:
+        (array,) = parameters_to_ndarrays(ins.parameters)
+        return FitRes(OK, ndarrays_to_parameters([array + 1]), 3, {"loss": 0.5})
+
+
+class Once(Server):
+    def fit(self, num_rounds: int, timeout: float | None) -> None:
+        threading.Thread(target=start_client, kwargs={"server_address": ADDRESS, "client": Adder().to_client()}, daemon=True).start()
+        while not self.client_manager().num_available():
+            time.sleep(0.05)
+        (proxy,) = self.client_manager().all().values()
+        assert proxy.get_properties(GetPropertiesIns({}), 10, 0).properties["node"] == "here"
+        sent = ndarrays_to_parameters([np.zeros((4, 4), np.float32)])
+        result = proxy.fit(FitIns(sent, {"start": 0}), timeout=10, group_id=1)
+        for name in ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg"):
+            more = {"proximal_mu": 0.1} if name == "FedProx" else {}
+            made = getattr(strategy, name)(initial_parameters=sent, fit_metrics_aggregation_fn=lambda _: {}, **more)
+            combined, _ = made.aggregate_fit(1, [(proxy, result)], [])
+            assert parameters_to_ndarrays(combined)[0].shape == (4, 4)
+        try:
+            proxy.fit(FitIns(sent, {}), timeout=0.001, group_id=1)  # the way of a client that is too slow
+        except Exception:
+            pass
+        np.linalg.norm(np.random.default_rng(1).random((64, 64)) @ np.ones(64))
+        prometheus_client.generate_latest(prometheus_client.CollectorRegistry())
+        print("Flower", grpc.__version__, "works", flush=True)
+        os._exit(0)
+
+
+ADDRESS = "127.0.0.1:39475"
+start_server(server_address=ADDRESS, server=Once(client_manager=SimpleClientManager()), config=ServerConfig(1))

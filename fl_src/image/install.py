@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
+
+    install.py --target DIR --lock FILE [--without FILE] --slim FILE --check FILE
+
+--without names a lock whose packages are left out: they are in a lower layer already. --slim names a list of what is
+taken out; a line of it is
+
+    GLOB         remove these files and folders (relative to DIR)
+    strip GLOB   remove the symbol tables of these libraries
+    stub GLOB    put a module in the place of this library that says it was taken out, when it is used
+
+A line that matches nothing is an error: the list belongs to the locked versions and must be looked at when they change.
+--check names a program that uses what is installed. It proves that nothing needed is missing, and the modules that it
+imports are kept as bytecode only; the others stay as source. All is done in one go, for what a lower image layer holds
+can't be taken out by a higher one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def entries(lock: Path) -> dict[str, str]:
+    """The requirements of a lock by package name; several lines with different markers may have one name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in lock.read_text().splitlines(keepends=True):
+        if re.match(r"[A-Za-z0-9]", line):
+            name = re.split(r"[=<>!~ ;\[]", line, maxsplit=1)[0].lower().replace("_", "-")
+        if name and not line.lstrip().startswith("#"):
+            found[name] = found.get(name, "") + line
+    return found
+
+
+def size(folder: Path) -> str:
+    total = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return f"{total / 1e6:.0f} MB"
+
+
+STUB = """def __getattr__(name):
+    raise AttributeError(f"{__name__}.{name}: this library was taken out of the image (fl_src/image); build an image with it")
+"""
+
+
+def slim(target: Path, rules: Path) -> None:
+    for number, line in enumerate(rules.read_text().splitlines(), 1):
+        rule = line.partition("#")[0].strip()
+        if not rule:
+            continue
+        verb, _, pattern = rule.rpartition(" ")
+        paths = [path for path in target.glob(pattern.strip()) if path.exists()]
+        if not paths:
+            sys.exit(f"{rules} line {number}: {pattern} matches nothing any more; take the line out or correct it")
+        for path in paths:
+            if verb == "strip":
+                if path.is_file() and not path.is_symlink():
+                    subprocess.run(["strip", "--strip-unneeded", path], check=True)
+            elif verb == "stub":
+                path.unlink()
+                path.with_name(path.name.partition(".")[0] + ".py").write_text(STUB)
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def run(check: Path, target: Path, lower: list[str]) -> None:
+    """Run the check on the installed packages; modules that it imports get bytecode beside them."""
+    path = os.pathsep.join([str(target), *lower])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"PYTHONPATH": path}
+    subprocess.run([sys.executable, check], check=True, env=environment)
+
+
+def bytecode_only(target: Path) -> None:
+    """Turn module.py with __pycache__/module.TAG.pyc into module.pyc, which Python imports without source."""
+    tag = sys.implementation.cache_tag
+    for compiled in target.rglob(f"__pycache__/*.{tag}.pyc"):
+        name = compiled.name.removesuffix(f".{tag}.pyc")
+        source = compiled.parent.parent / f"{name}.py"
+        if not source.exists():
+            continue
+        compiled.rename(source.with_suffix(".pyc"))
+        source.unlink()
+    for folder in list(target.rglob("__pycache__")):
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Install locked packages into a folder and slim it.")
+    for option in ("target", "lock", "slim", "check"):
+        parser.add_argument(f"--{option}", type=Path, required=True)
+    parser.add_argument("--without", type=Path)
+    a = parser.parse_args()
+    wanted = entries(a.lock)
+    if a.without:
+        wanted = {name: text for name, text in wanted.items() if name not in entries(a.without)}
+    with tempfile.TemporaryDirectory() as scratch:
+        pip, subset = Path(scratch, "pip"), Path(scratch, "subset.txt")
+        subset.write_text("".join(wanted.values()))
+        subprocess.run([sys.executable, "-m", "venv", pip], check=True)
+        command = [pip / "bin/pip", "install", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--quiet"]
+        subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
+    before = size(a.target)
+    slim(a.target, a.slim)
+    lower = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    run(a.check, a.target, lower)
+    bytecode_only(a.target)
+    run(a.check, a.target, lower)
+    for folder in list(a.target.rglob("__pycache__")):  # of what the second run imported from source
+        shutil.rmtree(folder)
+    print(f"{a.target}: {before} installed, {size(a.target)} kept")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: steps
+type: stdout
+short_description: One line a step, with elapsed time and how much is left
+version_added: "1.0.0"
+description:
+  - Shows what changed, what failed and what took long; what is right already passes in silence.
+  - A step that takes long says every few seconds that it is still at work, with the last line of the file that the task names in its
+    variable C(progress_file).
+  - How much is left comes from the variable C(steps_seconds) of each play, the seconds that the play is expected to take.
+  - With C(-v) everything is shown as the C(default) callback does.
+author:
+  - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+options:
+  heartbeat:
+    description: Seconds without a line after which one says what is being done.
+    type: int
+    default: 8
+    env:
+      - name: EDGEFL_HEARTBEAT
+    ini:
+      - section: callback_steps
+        key: heartbeat
+"""
+
+import os
+import threading
+import time
+import typing as t
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.plugins.callback.default import CallbackModule as Default
+from ansible.template import Templar
+
+LONG = 3.0
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as a clock shows them.
+
+    >>> clock(83.4)
+    '1:23'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def about(seconds: float) -> str:
+    """Roughly how much is left, in words.
+
+    >>> [about(s) for s in (4, 50, 90, 1200)]
+    ['a few seconds left', 'about 50 s left', 'about 2 min left', 'about 20 min left']
+    """
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {round(seconds / 10) * 10} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def last_line(path: str) -> str:
+    """The last line of a file that may be missing, and its number of lines; empty when there is none."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    return f"{lines[-1].decode(errors='replace').strip()[:90]} ({len(lines)})" if lines else ""
+
+
+class CallbackModule(Default):  # type: ignore[misc]
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "edgefl.kubeedge.steps"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin = self._play_begin = self._task_begin = self._last_line = time.monotonic()
+        self._expected: list[tuple[str, float]] = []
+        self._index = -1
+        self._task: t.Any = None
+        self._progress_file = ""
+        self._done = threading.Event()
+
+    # -- how much is left -------------------------------------------------------------------------------------------
+
+    def v2_playbook_on_start(self, playbook: t.Any) -> None:
+        for play in playbook.get_plays():
+            seconds = play.vars.get("steps_seconds", 0)
+            try:
+                seconds = float(Templar(loader=playbook._loader, variables={}).template(seconds))
+            except (AnsibleError, TypeError, ValueError):
+                seconds = 0.0
+            self._expected.append((play.get_name(), seconds))
+        threading.Thread(target=self._heartbeat, daemon=True).start()
+
+    def _left(self) -> float:
+        if not 0 <= self._index < len(self._expected):
+            return 0.0
+        here = max(0.0, self._expected[self._index][1] - (time.monotonic() - self._play_begin))
+        return here + sum(seconds for _name, seconds in self._expected[self._index + 1 :])
+
+    # -- lines ------------------------------------------------------------------------------------------------------
+
+    def _line(self, text: str, color: str | None = None) -> None:
+        self._last_line = time.monotonic()
+        self._display.display(f"[{clock(time.monotonic() - self._begin):>6}] {text}", color=color)
+
+    def _step(self, outcome: str, color: str, host: str = "") -> None:
+        took = time.monotonic() - self._task_begin
+        seconds = f"{took:6.1f} s" if took >= 1 else ""
+        self._line(f"  {self._name():<72} {outcome:<10}{seconds} {host}".rstrip(), color=color)
+
+    def _name(self) -> str:
+        return self._task.get_name().strip().removeprefix("edgefl.kubeedge.") if self._task else ""
+
+    def _heartbeat(self) -> None:
+        while not self._done.wait(1):
+            if self._task and time.monotonic() - self._last_line >= self.get_option("heartbeat"):
+                detail = last_line(self._progress_file) if self._progress_file else ""
+                took = clock(time.monotonic() - self._task_begin)
+                self._line(f"  ... {self._name()}: {took} {detail}".rstrip(), color=C.COLOR_VERBOSE)
+
+    @property
+    def _plain(self) -> bool:
+        return self._display.verbosity > 0
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        super_start = super().v2_playbook_on_play_start
+        if self._index + 1 < len(self._expected):
+            self._index += 1
+        self._play_begin = time.monotonic()
+        self._play = play
+        if self._plain:
+            super_start(play)
+            return
+        left = self._left()
+        self._line(f"{self._index + 1}/{len(self._expected)} {play.get_name().strip()}" + (f"  ({about(left)})" if left else ""), color=C.COLOR_HIGHLIGHT)
+
+    def _task_start(self, task: t.Any, prefix: str | None = None) -> None:
+        self._task, self._task_begin, self._progress_file = task, time.monotonic(), ""
+        if self._plain:
+            super()._task_start(task, prefix=prefix)
+
+    def v2_runner_on_start(self, host: t.Any, task: t.Any) -> None:
+        wanted = task.vars.get("progress_file")
+        if wanted:
+            manager = self._play.get_variable_manager()
+            variables = manager.get_vars(play=self._play, host=host, task=task)
+            self._progress_file = os.fspath(Templar(loader=manager._loader, variables=variables).template(wanted))
+        if self._plain:
+            super().v2_runner_on_start(host, task)
+
+    def v2_runner_on_ok(self, result: t.Any) -> None:
+        if self._plain:
+            super().v2_runner_on_ok(result)
+            return
+        data = result.result if hasattr(result, "result") else result._result
+        self._handle_warnings_and_exception(result)
+        if self._task and self._task.action in C._ACTION_DEBUG:
+            for line in _lines(data.get("msg", "")):
+                self._display.display(f"         {line}")
+            self._last_line = time.monotonic()
+        elif data.get("changed"):
+            self._step("changed", C.COLOR_CHANGED, result.host.get_name() if hasattr(result, "host") else result._host.get_name())
+        elif time.monotonic() - self._task_begin >= LONG and self._task.action not in C._ACTION_ALL_INCLUDES:
+            self._step("ok", C.COLOR_OK, result.host.get_name() if hasattr(result, "host") else result._host.get_name())
+
+    def v2_runner_item_on_ok(self, result: t.Any) -> None:
+        if self._plain:
+            super().v2_runner_item_on_ok(result)
+
+    def v2_runner_item_on_skipped(self, result: t.Any) -> None:
+        if self._plain:
+            super().v2_runner_item_on_skipped(result)
+
+    def v2_runner_on_skipped(self, result: t.Any) -> None:
+        if self._plain:
+            super().v2_runner_on_skipped(result)
+
+    def v2_playbook_on_include(self, included_file: t.Any) -> None:
+        if self._plain:
+            super().v2_playbook_on_include(included_file)
+
+    def v2_runner_retry(self, result: t.Any) -> None:
+        if self._plain:
+            super().v2_runner_retry(result)
+
+    def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._done.set()
+        super().v2_playbook_on_stats(stats)
+        self._line("done")
+
+
+def _lines(message: t.Any) -> list[str]:
+    return message if isinstance(message, list) else str(message).splitlines()

@@ -1,0 +1,124 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE: programs compiled from published Go modules, kept in a folder that is named after all that goes into them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SUMS = "sums.json"
+
+
+class GoError(Exception):
+    """A build that can't be done; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is compiled and how.
+
+    source: folder with go.mod and go.sum; programs: file name -> package path; go: path of the `go` command.
+    """
+
+    name: str
+    source: Path
+    programs: dict[str, str]
+    go: str
+    go_version: str
+    ldflags: str = ""
+    tags: str = ""
+    cgo: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def key(self) -> str:
+        """16 hex digits that change with everything that changes the programs."""
+        parts = {
+            "go": self.go_version,
+            "programs": self.programs,
+            "flags": [self.ldflags, self.tags, self.cgo],
+            "files": {name: _sha256(self.source / name) for name in ("go.mod", "go.sum")},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GoError(f"{path} can't be read ({error.strerror}): it is part of what is compiled, bring it back") from error
+
+
+def wrong(folder: Path, programs: dict[str, str]) -> str:
+    """Why the folder's programs can't be used as they are; empty when they can."""
+    try:
+        sums = json.loads((folder / SUMS).read_text())
+    except FileNotFoundError:
+        return "not built yet"
+    except ValueError:
+        return f"{SUMS} is damaged"
+    for name in programs:
+        if name not in sums or not (folder / name).is_file():
+            return f"{name} is missing"
+        if _sha256(folder / name) != sums[name]:
+            return f"{name} is damaged"
+    return ""
+
+
+def build(recipe: Recipe, folder: Path, progress: Path) -> None:
+    """Compile into `folder` (made anew in one step at the end); each finished package is a line of `progress`.
+
+    A build that was broken off goes on where it was: finished packages are in Go's own cache.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    progress.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{recipe.name}.") as temporary:
+        out = Path(temporary, "out")
+        out.mkdir()
+        command = [recipe.go, "build", "-v", "-trimpath", "-buildvcs=false", "-tags", recipe.tags, "-ldflags", recipe.ldflags]
+        environment = {**os.environ, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
+        with progress.open("w") as lines:
+            done = subprocess.run(
+                [*command, "-o", f"{out}/", *recipe.programs.values()],
+                cwd=recipe.source,
+                env=environment,
+                stdout=lines,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        if done.returncode != 0:
+            tail = "\n".join(progress.read_text().splitlines()[-15:])
+            raise GoError(f"go build of {recipe.name} failed with {done.returncode}; what it said is in {progress}, at the end:\n{tail}")
+        for name, package in recipe.programs.items():
+            made = out / _binary_name(package)
+            if made.name != name:
+                made.rename(out / name)
+        sums = {name: _sha256(out / name) for name in recipe.programs}
+        (out / SUMS).write_text(json.dumps(sums, indent=2, sort_keys=True))
+        shutil.rmtree(folder, ignore_errors=True)
+        out.chmod(0o755)
+        out.rename(folder)
+
+
+def _binary_name(package: str) -> str:
+    """Go's rule: the last element of the package path, without a version suffix (`go help build`)."""
+    *rest, last = package.split("/")
+    return rest[-1] if rest and last[:1] == "v" and last[1:].isdigit() else last
+
+
+def remove_older(folder: Path) -> list[str]:
+    """Remove what the same recipe made before under another key; returns the names."""
+    prefix = folder.name.rpartition("-")[0] + "-"
+    older = [path for path in folder.parent.iterdir() if path.name.startswith(prefix) and path != folder and not path.is_symlink()]
+    for path in older:
+        shutil.rmtree(path)
+    return sorted(path.name for path in older)

@@ -1,0 +1,69 @@
+"""Every linter is one test; its output is the failure's message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers import LINK, ROOT, files, run
+
+
+def shell_scripts() -> list[Path]:
+    """The checkout's shell scripts, known by name or by their first line."""
+    found = []
+    for path in files(":!*.txt", ":!*.sum"):
+        with (ROOT / path).open("rb") as stream:
+            first = stream.readline(80)
+        if path.suffix == ".sh" or (first.startswith(b"#!") and first.split(b"/")[-1].split()[-1] in (b"sh", b"bash")):
+            found.append(path)
+    return found
+
+
+def check(*command: str | Path) -> None:
+    """Runs a linter; fails with what it said."""
+    result = run(*command, timeout=900)
+    if result.code != 0:
+        pytest.fail(f"{command[0]} found something:\n{result.output}", pytrace=False)
+
+
+def test_yamllint() -> None:
+    check("yamllint", "--strict", "--config-file", ".config/yamllint.yml", ".")
+
+
+def test_ruff_check() -> None:
+    check("ruff", "check", "--no-fix", ".")
+
+
+def test_ruff_format() -> None:
+    check("ruff", "format", "--diff", ".")
+
+
+def test_mypy() -> None:
+    # By the link: only so do the collection's files have their names as Ansible imports them
+    check("mypy", "fl_src/edgefl", "inventory/lab/lab.py", "tests", LINK.relative_to(ROOT) / "plugins")
+
+
+def test_shellcheck() -> None:
+    scripts = shell_scripts()
+    assert Path(".ci/run") in scripts
+    check("shellcheck", "--external-sources", *scripts)
+
+
+def test_ansible_lint() -> None:
+    check(
+        "ansible-lint",
+        "--config-file",
+        ".config/ansible-lint.yml",
+        "--yamllint-file",
+        ".config/yamllint.yml",
+        "--nocolor",
+    )
+
+
+def test_changelog() -> None:
+    check("antsibull-changelog", "lint")
+
+
+def test_documentation() -> None:
+    check("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")

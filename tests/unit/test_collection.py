@@ -1,0 +1,248 @@
+"""The collection's rules that no linter knows: specs equal defaults, roles are tables of phases, modules are documented, lists are complete."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helpers import ROOT, files, load_yaml
+from role_tables import render
+
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
+PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
+INCLUDES = {"ansible.builtin.include_tasks", "ansible.builtin.import_tasks"}
+BUILTIN = "ansible.builtin"
+
+
+def role_file(role: str, name: str) -> Any:
+    """Content of a role's YAML file; an empty dict when there is no such file."""
+    path = ROOT / "roles" / role / name
+    return (load_yaml(path) or {}) if path.exists() else {}
+
+
+def task_files(role: str) -> list[Path]:
+    return sorted(
+        path for folder in ("tasks", "handlers") for path in (ROOT / "roles" / role / folder).glob("**/*.yml")
+    )
+
+
+def tasks(role: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every task of a role, those in blocks too, with its file."""
+    for path in task_files(role):
+        waiting = list(load_yaml(path) or [])
+        while waiting:
+            task = waiting.pop(0)
+            yield path, task
+            for part in ("block", "rescue", "always"):
+                waiting += task.get(part, [])
+
+
+# Roles -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specs_equal_defaults(role: str) -> None:
+    defaults = role_file(role, "defaults/main.yml")
+    specs = role_file(role, "meta/argument_specs.yml").get("argument_specs", {})
+    assert "main" in specs, f"roles/{role}/meta/argument_specs.yml: describe the entry point main"
+    for entry, spec in specs.items():
+        assert spec.get("short_description"), f"{role}: entry point {entry} needs a short_description"
+        options = spec.get("options") or {}
+        described = {name: option.get("default") for name, option in options.items() if not option.get("required")}
+        required = {name for name, option in options.items() if option.get("required")}
+        assert not required & set(defaults), (
+            f"{role}/{entry}: a default hides that these are required: {required & set(defaults)}"
+        )
+        if entry == "main":
+            assert described == defaults
+        else:
+            assert described == {name: defaults.get(name, "not in defaults/main.yml") for name in described}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_entry_point_is_described(role: str) -> None:
+    """A task file that nothing inside the role includes is an entry point for others."""
+    included = set()
+    for _dummy, task in tasks(role):
+        for action in INCLUDES & set(task):
+            arguments = task[action]
+            included.add(Path(arguments["file"] if isinstance(arguments, dict) else arguments).stem)
+    loops = any("{{" in name for name in included)
+    entries = {path.stem for path in (ROOT / "roles" / role / "tasks").glob("*.yml")} - included
+    specs = set(role_file(role, "meta/argument_specs.yml").get("argument_specs", {}))
+    assert loops or entries <= specs | {"main"}, f"{role}: describe in meta/argument_specs.yml: {entries - specs}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_main_is_a_table_of_phases(role: str) -> None:
+    for task in role_file(role, "tasks/main.yml"):
+        action = INCLUDES & set(task)
+        assert action, f"{role}: tasks/main.yml only includes the phases' files, but has: {task.get('name', task)}"
+        arguments = task[action.pop()]
+        name = Path(arguments["file"] if isinstance(arguments, dict) else arguments).stem
+        assert f"{role}_{name}" in task.get("tags", []), f"{role}: the phase {name} needs the tag {role}_{name}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_names_belong_to_the_role(role: str) -> None:
+    """Defaults are `<role>_x`; registered, set and looped variables, and vars/, are `__<role>_x`."""
+    assert [name for name in role_file(role, "defaults/main.yml") if not name.startswith(f"{role}_")] == []
+    for path in sorted((ROOT / "roles" / role / "vars").glob("*.yml")):
+        assert [name for name in load_yaml(path) or {} if not name.startswith(f"__{role}_")] == [], path
+    for path, task in tasks(role):
+        names = [task["register"]] if "register" in task else []
+        names += [name for name in task.get(f"{BUILTIN}.set_fact", {}) if name != "cacheable"]
+        names += [task["loop_control"]["loop_var"]] if "loop_var" in task.get("loop_control", {}) else []
+        wrong = [name for name in names if not name.startswith(f"__{role}_")]
+        assert wrong == [], f"{path.relative_to(ROOT)}, {task.get('name')}: begin {wrong} with __{role}_"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_shared_variables_come_from_the_role_that_holds_them(role: str) -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "roles" / role).rglob("*") if path.suffix in (".yml", ".j2"))
+    used = set(re.findall(r"(?<![\w.-])edgefl_\w+", text))
+    dependencies = [
+        entry if isinstance(entry, str) else entry["role"]
+        for entry in role_file(role, "meta/main.yml").get("dependencies", [])
+    ]
+    if role == "edgefl":
+        assert dependencies == []
+        return
+    unknown = used - set(role_file("edgefl", "defaults/main.yml"))
+    assert unknown == set(), f"{role} uses what roles/edgefl/defaults/main.yml does not define"
+    assert (dependencies == ["edgefl.kubeedge.edgefl"]) == bool(used), (
+        f"{role} uses {sorted(used)} and depends on {dependencies}"
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_metadata(role: str) -> None:
+    about = role_file(role, "meta/main.yml").get("galaxy_info", {})
+    assert about.get("description")
+    assert about.get("license") == "GPL-3.0-or-later"
+    assert about.get("min_ansible_version") == "2.19"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_is_hidden(role: str) -> None:
+    for path, task in tasks(role):
+        where = f"{path.relative_to(ROOT)}, {task.get('name')}"
+        assert not task.get("ignore_errors"), f"{where}: fail with a message, or say in failed_when what is no failure"
+        assert task.get("no_log") is not True, f"{where}: let a variable switch no_log off"
+        for arguments in task.values():
+            assert not (isinstance(arguments, dict) and arguments.get("backup")), (
+                f"{where}: backup leaves files next to those that are read"
+            )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_readme(role: str) -> None:
+    readme = ROOT / "roles" / role / "README.md"
+    assert readme.exists(), f"write roles/{role}/README.md"
+    text = readme.read_text()
+    assert text == render(readme.parent), "the table of variables is not up to date: run `make docs`"
+    assert f"edgefl.kubeedge.{role}" in text, "show an example that calls the role by its full name"
+    for word in ("check mode", "idempoten", "undo"):
+        assert word in text.lower(), f"say something about: {word}"
+
+
+# Modules ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_documentation(module: str) -> None:
+    path = ROOT / "plugins/modules" / f"{module}.py"
+    source = path.read_text()
+    texts = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+    assert "GNU General Public License v3.0+" in source.partition("from __future__")[0]
+    documentation = yaml.safe_load(texts["DOCUMENTATION"])
+    assert documentation["module"] == module
+    assert documentation["version_added"] == "1.0.0"
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(documentation["attributes"])
+    assert documentation["attributes"]["check_mode"]["support"] == "full"
+    assert yaml.safe_load(texts["RETURN"])
+    for task in yaml.safe_load(texts["EXAMPLES"]):
+        assert [name for name in task if name.startswith("edgefl.kubeedge.")], (
+            f"an example without our module: {task.get('name')}"
+        )
+
+
+def test_action_groups_list_all_modules() -> None:
+    groups = load_yaml(Path("meta/runtime.yml"))["action_groups"]
+    assert {name: sorted(group) for name, group in groups.items()} == {"kubeedge": MODULES}
+
+
+def test_action_plugins_have_a_module_that_documents_them() -> None:
+    assert sorted({path.stem for path in (ROOT / "plugins/action").glob("*.py")} - set(MODULES)) == []
+
+
+def test_module_utils_are_private() -> None:
+    assert [path.name for path in (ROOT / "plugins/module_utils").glob("*.py") if not path.name.startswith("_")] == []
+
+
+# The whole -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_plays(playbook: str) -> None:
+    """Plays gather no facts, and say how long they take, which the progress display shows."""
+    for play in load_yaml(Path("playbooks") / playbook):
+        if any(word.endswith("import_playbook") for word in play):
+            continue
+        where = f"playbooks/{playbook}, {play.get('name')}"
+        assert play.get("gather_facts") is False, where
+        assert isinstance(play.get("vars", {}).get("steps_seconds"), (int, float)), f"{where}: set vars.steps_seconds"
+
+
+def test_shims() -> None:
+    """What stands in the root only imports the playbook of the same name."""
+    for path in ROOT.glob("*.yml"):
+        content = load_yaml(path)
+        if not isinstance(content, list):
+            continue
+        assert [play.get(f"{BUILTIN}.import_playbook") for play in content] == [f"playbooks/{path.name}"]
+        assert path.name in PLAYBOOKS, f"{path.name} imports playbooks/{path.name}, which is not there"
+
+
+def collections_used() -> set[str]:
+    """Collections, ours and the built-in one left out, whose modules, plugins or roles are called by full name."""
+    known = {"ansible.posix", "community.crypto", "community.docker", "community.general", "kubernetes.core"}
+    text = "\n".join(
+        (ROOT / path).read_text() for path in files("roles/**", "playbooks/**") if path.suffix in (".yml", ".j2")
+    )
+    return {name for name in known if re.search(rf"(?<![\w./-]){re.escape(name)}\.[a-z]\w+", text)}
+
+
+def test_dependencies() -> None:
+    """galaxy.yml and requirements.yml name the same collections, those that are used, and the installed ones satisfy them."""
+    wanted = load_yaml(Path("galaxy.yml"))["dependencies"]
+    assert {entry["name"]: entry["version"] for entry in load_yaml(Path("requirements.yml"))["collections"]} == wanted
+    assert collections_used() == set(wanted)
+    for name, floor in wanted.items():
+        spec = importlib.util.find_spec(f"ansible_collections.{name}")
+        assert spec is not None, f"{name} is not installed: requirements.in must bring it"
+        manifest = load_yaml(Path(next(iter(spec.submodule_search_locations or []))) / "MANIFEST.json")
+        version = manifest["collection_info"]["version"]
+        numbers = [tuple(map(int, text.removeprefix(">=").split("."))) for text in (version, floor)]
+        assert numbers[0] >= numbers[1], f"{name} {version} is installed, galaxy.yml asks for {floor}"
+
+
+def test_one_version() -> None:
+    version = load_yaml(Path("galaxy.yml"))["version"]
+    assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"## v{version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert role_file("edgefl", "defaults/main.yml")["edgefl_version"] == f"v{version}"
