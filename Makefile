@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down .venv .venv-test test quality lint sanity unit fl molecule e2e docs lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test quality lint sanity unit fl molecule e2e docs format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,9 +18,11 @@ help:  ## This list
 lab: .venv  ## A three-node KubeEdge cluster on this machine, and a model trained on it
 	$(BIN)/ansible-playbook lab.yml
 
-lab-down: .venv  ## Remove all that `make lab` made
-	$(BIN)/ansible localhost --connection=local --module-name=ansible.builtin.include_role \
-	  --args='name=edgefl.kubeedge.lab_nodes tasks_from=remove' --become
+lab-down: .venv  ## Remove the lab (what was compiled stays, so that the next one is quick)
+	$(BIN)/ansible-playbook lab_down.yml
+
+lab-purge: .venv  ## Remove the lab and what was compiled for it
+	$(BIN)/ansible-playbook lab_down.yml --extra-vars lab_nodes_purge=true
 
 # The environment ---------------------------------------------------------------------------------------------------
 
@@ -30,8 +32,9 @@ lab-down: .venv  ## Remove all that `make lab` made
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "edgefl needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Call: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "Python's venv module is missing. Install it: sudo apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Installing Python's venv module, which Debian keeps in a package of its own"; \
+	  root=; [ "$$(id -u)" = 0 ] || root=sudo; $$root apt-get update -qq && $$root apt-get install -qq -y --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements.txt | $(BIN)/pip
@@ -42,10 +45,15 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
 	@touch $@
 
-# TensorFlow and Flower as in the client's image, for tests/fl: in an environment of their own, their versions are not ours.
+# Flower, TensorFlow and the data as in the client's image, for tests/fl. In an environment of their own: their versions are not ours.
+# Fashion-MNIST is a Debian package, which apt can only name when it has its lists.
+export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
+export EDGEFL_DATA_DIR ?= $(CURDIR)/.venv-fl/data
 .venv-fl/.ready: fl_src/requirements-client.txt | $(BIN)/pip
 	$(PYTHON) -m venv .venv-fl
 	.venv-fl/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/.venv-fl/data' >/dev/null; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	  unpack || { $$root apt-get update -qq && unpack; }
 	@touch $@
 
 # Lets `edgefl.kubeedge.*` resolve from the checkout.
@@ -83,6 +91,10 @@ e2e: .venv-test  ## The whole job on the lab
 
 docs: .venv-test  ## Write the tables of variables in the roles' READMEs
 	$(BIN)/python tests/role_tables.py
+
+format: .venv-test  ## Bring Python files into shape
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format .
 
 lock: .venv-test  ## Lock requirements*.in again
 	for name in requirements requirements-test; do \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ class Result:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment for programs of the virtual environment: its bin first in PATH, plain output, nothing of the user's Ansible."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))}
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MAKE", "MOLECULE_"))}
     env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
     env["ANSIBLE_NOCOLOR"] = env["NO_COLOR"] = env["PYTHONUNBUFFERED"] = "1"
     # Absolute: some of the programs start Ansible in a folder of their own
@@ -105,3 +106,13 @@ def load_yaml(path: Path) -> Any:
 def tail(text: str, lines: int = 60) -> str:
     """The last lines of a text."""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def copy_collection(target: Path) -> None:
+    """Copies the files that git tracks or would track, as a repository of its own: ansible-test asks git what belongs to a collection."""
+    for path in files():
+        copy = target / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, copy, follow_symlinks=False)
+    for words in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", "-c", "core.excludesFile=", *words], cwd=target, check=True)

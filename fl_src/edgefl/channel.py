@@ -53,14 +53,19 @@ def peer() -> Peer:
     return getattr(_local, "peer", Peer("unknown", frozenset()))
 
 
-class _NotePeer(grpc.ServerInterceptor):  # type: ignore[misc]
+class _NotePeer(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = continuation(details)
         if handler is None or not handler.stream_stream:
             return handler
 
         def answer(requests: Any, context: Any) -> Iterator[Any]:
-            names = [name for key, values in context.auth_context().items() if key in ("x509_common_name", "x509_subject_alternative_name") for name in values]
+            names = [
+                name
+                for key, values in context.auth_context().items()
+                if key in ("x509_common_name", "x509_subject_alternative_name")
+                for name in values
+            ]
             _local.peer = Peer(context.peer(), frozenset(name.decode(errors="replace") for name in names))
             yield from handler.stream_stream(requests, context)
 
@@ -112,5 +117,7 @@ def client_side(tls: Tls | None) -> Iterator[None]:
     def channel_credentials(root_certificates: Any = None, *_: Any, **__: Any) -> Any:
         return credentials(root_certificates, tls.key if tls else None, tls.certificate if tls else None)
 
-    with _replaced(insecure_channel=insecure_channel, secure_channel=secure_channel, ssl_channel_credentials=channel_credentials):
+    with _replaced(
+        insecure_channel=insecure_channel, secure_channel=secure_channel, ssl_channel_credentials=channel_credentials
+    ):
         yield

@@ -44,7 +44,11 @@ class Store:
 
     def files(self) -> list[Path]:
         """Newest first."""
-        found = [(tuple(map(int, match.groups())), path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        found = [
+            (tuple(map(int, match.groups())), path)
+            for path in self.folder.iterdir()
+            if (match := _NAME.fullmatch(path.name))
+        ]
         return [path for _, path in sorted(found, reverse=True)]
 
     def save(self, point: Checkpoint) -> Path:

@@ -10,6 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from . import apps, limits, settings
@@ -26,17 +27,29 @@ class Worker:
     def __init__(self, chosen: ClientSettings, app: App) -> None:
         total = app.sizes("train")
         if chosen.clients > total:
-            raise AppError(f"--clients={chosen.clients} is beyond the {total} samples of app {app.name}: the slice must end there or before")
+            raise AppError(
+                f"--clients={chosen.clients} is beyond the {total} samples of app {app.name}: the slice must end there or before"
+            )
         self._chosen, self._app = chosen, app
         self._instance = uuid.uuid4().hex
-        few = apps.guarded(app.name, app.train, chosen.partition, min(chosen.clients, chosen.partition + chosen.batch_size + 1))
-        threads = chosen.threads or limits.threads(limits.cpu_limit())
-        self._trainer: Trainer = apps.guarded(app.name, lambda: Trainer(app.build, *few, batch_size=chosen.batch_size, threads=threads))
+        few = apps.guarded(
+            app.name, app.train, chosen.partition, min(chosen.clients, chosen.partition + chosen.batch_size + 1)
+        )
+        threads = limits.threads(limits.cpu_limit(), chosen.threads)
+        make = partial(Trainer, batch_size=chosen.batch_size, threads=threads)
+        self._trainer: Trainer = apps.guarded(app.name, make, app.build, *few)
         self._first = self._trainer.initial_weights()
 
     def properties(self) -> dict[str, str | int]:
         c = self._chosen
-        return {"node": c.node, "pod": c.pod, "instance": self._instance, "start": c.partition, "stop": c.clients, "app": c.app}
+        return {
+            "node": c.node,
+            "pod": c.pod,
+            "instance": self._instance,
+            "start": c.partition,
+            "stop": c.clients,
+            "app": c.app,
+        }
 
     def initial_weights(self) -> Weights:
         return self._first
@@ -46,10 +59,18 @@ class Worker:
         usage = limits.Usage()
         start, stop = int(config["start"]), int(config["stop"])
         if not self._chosen.partition <= start < stop <= self._chosen.clients:
-            raise ValueError(f"asked for samples {start} to {stop}; this node has {self._chosen.partition} to {self._chosen.clients}")
+            raise ValueError(
+                f"asked for samples {start} to {stop}; this node has {self._chosen.partition} to {self._chosen.clients}"
+            )
         inputs, labels = self._app.train(start, stop)
         weights, figures = self._trainer.fit(
-            weights, inputs, labels, self._chosen.epochs, int(config.get("seed", 0)), float(config.get("proximal_mu", 0.0)), key=(start, stop)
+            weights,
+            inputs,
+            labels,
+            self._chosen.epochs,
+            int(config.get("seed", 0)),
+            float(config.get("proximal_mu", 0.0)),
+            key=(start, stop),
         )
         return weights, stop - start, figures | usage.figures()
 
@@ -64,7 +85,9 @@ def _work(chosen: ClientSettings) -> None:
     begin = time.perf_counter()
     try:
         worker = Worker(chosen, apps.load(chosen.app))
-        say(f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}")
+        say(
+            f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}"
+        )
         from . import flower_client
 
         flower_client.serve(chosen.server_address, worker, chosen.tls)

@@ -15,7 +15,7 @@ from . import __version__, apps, plan
 from .apps import App, Weights
 from .checkpoint import Checkpoint, Store
 from .link import Answer, Link, Lost
-from .plan import Member, Task
+from .plan import Member
 from .report import Journal, Line, line, say
 from .settings import AggregatorSettings
 from .status import Status
@@ -24,6 +24,9 @@ TELL_EVERY = 10.0
 """Seconds between two messages of the same kind."""
 ERRORS_IN_A_ROW = 5
 """A round that ends in exceptions this many times, with nothing but exceptions, ends the run: the app is broken."""
+
+REPEATS_TOLD = 20
+"""A line tells this many repeats of its round, the last ones; `repeated` has the number of all."""
 
 
 class RunError(Exception):
@@ -43,7 +46,9 @@ class Position:
 class Coordinator:
     """One run, from the first round to the last. Make it, `accept` the run, then `run` it on a link."""
 
-    def __init__(self, settings: AggregatorSettings, app: App, journal: Journal, store: Store | None, status: Status) -> None:
+    def __init__(
+        self, settings: AggregatorSettings, app: App, journal: Journal, store: Store | None, status: Status
+    ) -> None:
         self.settings, self.app, self.journal, self.store, self.status = settings, app, journal, store, status
         self.position = Position()
         self._test = apps.guarded(app.name, app.test, 0, None) if app.evaluate else None
@@ -55,18 +60,38 @@ class Coordinator:
     def accept(self) -> None:
         """Find out where the run stands, and bring results and checkpoint together. Raises RunError."""
         s = self.settings
-        self.status.update(run=s.run, app=s.app, rounds=s.rounds, loops=s.loops, min_nodes=s.min_nodes, min_num_clients=s.min_num_clients, selection=s.selection)
+        self.status.update(
+            run=s.run,
+            app=s.app,
+            rounds=s.rounds,
+            loops=s.loops,
+            min_nodes=s.min_nodes,
+            min_num_clients=s.min_num_clients,
+            selection=s.selection,
+        )
         begun = next((entry for entry in self.journal.lines if entry["event"] == "start"), None)
         if begun:
             before = begun.get("settings", {})
             if before.get("app") != s.app:
-                raise RunError(f"run {s.run} was begun with app {before.get('app')}, not {s.app}: choose another --run for another model")
-            changed = [f"{key} {before[key]} -> {value}" for key, value in self._described().items() if key in before and before[key] != value]
+                raise RunError(
+                    f"run {s.run} was begun with app {before.get('app')}, not {s.app}: choose another --run for another model"
+                )
+            changed = [
+                f"{key} {before[key]} -> {value}"
+                for key, value in self._described().items()
+                if key in before and before[key] != value
+            ]
             if changed:
                 say(f"run {s.run} goes on with changed settings: {', '.join(changed)}")
         if self.journal.complete:
             last = self.journal.lines[-1]
-            self.status.update(state="done", loop=last["loop"], round=last["round"], accuracy=last.get("accuracy"), loss=last.get("loss"))
+            self.status.update(
+                state="done",
+                loop=last["loop"],
+                round=last["round"],
+                accuracy=last.get("accuracy"),
+                loss=last.get("loss"),
+            )
             self.journal.replay()
             say(f"run {s.run} is complete: nothing is trained; another --run begins a new one")
             return
@@ -77,16 +102,21 @@ class Coordinator:
             say(f"run {s.run} goes on after round {point.round_} of loop {point.loop}")
         else:
             self.journal.keep(lambda entry: entry["event"] == "start")
-        self.journal.replay()
+            self.journal.replay()
         self.status.update(state="waiting", loop=self.position.loop, round=self.position.round_)
 
     def _reconcile(self, point: Checkpoint) -> None:
-        """Make the lines end with the checkpoint's: a kill may have come between the two writes."""
+        """Make the lines end with the checkpoint's (a kill may have come between the two writes), and print them."""
         here = (point.loop, point.round_)
-        dropped = self.journal.keep(lambda entry: entry["event"] == "start" or (entry["event"] == "round" and (entry["loop"], entry["round"]) <= here))
+        dropped = self.journal.keep(
+            lambda entry: (
+                entry["event"] == "start" or (entry["event"] == "round" and (entry["loop"], entry["round"]) <= here)
+            )
+        )
         redone = [f"{entry['loop']}/{entry['round']}" for entry in dropped if entry["event"] == "round"]
         if redone:
             say(f"round {', '.join(redone)} (loop/round) has no whole checkpoint and is done again")
+        self.journal.replay()
         rounds = [entry for entry in self.journal.lines if entry["event"] == "round"]
         if not rounds or (rounds[-1]["loop"], rounds[-1]["round"]) < here:
             if not self.journal.lines:
@@ -114,10 +144,11 @@ class Coordinator:
         s = self.settings
         self.status.update(state="waiting", loop=loop, round=0)
         make = self.app.initial_weights
-        if make:
-            weights = apps.check_weights(s.app, apps.guarded(s.app, make, s.seed + loop - 1))
-        else:
-            weights = self._ask_for_weights(link)
+        weights = (
+            apps.check_weights(s.app, apps.guarded(s.app, make, s.seed + loop - 1))
+            if make
+            else self._ask_for_weights(link)
+        )
         link.restore(weights, {})
         if not self.journal.lines:
             self.journal.append(self._start_line(*self._evaluate_here(weights)))
@@ -127,7 +158,9 @@ class Coordinator:
         while True:
             for member in self._wait(link):
                 try:
-                    return apps.check_weights(self.settings.app, link.initial_weights(member, self.settings.round_timeout))
+                    return apps.check_weights(
+                        self.settings.app, link.initial_weights(member, self.settings.round_timeout)
+                    )
                 except ConnectionError as err:
                     say(f"{member.node}/{member.pod} gave no initial model: {err}")
             time.sleep(1)
@@ -135,11 +168,11 @@ class Coordinator:
     def _round(self, loop: int, round_: int, weights: Weights, link: Link) -> Weights:
         s = self.settings
         repeats: list[dict[str, Any]] = []
-        errors = 0
+        attempts = errors = 0
         while True:
             members = self._wait(link)
             begin = time.perf_counter()
-            rng = random.Random(f"{s.seed} {loop} {round_} {len(repeats)}")
+            rng = random.Random(f"{s.seed} {loop} {round_} {attempts}")
             choose = plan.by_node if s.selection == "node" else plan.by_pod
             tasks = choose(members, s.sample_fraction, s.min_sample_size, rng)
             if not tasks:
@@ -151,17 +184,24 @@ class Coordinator:
             planned, back = sum(task.samples for task in tasks), sum(answer.task.samples for answer in answers)
             for item in lost:
                 self.status.count_lost(item.task.member.node)
-                say(f"round {round_}: {item.task.member.node}/{item.task.member.pod} (part {item.task.shard}) is lost: {item.reason}")
+                say(
+                    f"round {round_}: {item.task.member.node}/{item.task.member.pod} (part {item.task.shard}) is lost: {item.reason}"
+                )
             if answers and back >= s.min_round_samples * planned:
                 break
             reason = f"{back} of {planned} samples came back, less than the share {s.min_round_samples:g} of --min_round_samples"
             say(f"round {round_} is repeated with the model as it was: {reason}")
+            attempts += 1
+            del repeats[: 1 - REPEATS_TOLD]
             repeats.append({"reason": reason, "seconds": round(trained, 4), "lost": [_lost(item) for item in lost]})
             self.status.count_repeat()
             errors = errors + 1 if lost and all(item.error for item in lost) and not answers else 0
             if errors >= ERRORS_IN_A_ROW:
-                raise RunError(f"round {round_} failed {errors} times with an error in every client; the last: {lost[-1].reason}: correct the app or the data and start again")
-            time.sleep(min(5.0, 0.25 * 2 ** len(repeats)))
+                raise RunError(
+                    f"round {round_} failed {errors} times with an error in every client; the last: {lost[-1].reason}: "
+                    "correct the app or the data and start again"
+                )
+            time.sleep(min(5.0, 0.25 * 2 ** min(attempts, 5)))
         new = apps.check_weights(s.app, link.combine(round_, weights, answers))
         loss, accuracy = self._evaluate_here(new)
         if accuracy is None:
@@ -172,14 +212,20 @@ class Coordinator:
             "round", s.run, loop, round_,
             accuracy=_rounded(accuracy), loss=_rounded(loss), seconds=round(seconds, 4), train_seconds=round(trained, 4),
             clients=sorted((_client(answer) for answer in answers), key=lambda item: (item["start"], item["node"], item["pod"])),
-            lost=[_lost(item) for item in lost], **({"repeats": repeats} if repeats else {}),
+            lost=[_lost(item) for item in lost], **({"repeated": attempts, "repeats": repeats} if attempts else {}),
         )  # fmt: skip
         if self.store:
             self.store.save(Checkpoint(loop, round_, new, entry, link.state()))
         self.journal.append(entry)
         self.status.round_done(seconds, entry["accuracy"], entry["loss"])
-        share = f"accuracy {accuracy:.4f}, loss {loss:.4f}" if accuracy is not None and loss is not None else "not evaluated"
-        say(f"loop {loop}, round {round_} of {s.rounds}: {share}, {seconds:.2f} s, {back} samples on {len({a.task.member.node for a in answers})} nodes")
+        share = (
+            f"accuracy {accuracy:.4f}, loss {loss:.4f}"
+            if accuracy is not None and loss is not None
+            else "not evaluated"
+        )
+        say(
+            f"loop {loop}, round {round_} of {s.rounds}: {share}, {seconds:.2f} s, {back} samples on {len({a.task.member.node for a in answers})} nodes"
+        )
         return new
 
     def _client_options(self) -> dict[str, float]:
@@ -197,7 +243,10 @@ class Coordinator:
                 return members
             if self.status.state == "training":
                 self.status.update(state="waiting")
-            self._tell("wait", f"waiting for {missing}; connected: {', '.join(sorted(f'{m.node}/{m.pod}' for m in members)) or 'none'}")
+            self._tell(
+                "wait",
+                f"waiting for {missing}; connected: {', '.join(sorted(f'{m.node}/{m.pod}' for m in members)) or 'none'}",
+            )
             link.wait(lambda found: not self._missing(self._fitting(found)), TELL_EVERY)
 
     def _fitting(self, members: list[Member]) -> list[Member]:
@@ -207,7 +256,10 @@ class Coordinator:
             if member.app == self.settings.app:
                 fitting.append(member)
             else:
-                self._tell(member.instance, f"{member.node}/{member.pod} has app {member.app}, not {self.settings.app}: left out; give it the same --app")
+                self._tell(
+                    member.instance,
+                    f"{member.node}/{member.pod} has app {member.app}, not {self.settings.app}: left out; give it the same --app",
+                )
         return fitting
 
     def _missing(self, members: list[Member]) -> str:
@@ -247,20 +299,41 @@ class Coordinator:
         total = sum(answer.task.samples for answer in answers)
         if not total:
             return None, None, lost
-        mean = {key: sum(answer.figures[key] * answer.task.samples for answer in answers) / total for key in ("loss", "accuracy")}
+        mean = {
+            key: sum(answer.figures[key] * answer.task.samples for answer in answers) / total
+            for key in ("loss", "accuracy")
+        }
         return mean["loss"], mean["accuracy"], lost
 
     # -- first and last line -------------------------------------------------------------------------------------
 
     def _described(self) -> dict[str, Any]:
         s = self.settings
-        names = ("app", "rounds", "loops", "selection", "sample_fraction", "min_sample_size", "min_num_clients", "min_nodes")
+        names = (
+            "app",
+            "rounds",
+            "loops",
+            "selection",
+            "sample_fraction",
+            "min_sample_size",
+            "min_num_clients",
+            "min_nodes",
+        )
         more = ("min_round_samples", "round_timeout", "strategy", "strategy_options", "seed")
         return {name: getattr(s, name) for name in names + more} | {"tls": s.tls is not None}
 
     def _start_line(self, loss: float | None, accuracy: float | None) -> Line:
         versions = {"edgefl": __version__} | {name: _version(name) for name in ("flwr", "numpy")}
-        return line("start", self.settings.run, 1, 0, accuracy=_rounded(accuracy), loss=_rounded(loss), settings=self._described(), engine=versions)
+        return line(
+            "start",
+            self.settings.run,
+            1,
+            0,
+            accuracy=_rounded(accuracy),
+            loss=_rounded(loss),
+            settings=self._described(),
+            engine=versions,
+        )
 
     def _done(self) -> None:
         rounds = [entry for entry in self.journal.lines if entry["event"] == "round"]
@@ -269,7 +342,7 @@ class Coordinator:
             "done", self.settings.run, last["loop"], last["round"], accuracy=last["accuracy"], loss=last["loss"],
             seconds=round(sum(item["seconds"] for item in rounds), 4), train_seconds=round(sum(item["train_seconds"] for item in rounds), 4),
             rounds=len(rounds), examples=sum(client["examples"] for item in rounds for client in item["clients"]),
-            lost_total=sum(len(item["lost"]) for item in rounds), repeats_total=sum(len(item.get("repeats", ())) for item in rounds),
+            lost_total=sum(len(item["lost"]) for item in rounds), repeats_total=sum(item.get("repeated", 0) for item in rounds),
         )  # fmt: skip
         self.journal.append(entry)
         self.status.update(state="done", waiting_for=None)
@@ -278,7 +351,9 @@ class Coordinator:
     def fail(self, reason: str) -> None:
         """Write the `failed` line."""
         self.status.update(state="failed", reason=reason)
-        self.journal.append(line("failed", self.settings.run, self.status.get("loop"), self.status.get("round"), reason=reason))
+        self.journal.append(
+            line("failed", self.settings.run, self.status.get("loop"), self.status.get("round"), reason=reason)
+        )
 
 
 def _version(package: str) -> str | None:

@@ -20,7 +20,7 @@ from .report import say
 from .settings import Tls, host_port
 
 # isort: split
-from flwr.client import Client
+from flwr.client import Client, start_client
 from flwr.common import (
     Code,
     EvaluateIns,
@@ -37,7 +37,6 @@ from flwr.common import (
     ndarrays_to_parameters,
     parameters_to_ndarrays,
 )
-from flwr.client import start_client
 
 flower_common.quiet()
 SHORTEST, LONGEST = 0.3, 3.0
@@ -107,7 +106,11 @@ def serve(address: str, work: Work, tls: Tls | None) -> None:
             _reach(address)
             with channel.client_side(tls):
                 start_client(
-                    server_address=address, client=client, insecure=tls is None, root_certificates=tls.ca if tls else None, grpc_max_message_length=channel.MAX_MESSAGE
+                    server_address=address,
+                    client=client,
+                    insecure=tls is None,
+                    root_certificates=tls.ca if tls else None,
+                    grpc_max_message_length=channel.MAX_MESSAGE,
                 )
             why = "the aggregator said goodbye"
         except grpc.RpcError as err:

@@ -25,7 +25,15 @@ from .report import say
 from .settings import AggregatorSettings
 
 # isort: split
-from flwr.common import Code, EvaluateIns, FitIns, GetParametersIns, GetPropertiesIns, ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.common import (
+    Code,
+    EvaluateIns,
+    FitIns,
+    GetParametersIns,
+    GetPropertiesIns,
+    ndarrays_to_parameters,
+    parameters_to_ndarrays,
+)
 from flwr.server import Server, ServerConfig, SimpleClientManager, start_server, strategy
 from flwr.server.client_proxy import ClientProxy
 
@@ -64,12 +72,22 @@ class Members(SimpleClientManager):
         """Ask a new client who it is; the answer takes milliseconds."""
         try:
             said = client.get_properties(GetPropertiesIns({}), timeout=GREETING, group_id=0).properties
-            member = Member(str(said["node"]), str(said["pod"]), str(said["instance"]), client.cid, int(said["start"]), int(said["stop"]), str(said["app"]))
+            member = Member(
+                str(said["node"]),
+                str(said["pod"]),
+                str(said["instance"]),
+                client.cid,
+                int(said["start"]),
+                int(said["stop"]),
+                str(said["app"]),
+            )
         except Exception as err:
             say(f"a client at {peer.address} did not say who it is ({_text(err)}): left out; is it of this version?")
             return _close(client)
         if self._tls and member.node not in peer.names:
-            say(f"refused: a client at {peer.address} with the certificate of {', '.join(sorted(peer.names)) or 'nobody'} says it is node {member.node}")
+            say(
+                f"refused: a client at {peer.address} with the certificate of {', '.join(sorted(peer.names)) or 'nobody'} says it is node {member.node}"
+            )
             return _close(client)
         if not 0 <= member.start < member.stop:
             say(f"refused: {member.node}/{member.pod} has no samples ({member.start} to {member.stop})")
@@ -77,7 +95,7 @@ class Members(SimpleClientManager):
         old = []
         with self._changed:
             if client.cid not in self.clients:  # gone while it was asked
-                return
+                return None
             for cid, (other, proxy) in list(self._known.items()):
                 if other.instance == member.instance:  # the same process, back after a cut: the old connection is dead
                     old.append(proxy)
@@ -87,6 +105,7 @@ class Members(SimpleClientManager):
         for proxy in old:
             _close(proxy)
         say(f"{member.node}/{member.pod} joined from {peer.address}: samples {member.start} to {member.stop}")
+        return None
 
     def members(self) -> list[Member]:
         with self._changed:
@@ -126,7 +145,9 @@ class FlowerLink:
             raise ConnectionError(result.status.message)
         return list(parameters_to_ndarrays(result.parameters))
 
-    def train(self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float) -> tuple[list[Answer], list[Lost]]:
+    def train(
+        self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
+    ) -> tuple[list[Answer], list[Lost]]:
         parameters = ndarrays_to_parameters(weights)
 
         def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
@@ -136,7 +157,9 @@ class FlowerLink:
                 return Lost(task, result.status.message, error=True)
             flaw = _flaw(weights, parameters_to_ndarrays(result.parameters))
             if flaw or result.num_examples != task.samples:
-                return Lost(task, flaw or f"trained on {result.num_examples} samples instead of {task.samples}", error=True)
+                return Lost(
+                    task, flaw or f"trained on {result.num_examples} samples instead of {task.samples}", error=True
+                )
             return Answer(task, result.num_examples, _figures(result.metrics), (proxy, result))
 
         return self._all(one, tasks, timeout)
@@ -145,14 +168,18 @@ class FlowerLink:
         parameters = ndarrays_to_parameters(weights)
 
         def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
-            result = proxy.evaluate(EvaluateIns(parameters, {"start": task.start, "stop": task.stop}), timeout=timeout, group_id=0)
+            result = proxy.evaluate(
+                EvaluateIns(parameters, {"start": task.start, "stop": task.stop}), timeout=timeout, group_id=0
+            )
             if result.status.code != Code.OK:
                 return Lost(task, f"evaluation: {result.status.message}", error=True)
             return Answer(task, result.num_examples, _figures(result.metrics) | {"loss": float(result.loss)})
 
         return self._all(one, tasks, timeout)
 
-    def _all(self, one: Callable[[ClientProxy, Task], Answer | Lost], tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+    def _all(
+        self, one: Callable[[ClientProxy, Task], Answer | Lost], tasks: Sequence[Task], timeout: float
+    ) -> tuple[list[Answer], list[Lost]]:
         """Do all tasks at once, a thread for each: they only wait."""
 
         def guarded(task: Task) -> Answer | Lost:
@@ -168,7 +195,9 @@ class FlowerLink:
                 return one(proxy, task)
             except Exception as err:
                 if time.monotonic() - begin >= timeout:
-                    return Lost(task, f"no answer within --round_timeout={timeout:g} s; raise it if the work takes longer")
+                    return Lost(
+                        task, f"no answer within --round_timeout={timeout:g} s; raise it if the work takes longer"
+                    )
                 return Lost(task, "the connection was lost" if type(err).__name__ == "GrpcBridgeClosed" else _text(err))
             finally:
                 guard.cancel()
@@ -177,7 +206,9 @@ class FlowerLink:
             return [], []
         with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
             outcomes = list(pool.map(guarded, tasks))
-        return [item for item in outcomes if isinstance(item, Answer)], [item for item in outcomes if isinstance(item, Lost)]
+        return [item for item in outcomes if isinstance(item, Answer)], [
+            item for item in outcomes if isinstance(item, Lost)
+        ]
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
         combined, _ = self._strategy.aggregate_fit(round_, [answer.body for answer in answers], [])
@@ -189,10 +220,11 @@ class FlowerLink:
 
     def restore(self, weights: Weights, state: dict[str, Weights]) -> None:
         s = self._settings
+        options: dict[str, Any] = {"proximal_mu": 0.1} if s.strategy == "FedProx" else {}
+        options |= s.strategy_options
+        options |= {"initial_parameters": ndarrays_to_parameters(weights), "fit_metrics_aggregation_fn": lambda _: {}}
         try:
-            self._strategy = getattr(strategy, s.strategy)(
-                initial_parameters=ndarrays_to_parameters(weights), fit_metrics_aggregation_fn=lambda _: {}, fraction_evaluate=0.0, **({"proximal_mu": 0.1} if s.strategy == "FedProx" else {}) | s.strategy_options
-            )  # fmt: skip
+            self._strategy = getattr(strategy, s.strategy)(**options)
         except TypeError as err:
             raise ValueError(f"--strategy_option does not fit --strategy={s.strategy}: {err}") from err
         for name, arrays in state.items():

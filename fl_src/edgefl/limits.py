@@ -30,9 +30,13 @@ def cpu_limit(root: str = "/sys/fs/cgroup") -> float:
     return min(available, int(quota) / int(period))
 
 
-def threads(limit: float) -> int:
-    """Compute threads for a limit in processors: never more than fit, or the kernel's quota stops them all."""
-    return max(1, math.floor(limit))
+def threads(limit: float, wanted: int) -> int:
+    """Compute threads: `wanted`, or as many as there can be when it is 0; never more than the limit has processors.
+
+    With more, the kernel stops all of them for the rest of each period of the quota.
+    """
+    most = max(1, math.floor(limit))
+    return min(wanted, most) if wanted else most
 
 
 class Usage:

@@ -41,7 +41,9 @@ class Link(Protocol):
     def initial_weights(self, member: Member, timeout: float) -> Weights:
         """The fresh model of one client. Raises ConnectionError when it does not answer."""
 
-    def train(self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float) -> tuple[list[Answer], list[Lost]]:
+    def train(
+        self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
+    ) -> tuple[list[Answer], list[Lost]]:
         """Have all tasks done at the same time."""
 
     def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:

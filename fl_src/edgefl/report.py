@@ -28,7 +28,15 @@ def say(text: str) -> None:
 
 def line(event: str, run: str, loop: int, round_: int, **more: Any) -> Line:
     """A new line; `time` is in seconds since 1970, UTC."""
-    return {"schema": SCHEMA, "event": event, "run": run, "loop": loop, "round": round_, "time": round(time.time(), 3), **more}
+    return {
+        "schema": SCHEMA,
+        "event": event,
+        "run": run,
+        "loop": loop,
+        "round": round_,
+        "time": round(time.time(), 3),
+        **more,
+    }
 
 
 def dump(entry: Mapping[str, Any]) -> str:

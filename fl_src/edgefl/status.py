@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -30,18 +31,29 @@ class Status:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, Any] = {
-            "schema": SCHEMA, "version": __version__, "run": None, "app": None, "state": "waiting", "ready": False, "loop": 1, "loops": 1, "round": 0, "rounds": 0,
-            "accuracy": None, "loss": None, "waiting_for": None, "reason": None, "min_nodes": 1, "min_num_clients": 1, "selection": "node", "since": time.time(),
+            "schema": SCHEMA, "version": __version__, "run": None, "app": None, "state": "waiting", "ready": False,
+            "loop": 1, "loops": 1, "round": 0, "rounds": 0, "accuracy": None, "loss": None, "waiting_for": None,
+            "reason": None, "min_nodes": 1, "min_num_clients": 1, "selection": "node", "since": time.time(),
         }  # fmt: skip
         self.members: Callable[[], list[Member]] = list
         self.registry = registry = CollectorRegistry()
         states = Gauge("edgefl_state", "1 for the state the run is in, 0 for the others.", ["state"], registry=registry)
         for state in STATES:
-            states.labels(state).set_function(lambda state=state: float(self.state == state))
-        for key, text in (("loop", "Loop of the run, from 1."), ("round", "Round of the loop, from 1."), ("rounds", "Rounds of a loop."), ("accuracy", "Accuracy after the last round, 0 to 1."), ("loss", "Loss after the last round.")):
-            Gauge(f"edgefl_{key}", text, registry=registry).set_function(lambda key=key: self._float(key))
-        Gauge("edgefl_connected_nodes", "Nodes with a connected client.", registry=registry).set_function(lambda: len(nodes_of(self.members())))
-        Gauge("edgefl_connected_clients", "Connected clients.", registry=registry).set_function(lambda: len(self.members()))
+            states.labels(state).set_function(partial(self._is, state))
+        for key, text in (
+            ("loop", "Loop of the run, from 1."),
+            ("round", "Round of the loop, from 1."),
+            ("rounds", "Rounds of a loop."),
+            ("accuracy", "Accuracy after the last round, 0 to 1."),
+            ("loss", "Loss after the last round."),
+        ):
+            Gauge(f"edgefl_{key}", text, registry=registry).set_function(partial(self._float, key))
+        Gauge("edgefl_connected_nodes", "Nodes with a connected client.", registry=registry).set_function(
+            lambda: len(nodes_of(self.members()))
+        )
+        Gauge("edgefl_connected_clients", "Connected clients.", registry=registry).set_function(
+            lambda: len(self.members())
+        )
         self._seconds = Summary("edgefl_round_seconds", "Duration of finished rounds.", registry=registry)
         self._repeats = Counter("edgefl_rounds_repeated", "Rounds that were repeated.", registry=registry)
         self._lost = Counter("edgefl_lost", "Tasks that came to nothing.", ["node"], registry=registry)
@@ -79,7 +91,12 @@ class Status:
         """What /status gives."""
         with self._lock:
             values = dict(self._values)
-        return values | {"nodes": {node: [member.pod for member in pods] for node, pods in nodes_of(self.members()).items()}}
+        return values | {
+            "nodes": {node: [member.pod for member in pods] for node, pods in nodes_of(self.members()).items()}
+        }
+
+    def _is(self, state: str) -> float:
+        return float(self.state == state)
 
     def _float(self, key: str) -> float:
         value = self.get(key)
@@ -107,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, "text/plain", b"there are /healthz, /readyz, /status and /metrics\n")
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def _answer(self, code: int, kind: str, body: bytes) -> None:
         self.send_response(code)
@@ -117,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Probes come every few seconds: not logged."""
 
 
@@ -135,7 +153,7 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 def serve(address: str, status: Status) -> int:

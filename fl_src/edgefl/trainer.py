@@ -7,11 +7,10 @@ is made, so that the first round costs as much as the others.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Hashable
 from typing import Any
-
-import numpy as np
 
 from .apps import Array, Weights
 
@@ -27,8 +26,18 @@ class Trainer:
     The optimizer's moments stay from round to round, as they do with Model.fit called again and again.
     """
 
-    def __init__(self, build: Callable[[], Any], inputs: Array, labels: Array, batch_size: int = 32, threads: int = 1, seed: int = 1) -> None:
+    def __init__(
+        self,
+        build: Callable[[], Any],
+        inputs: Array,
+        labels: Array,
+        batch_size: int = 32,
+        threads: int = 1,
+        seed: int = 1,
+    ) -> None:
         import tensorflow as tf
+
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
         # The steps depend on one another: there is nothing for a second operation to do at the same time.
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -73,7 +82,13 @@ class Trainer:
                         mean, hits = scores(tf.gather(images, take), classes, True)
                         cost = mean
                         if proximal:
-                            cost += mu / 2 * tf.add_n([tf.reduce_sum(tf.square(now - then)) for now, then in zip(variables, anchor)])
+                            cost += (
+                                mu
+                                / 2
+                                * tf.add_n(
+                                    [tf.reduce_sum(tf.square(now - then)) for now, then in zip(variables, anchor)]
+                                )
+                            )
                     optimizer.apply_gradients(zip(tape.gradient(cost, variables), variables))
                     loss += mean * tf.cast(tf.shape(take)[0], tf.float32)
                     right += hits
@@ -106,7 +121,16 @@ class Trainer:
         """Of the model as `build` made it, before any training."""
         return list(self.model.get_weights())
 
-    def fit(self, weights: Weights, inputs: Array, labels: Array, epochs: int = 1, seed: int = 0, proximal_mu: float = 0.0, key: Hashable = None) -> tuple[Weights, dict[str, float]]:
+    def fit(
+        self,
+        weights: Weights,
+        inputs: Array,
+        labels: Array,
+        epochs: int = 1,
+        seed: int = 0,
+        proximal_mu: float = 0.0,
+        key: Hashable = None,
+    ) -> tuple[Weights, dict[str, float]]:
         """Train from `weights`; gives the new weights, and loss and accuracy over the last pass (dropout active).
 
         Samples given with the same `key` as last time are taken from memory. `proximal_mu` adds FedProx's term,
@@ -123,7 +147,9 @@ class Trainer:
                 then.assign(now)
         loss = accuracy = tf.constant(0.0)
         for epoch in range(epochs):
-            loss, accuracy = self._passes[bool(proximal_mu)](self._held[1], self._held[2], tf.constant([seed, epoch], tf.int32), tf.constant(proximal_mu, tf.float32))
+            loss, accuracy = self._passes[bool(proximal_mu)](
+                self._held[1], self._held[2], tf.constant([seed, epoch], tf.int32), tf.constant(proximal_mu, tf.float32)
+            )
         return list(self.model.get_weights()), {"loss": float(loss), "accuracy": float(accuracy)}
 
     def evaluate(self, weights: Weights, inputs: Array, labels: Array) -> tuple[float, float]:

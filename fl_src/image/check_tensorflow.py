@@ -10,18 +10,26 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 tf.config.threading.set_inter_op_parallelism_threads(1)
-import keras
-
 layers = keras.layers
 rng = np.random.default_rng(1)
 images = rng.integers(0, 255, (256, 28, 28), np.uint8)
 labels = (images.reshape(256, -1).mean(1) > 127).astype(np.uint8)
 
-model = keras.Sequential([keras.Input((28, 28)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(16, "relu"), layers.Dropout(0.2), layers.Dense(2, "softmax")])
+model = keras.Sequential(
+    [
+        keras.Input((28, 28)),
+        layers.Rescaling(1 / 255),
+        layers.Flatten(),
+        layers.Dense(16, "relu"),
+        layers.Dropout(0.2),
+        layers.Dense(2, "softmax"),
+    ]
+)
 optimizer = keras.optimizers.Adam()
 optimizer.build(model.trainable_variables)
 loss_of = keras.losses.get("sparse_categorical_crossentropy")
@@ -61,7 +69,9 @@ for kind in (keras.optimizers.SGD(0.1, momentum=0.9), keras.optimizers.RMSprop()
 assert np.isfinite(cnn.evaluate(images, labels, verbose=0)[0])
 lstm = keras.Sequential([keras.Input((28, 28)), layers.LSTM(4), layers.Dense(2, "softmax")])
 lstm.compile("adam", "sparse_categorical_crossentropy")
-lstm.fit(tf.data.Dataset.from_tensor_slices((images[:64].astype(np.float32), labels[:64])).batch(32).prefetch(1), verbose=0)
+lstm.fit(
+    tf.data.Dataset.from_tensor_slices((images[:64].astype(np.float32), labels[:64])).batch(32).prefetch(1), verbose=0
+)
 with tempfile.TemporaryDirectory() as folder:
     cnn.save(f"{folder}/model.keras")
     keras.models.load_model(f"{folder}/model.keras")

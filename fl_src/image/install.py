@@ -46,7 +46,13 @@ def size(folder: Path) -> str:
 
 
 STUB = """def __getattr__(name):
-    raise AttributeError(f"{__name__}.{name}: this library was taken out of the image (fl_src/image); build an image with it")
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def absent(*_, **__):
+        raise RuntimeError(f"{__name__}.{name} was taken out of the image; take its line out of fl_src/image/*-slim.txt")
+
+    return absent
 """
 
 
@@ -75,7 +81,9 @@ def slim(target: Path, rules: Path) -> None:
 def run(check: Path, target: Path, lower: list[str]) -> None:
     """Run the check on the installed packages; modules that it imports get bytecode beside them."""
     path = os.pathsep.join([str(target), *lower])
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"PYTHONPATH": path}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {
+        "PYTHONPATH": path
+    }
     subprocess.run([sys.executable, check], check=True, env=environment)
 
 
@@ -106,7 +114,16 @@ def main() -> None:
         pip, subset = Path(scratch, "pip"), Path(scratch, "subset.txt")
         subset.write_text("".join(wanted.values()))
         subprocess.run([sys.executable, "-m", "venv", pip], check=True)
-        command = [pip / "bin/pip", "install", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--quiet"]
+        command = [
+            pip / "bin/pip",
+            "install",
+            "--no-cache-dir",
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "--no-compile",
+            "--quiet",
+        ]
         subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
     before = size(a.target)
     slim(a.target, a.slim)

@@ -90,6 +90,8 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._task: t.Any = None
         self._progress_file = ""
         self._done = threading.Event()
+        self._outcomes: dict[str, list[str]] = {}
+        self._outcome_time = self._begin
 
     # -- how much is left -------------------------------------------------------------------------------------------
 
@@ -115,10 +117,16 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._last_line = time.monotonic()
         self._display.display(f"[{clock(time.monotonic() - self._begin):>6}] {text}", color=color)
 
-    def _step(self, outcome: str, color: str, host: str = "") -> None:
-        took = time.monotonic() - self._task_begin
+    def _finish(self) -> None:
+        """One line for the task that is over, when there is something to say about it."""
+        outcomes, self._outcomes = self._outcomes, {}
+        took = self._outcome_time - self._task_begin
+        if not outcomes or not (outcomes.get("changed") or took >= LONG):
+            return
+        outcome = "changed" if outcomes.get("changed") else "ok"
         seconds = f"{took:6.1f} s" if took >= 1 else ""
-        self._line(f"  {self._name():<72} {outcome:<10}{seconds} {host}".rstrip(), color=color)
+        color = C.COLOR_CHANGED if outcome == "changed" else C.COLOR_OK
+        self._line(f"  {self._name():<72} {outcome:<8}{seconds:>9}  {', '.join(outcomes[outcome])}", color=color)
 
     def _name(self) -> str:
         return self._task.get_name().strip().removeprefix("edgefl.kubeedge.") if self._task else ""
@@ -138,6 +146,8 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
         super_start = super().v2_playbook_on_play_start
+        self._finish()
+        self._task = None
         if self._index + 1 < len(self._expected):
             self._index += 1
         self._play_begin = time.monotonic()
@@ -149,6 +159,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._line(f"{self._index + 1}/{len(self._expected)} {play.get_name().strip()}" + (f"  ({about(left)})" if left else ""), color=C.COLOR_HIGHLIGHT)
 
     def _task_start(self, task: t.Any, prefix: str | None = None) -> None:
+        self._finish()
         self._task, self._task_begin, self._progress_file = task, time.monotonic(), ""
         if self._plain:
             super()._task_start(task, prefix=prefix)
@@ -172,10 +183,10 @@ class CallbackModule(Default):  # type: ignore[misc]
             for line in _lines(data.get("msg", "")):
                 self._display.display(f"         {line}")
             self._last_line = time.monotonic()
-        elif data.get("changed"):
-            self._step("changed", C.COLOR_CHANGED, result.host.get_name() if hasattr(result, "host") else result._host.get_name())
-        elif time.monotonic() - self._task_begin >= LONG and self._task.action not in C._ACTION_ALL_INCLUDES:
-            self._step("ok", C.COLOR_OK, result.host.get_name() if hasattr(result, "host") else result._host.get_name())
+        elif self._task and self._task.action not in C._ACTION_ALL_INCLUDES:
+            host = result.host.get_name() if hasattr(result, "host") else result._host.get_name()
+            self._outcomes.setdefault("changed" if data.get("changed") else "ok", []).append(host)
+            self._outcome_time = time.monotonic()
 
     def v2_runner_item_on_ok(self, result: t.Any) -> None:
         if self._plain:
@@ -198,6 +209,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             super().v2_runner_retry(result)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._finish()
         self._done.set()
         super().v2_playbook_on_stats(stats)
         self._line("done")

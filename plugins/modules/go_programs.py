@@ -21,6 +21,9 @@ attributes:
   diff_mode:
     support: none
     description: Programs have no readable difference.
+  idempotent:
+    support: full
+    description: Programs that are there and have their checksums are left alone.
 options:
   name:
     description: Name of the set of programs; the folder's name begins with it.

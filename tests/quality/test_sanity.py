@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import BIN, ROOT, files, run
+from helpers import BIN, ROOT, copy_collection, files, run
 
 # Kept between runs: the environments that ansible-test makes for its tools
 HOME = ROOT / ".ansible/sanity"
@@ -49,16 +47,6 @@ def write_home() -> None:
     config = HOME / ".config/pip/pip.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
-
-
-def copy_collection(target: Path) -> None:
-    """Copies the files that git tracks or would track, as a repository of its own: ansible-test asks git what belongs to a collection."""
-    for path in files():
-        copy = target / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, copy, follow_symlinks=False)
-    for words in (["init", "--quiet"], ["add", "--all"]):
-        subprocess.run(["git", "-c", "core.excludesFile=", *words], cwd=target, check=True)
 
 
 def test_no_ignore_entries() -> None:

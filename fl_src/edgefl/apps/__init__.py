@@ -47,7 +47,9 @@ class App:
         """The number of samples of "train" or "test". Raises AppError when inputs and labels don't fit together."""
         inputs, labels = guarded(self.name, getattr(self, part), 0, None)
         if len(inputs) != len(labels) or len(labels.shape) != 1:
-            raise AppError(f"app {self.name}: data.{part}() gave inputs of shape {inputs.shape} with labels of shape {labels.shape}; one label per input is needed")
+            raise AppError(
+                f"app {self.name}: data.{part}() gave inputs of shape {inputs.shape} with labels of shape {labels.shape}; one label per input is needed"
+            )
         return len(labels)
 
 
@@ -63,7 +65,14 @@ def load(name: str) -> App:
     for module, needed in ((data, "train"), (data, "test"), (model, "build")):
         if not callable(getattr(module, needed, None)):
             raise AppError(f"app {name}: {module.__file__} defines no function {needed}(); add it")
-    return App(name, data.train, data.test, model.build, getattr(model, "initial_weights", None), getattr(model, "evaluate", None))
+    return App(
+        name,
+        data.train,
+        data.test,
+        model.build,
+        getattr(model, "initial_weights", None),
+        getattr(model, "evaluate", None),
+    )
 
 
 def guarded(name: str, work: Callable[..., Any], *arguments: Any) -> Any:

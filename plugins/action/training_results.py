@@ -1,0 +1,50 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows the rounds of a training as they come; each read is one call of the module of the same name."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import Follower
+
+MODULE = "edgefl.kubeedge.training_results"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    _requires_connection = True
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        options = dict(self._task.args)
+        first = self._read(options, task_vars)
+        # The module has checked the options by now; here they are only converted
+        if first.get("failed") or not _true(options.get("wait", False)):
+            return result | first
+        display = Display()
+        follower = Follower(
+            read=lambda **more: self._read(options | more, task_vars),
+            show=lambda text, warn: display.display(text, color="yellow" if warn else None),
+            timeout=float(options.get("wait_timeout", 3600)),
+            sleep=float(options.get("wait_sleep", 1.0)),
+        )
+        try:
+            found = follower.follow(first)
+        except EdgeflError as error:
+            return result | {"failed": True, "changed": False, "msg": error.message} | error.result
+        return result | found | {"changed": False, "summary": _training.summary(found["events"], str(options["run"]))}
+
+    def _read(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        read: dict[str, t.Any] = self._execute_module(module_name=MODULE, module_args=options, task_vars=task_vars)
+        return read
+
+
+def _true(value: t.Any) -> bool:
+    return str(value).lower() in ("true", "yes", "y", "on", "1", "t")

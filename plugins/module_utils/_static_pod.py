@@ -1,0 +1,385 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: one flag of one static pod, changed in its manifest with as little change of the file's text as can be.
+
+The manifest is parsed by C(kubectl patch --local), which asks no API server and needs no YAML library on the host.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl, NotFound
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending
+
+HASH = "kubernetes.io/config.hash"
+SOURCE = "kubernetes.io/config.source"
+# The two lists of a container that make up its command line, in this order
+FIELDS = ("command", "args")
+# A container that failed so often will not come up by itself
+RESTARTS = 3
+
+Parse = Callable[[str], "dict[str, Any]"]
+Rewrite = Callable[[str, "list[dict[str, Any]]"], str]
+
+_FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ITEM = re.compile(r"(?P<indent> *)-(?P<gap> +)(?P<scalar>'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"#\[{|>&*!%@`](?:[^#\n]|(?<=\S)#)*?)(?P<rest>\s*(?:(?<=\s)#.*)?)")
+_BLANK = re.compile(r"\s*(?:#.*)?")
+_PLAIN = re.compile(r"--[A-Za-z0-9](?:[A-Za-z0-9_.,/=@%+*-]|:(?=[^\s]))*")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag and the value that it shall have; None when it shall not be there."""
+
+    name: str
+    value: str | None
+
+    @classmethod
+    def of(cls, name: str, value: str | None) -> Flag:
+        """The flag with or without its dashes; EdgeflError when it cannot be one."""
+        name = name.removeprefix("--")
+        if not _FLAG.fullmatch(name):
+            raise EdgeflError(f"{name!r} is not the name of a flag: write it like enable-aggregator-routing.")
+        # YAML's true reaches a module as "True"; the file shall not change for that
+        if value is not None and value.lower() in ("true", "false"):
+            value = value.lower()
+        return cls(name, value)
+
+    def __str__(self) -> str:
+        return f"--{self.name}" if self.value is None else f"--{self.name}={self.value}"
+
+    def same(self, argument: str) -> bool:
+        """Whether an argument sets this flag; Kubernetes' programs take C(_) in a flag for C(-)."""
+        name = argument.partition("=")[0]
+        return name.startswith("--") and name[2:].replace("_", "-") == self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to do with one list of arguments: texts that replace items, items that go, and a text that is added at the end."""
+
+    replace: dict[int, str]
+    delete: frozenset[int]
+    append: str | None
+
+    def apply(self, items: list[str]) -> list[str]:
+        """The list after the change."""
+        kept = [self.replace.get(index, item) for index, item in enumerate(items) if index not in self.delete]
+        return kept if self.append is None else [*kept, self.append]
+
+
+def right(arguments: list[str], flag: Flag) -> bool:
+    """Whether the command line already has the flag exactly once with its value (or not at all)."""
+    found = _occurrences(arguments, flag)
+    if flag.value is None:
+        return not found
+    return len(found) == 1 and found[0][2] == flag.value
+
+
+def plan(container: dict[str, Any], flag: Flag) -> dict[str, Change]:
+    """Changes of C(command) and C(args) by field; empty when the flag is right.
+
+    Of several occurrences the first is kept, in its place. A flag that is new goes to the end of the list that holds the others.
+    """
+    arguments = command_line(container)
+    if arguments[:1] and Path(arguments[0]).name in ("sh", "bash", "dash", "ash") and "-c" in arguments:
+        raise EdgeflError(f"Container {container['name']} is started by a shell ({arguments[0]} -c): set {flag} in its script by hand.")
+    if right(arguments, flag):
+        return {}
+    border = len(container.get("command") or [])
+    replace: dict[int, str] = {}
+    delete: set[int] = set()
+    for number, (first, last, _value) in enumerate(_occurrences(arguments, flag)):
+        if number == 0 and flag.value is not None:
+            replace[first] = str(flag)
+            delete.update(range(first + 1, last + 1))
+        else:
+            delete.update(range(first, last + 1))
+    home = "args" if container.get("args") or not container.get("command") else "command"
+    changes = {}
+    for field, low, high in (("command", 0, border), ("args", border, len(arguments))):
+        change = Change(
+            replace={index - low: text for index, text in replace.items() if low <= index < high},
+            delete=frozenset(index - low for index in delete if low <= index < high),
+            append=str(flag) if flag.value is not None and not replace and field == home else None,
+        )
+        if change.replace or change.delete or change.append:
+            changes[field] = change
+    return changes
+
+
+def command_line(container: dict[str, Any]) -> list[str]:
+    """C(command) and C(args) of a container, together."""
+    return [*(container.get("command") or []), *(container.get("args") or [])]
+
+
+def _occurrences(arguments: list[str], flag: Flag) -> list[tuple[int, int, str]]:
+    """First and last index of each occurrence, and its value: C(--flag=value), C(--flag value), or C(--flag) for C(true)."""
+    found = []
+    for index, argument in enumerate(arguments):
+        if not flag.same(argument):
+            continue
+        if "=" in argument:
+            found.append((index, index, argument.partition("=")[2]))
+        elif index + 1 < len(arguments) and not arguments[index + 1].startswith("-"):
+            found.append((index, index + 1, arguments[index + 1]))
+        else:
+            found.append((index, index, "true"))
+    return found
+
+
+def select(pod: dict[str, Any], path: str, container: str | None) -> int:
+    """Index of the container named so, or of the first; EdgeflError when the manifest is no Pod or has no such container."""
+    if pod.get("kind") != "Pod":
+        raise EdgeflError(f"{path} holds a {pod.get('kind') or 'file without a kind'}, not a Pod: give the manifest of a static pod.")
+    if not (pod.get("metadata") or {}).get("name"):
+        raise EdgeflError(f"The Pod in {path} has no name: correct the file.")
+    containers = (pod.get("spec") or {}).get("containers") or []
+    names = [each.get("name") for each in containers]
+    if not names:
+        raise EdgeflError(f"The Pod in {path} has no containers: correct the file.")
+    if container is None:
+        return 0
+    if container not in names:
+        raise EdgeflError(f"The Pod in {path} has no container {container!r}: choose one of {', '.join(names)}.")
+    return names.index(container)
+
+
+def edited(text: str, pod: dict[str, Any], index: int, flag: Flag, parse: Parse, rewrite: Rewrite) -> tuple[str, bool]:
+    """The manifest's text with the flag set, and whether its formatting was kept.
+
+    Only lines of the flag change where the list stands one item a line; every candidate is proven by parsing it.
+    Otherwise (an inline list, items over several lines) `rewrite` (text, JSON patch) writes the whole file anew.
+    """
+    container = pod["spec"]["containers"][index]
+    changes = plan(container, flag)
+    if not changes:
+        return text, True
+    wanted = json.loads(json.dumps(pod))
+    for field, change in changes.items():
+        wanted["spec"]["containers"][index][field] = change.apply(container.get(field) or [])
+    lines = text.splitlines(keepends=True)
+    places = [[(block, changes[field]) for block in _blocks(lines, container.get(field) or [])] for field in changes]
+    for candidate in itertools.product(*places):
+        new = _write(lines, list(candidate))
+        try:
+            if parse(new) == wanted:
+                return new, True
+        except EdgeflError:
+            # Not a place where the text can be changed; the next one may be
+            continue
+    patch = [
+        {"op": "add", "path": f"/spec/containers/{index}/{field}", "value": wanted["spec"]["containers"][index][field]}
+        for field in changes
+    ]
+    new = rewrite(text, patch)
+    if parse(new) != wanted:
+        raise EdgeflError(f"The manifest cannot be changed by this module without changing more than {flag}: set the flag by hand.")
+    return new, False
+
+
+def _decode(scalar: str) -> str:
+    if scalar.startswith("'"):
+        return scalar[1:-1].replace("''", "'")
+    if scalar.startswith('"'):
+        try:
+            return str(json.loads(scalar))
+        except ValueError:
+            return scalar
+    return scalar.rstrip()
+
+
+def _encode(argument: str) -> str:
+    return argument if _PLAIN.fullmatch(argument) else json.dumps(argument)
+
+
+def _blocks(lines: list[str], items: list[str]) -> list[list[int]]:
+    """Line numbers of every list in block style that consists of just these items."""
+    runs: list[list[int]] = []
+    run: list[int] = []
+    indent = None
+    for number, line in enumerate([*lines, "end"]):
+        match = _ITEM.fullmatch(line.rstrip("\r\n"))
+        if match and match["indent"] == indent:
+            run.append(number)
+        elif match is None and _BLANK.fullmatch(line.rstrip("\r\n")):
+            continue
+        else:
+            runs.append(run)
+            run, indent = ([number], match["indent"]) if match else ([], None)
+    return [run for run in runs if run and [_value(lines[number]) for number in run] == items]
+
+
+def _value(line: str) -> str:
+    match = _ITEM.fullmatch(line.rstrip("\r\n"))
+    return _decode(match["scalar"]) if match else ""
+
+
+def _write(lines: list[str], edits: list[tuple[list[int], Change]]) -> str:
+    """The text after changes of whole items; comments behind items that stay are kept."""
+    new: dict[int, str] = dict(enumerate(lines))
+    for block, change in edits:
+        for index, argument in change.replace.items():
+            line = lines[block[index]]
+            match = _ITEM.fullmatch(line.rstrip("\r\n"))
+            if match:
+                ending = line[len(line.rstrip("\r\n")):]
+                new[block[index]] = f"{match['indent']}-{match['gap']}{_encode(argument)}{match['rest']}{ending}"
+        for index in change.delete:
+            new[block[index]] = ""
+        if change.append is not None:
+            last = lines[block[-1]]
+            match = _ITEM.fullmatch(last.rstrip("\r\n"))
+            ending = last[len(last.rstrip("\r\n")):]
+            if match:
+                item = f"{match['indent']}-{match['gap']}{_encode(change.append)}"
+                new[block[-1]] += f"{item}{ending}" if ending else f"\n{item}"
+    return "".join(new[number] for number in sorted(new))
+
+
+class Parser:
+    """Reads and patches manifests with C(kubectl patch --local)."""
+
+    def __init__(self, kubectl: Kubectl, path: str) -> None:
+        self.kubectl = kubectl
+        self.path = path
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """The manifest as data; EdgeflError when it is no YAML, or not one Kubernetes object."""
+        output = self._patch(text, "merge", {}, "json")
+        try:
+            data = json.loads(output)
+        except ValueError as error:
+            raise EdgeflError(f"{self.path} holds more than one object: the kubelet reads one Pod from a file, so split it.") from error
+        if not isinstance(data, dict):
+            raise EdgeflError(f"{self.path} holds no Kubernetes object: give the manifest of a static pod.")
+        return data
+
+    def rewrite(self, text: str, patch: list[dict[str, Any]]) -> str:
+        """The manifest after a JSON patch, as YAML in kubectl's formatting."""
+        return self._patch(text, "json", patch, "yaml")
+
+    def _patch(self, text: str, kind: str, patch: Any, output: str) -> str:
+        if not text.strip():
+            raise EdgeflError(f"{self.path} is empty: give the manifest of a static pod.")
+        try:
+            return self.kubectl.call(["patch", "--local", "-f", "-", "--type", kind, "-p", json.dumps(patch), "-o", output], data=text)
+        except EdgeflError as error:
+            if "STDIN" in error.message or "YAML" in error.message or "no objects" in error.message:
+                reason = error.message.rpartition("error: ")[2]
+                raise EdgeflError(f"{self.path} is not a manifest that Kubernetes can read ({reason}): correct the file.") from error
+            raise
+
+
+class Mirror:
+    """A static pod as the API server shows it: its mirror pod."""
+
+    def __init__(self, kubectl: Kubectl, pod: dict[str, Any], index: int, hostname: str, node: str | None) -> None:
+        metadata = pod["metadata"]
+        self.kubectl = kubectl
+        self.name: str = metadata["name"]
+        self.namespace: str = metadata.get("namespace", "default")
+        self.container: str = pod["spec"]["containers"][index]["name"]
+        self.hostname = hostname
+        self.node = node
+        self.is_api_server = "kube-apiserver" in (self.name, self.container)
+
+    def read(self) -> dict[str, Any] | None:
+        """The mirror pod on this node, None when there is none now; EdgeflError when it cannot be told which of several it is."""
+        found = [
+            pod
+            for pod in self.kubectl.get("pods", namespace=self.namespace)
+            if pod["metadata"].get("annotations", {}).get(SOURCE) == "file"
+            and pod["metadata"]["name"] == f"{self.name}-{pod['spec'].get('nodeName', '')}"
+        ]
+        nodes = [pod["spec"]["nodeName"] for pod in found]
+        if self.node is not None:
+            return found[nodes.index(self.node)] if self.node in nodes else None
+        if not found:
+            return None
+        if len(found) > 1:
+            if self.hostname not in nodes:
+                raise EdgeflError(f"Static pod {self.name} runs on {', '.join(nodes)}, and none is called {self.hostname} like this host: set `node`.")
+            return found[nodes.index(self.hostname)]
+        # Kept, so that another node's pod is not taken for ours while ours is away
+        self.node = nodes[0]
+        return found[0]
+
+    def hash(self) -> str | None:
+        """The hash of the manifest that the kubelet runs; None when the pod is not there."""
+        pod = self.read()
+        return None if pod is None else pod["metadata"]["annotations"].get(HASH)
+
+    def runs(self, accepts: Callable[[dict[str, Any]], str]) -> Outcome:
+        """Done when the mirror pod is one that `accepts` takes (it returns why not, or an empty string) and the pod works."""
+        pod = self.read()
+        if pod is None:
+            return pending(f"static pod {self.name} is not there")
+        refusal = accepts(pod)
+        if refusal:
+            return pending(refusal)
+        if self.is_api_server:
+            try:
+                answer = self.kubectl.raw("/readyz")
+            except NotFound as error:
+                raise Transient(error.message) from error
+            except Transient:
+                raise
+            except EdgeflError as error:
+                # It names the checks that have not passed yet
+                return pending(error.message)
+            return done() if answer == "ok" else pending(f"/readyz says {answer!r}")
+        return _ready(pod)
+
+    def accepts_new(self, old: str | None) -> Callable[[dict[str, Any]], str]:
+        """Takes any pod whose hash is not `old`."""
+
+        def accept(pod: dict[str, Any]) -> str:
+            same = pod["metadata"]["annotations"].get(HASH) == old
+            return f"the kubelet has not started {self.name} anew yet (config hash is still {old})" if same else ""
+
+        return accept
+
+    def accepts_old(self, old: str | None) -> Callable[[dict[str, Any]], str]:
+        """Takes only the pod that ran before."""
+
+        def accept(pod: dict[str, Any]) -> str:
+            same = old is None or pod["metadata"]["annotations"].get(HASH) == old
+            return "" if same else f"the kubelet has not gone back to the former {self.name} yet"
+
+        return accept
+
+    def accepts_flag(self, flag: Flag) -> Callable[[dict[str, Any]], str]:
+        """Takes a pod that has the flag as it shall be: for a manifest that an earlier run changed and did not wait for."""
+
+        def accept(pod: dict[str, Any]) -> str:
+            container = next((each for each in pod["spec"]["containers"] if each["name"] == self.container), {})
+            state = "without" if flag.value is None else "with"
+            return "" if right(command_line(container), flag) else f"the kubelet has not started {self.name} {state} {flag} yet"
+
+        return accept
+
+
+def _ready(pod: dict[str, Any]) -> Outcome:
+    name = pod["metadata"]["name"]
+    status = pod.get("status", {})
+    for container in status.get("containerStatuses", []):
+        waiting = container.get("state", {}).get("waiting", {})
+        reason = waiting.get("reason", "")
+        message = f"container {container['name']} of {name}: {reason}, {waiting.get('message', 'no message')}"
+        if reason in ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"):
+            return failed(message)
+        if reason == "CrashLoopBackOff":
+            return failed(message) if container.get("restartCount", 0) >= RESTARTS else pending(message)
+    if any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", [])):
+        return done()
+    return pending(f"pod {name} is not ready ({status.get('phase', 'no phase')})")

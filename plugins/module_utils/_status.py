@@ -1,0 +1,38 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: asks the aggregator's status endpoint."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.error import HTTPError
+
+from ansible.module_utils.urls import open_url
+
+
+def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
+    """A function that asks for a path below `base` (such as http://127.0.0.1:8889).
+
+    It gives (HTTP status, parsed JSON or text); (0, the reason) when nothing answers within `timeout` seconds.
+    """
+
+    def fetch(path: str) -> tuple[int, Any]:
+        try:
+            # A proxy is for the way out; the endpoint is on this host
+            with open_url(base.rstrip("/") + path, timeout=timeout, use_proxy=False) as answer:
+                code, body = answer.getcode(), answer.read()
+        except HTTPError as error:
+            code, body = error.code, error.read()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return 0, f"nothing answers ({getattr(error, 'reason', None) or error})"
+        text = body.decode(errors="replace").strip()
+        try:
+            return code, json.loads(text)
+        except ValueError:
+            return code, text
+
+    return fetch

@@ -1,0 +1,165 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_info
+short_description: Read what pods need to know of the nodes of a cluster
+version_added: "1.0.0"
+description:
+  - Reads state, container runtime, architecture, address and allocatable CPU and memory of every node from the Kubernetes API.
+  - Gives, for every node, the requests and limits of an aggregator and of a client that would run there.
+    A request is that of KubeEdge's how-to for federated learning (2 CPUs, 2Gi) or a quarter of the node, whichever is less;
+    a limit is that of the how-to (4 CPUs, 4Gi) or all of the node, whichever is less.
+author:
+  - edgefl developers (@edgefl)
+requirements:
+  - The C(kubectl) command on the host.
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Changes nothing.
+options:
+  kubeconfig:
+    description: Kubeconfig on the host, with the right to read nodes.
+    type: path
+    default: /etc/kubernetes/admin.conf
+  aggregator_resources:
+    description: Single values that replace the scaled ones of an aggregator.
+    type: dict
+    default: {}
+    suboptions: &resources
+      cpu_request:
+        description: CPUs that are reserved, such as V(500m).
+        type: str
+      memory_request:
+        description: Memory that is reserved, such as V(512Mi).
+        type: str
+      cpu_limit:
+        description: CPUs at most, such as V(2).
+        type: str
+      memory_limit:
+        description: Memory at most, such as V(2Gi).
+        type: str
+  client_resources:
+    description: Single values that replace the scaled ones of a client.
+    type: dict
+    default: {}
+    suboptions: *resources
+"""
+
+EXAMPLES = r"""
+- name: Read the nodes
+  edgefl.kubeedge.cluster_info:
+    client_resources:
+      memory_limit: 1Gi
+  register: cluster
+
+- name: Show what runs the pods of a node
+  ansible.builtin.debug:
+    msg: "{{ cluster.nodes['edge1'].runtime }} {{ cluster.nodes['edge1'].runtime_version }}"
+"""
+
+RETURN = r"""
+nodes:
+  description: The nodes by name.
+  returned: always
+  type: dict
+  sample:
+    edge1:
+      ready: true
+      reason: ""
+      runtime: containerd
+      runtime_version: 1.6.20
+      arch: amd64
+      internal_ip: 172.30.0.3
+      edge: true
+      allocatable:
+        cpu: 2000
+        memory: 4018819072
+      aggregator_resources: &sample
+        requests:
+          cpu: 500m
+          memory: 958Mi
+        limits:
+          cpu: "2"
+          memory: 3832Mi
+      client_resources: *sample
+  contains:
+    ready:
+      description: Whether the node takes pods.
+      type: bool
+    reason:
+      description: Why the node is not ready; empty when it is.
+      type: str
+    runtime:
+      description: What runs its containers, such as V(containerd) or V(docker).
+      type: str
+    runtime_version:
+      description: Version of the runtime.
+      type: str
+    arch:
+      description: Architecture, such as V(amd64).
+      type: str
+    internal_ip:
+      description: Its address in the cluster; empty when it has none.
+      type: str
+    edge:
+      description: Whether KubeEdge's edgecore runs the node.
+      type: bool
+    allocatable:
+      description: What pods may use, C(cpu) in thousandths of a CPU and C(memory) in bytes.
+      type: dict
+    aggregator_resources:
+      description: C(resources) of the container of an aggregator on this node.
+      type: dict
+    client_resources:
+      description: C(resources) of the container of a client on this node.
+      type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._resources import KEYS, scale
+
+
+def main() -> None:
+    resources = {"type": "dict", "default": {}, "options": {key: {"type": "str"} for key in KEYS}}
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
+            "aggregator_resources": resources,
+            "client_resources": resources,
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
+        found = {
+            name: {
+                **node.as_dict(),
+                "aggregator_resources": scale(options["aggregator_resources"], node),
+                "client_resources": scale(options["client_resources"], node),
+            }
+            for name, node in nodes.items()
+        }
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
+    module.exit_json(changed=False, nodes=found)
+
+
+if __name__ == "__main__":
+    main()

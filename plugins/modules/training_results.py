@@ -1,0 +1,180 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: training_results
+short_description: Follow a training and read its results
+version_added: "1.0.0"
+description:
+  - Reads what the aggregator wrote on the cloud node, one JSON object for each round.
+  - With O(wait) it shows each round as it comes, until the run is done, and fails early when the run failed or a pod can't ever start.
+author:
+  - edgefl developers (@edgefl)
+requirements:
+  - The C(kubectl) command on the host.
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: A run that is done is returned at once.
+options:
+  state_dir:
+    description: Folder on the host in which the aggregator keeps a folder for each run.
+    type: path
+    default: /var/lib/edgefl/state
+  run:
+    description: Name of the run.
+    type: str
+    required: true
+  status_url:
+    description: Address of the aggregator's status endpoint, as it is reached from the host.
+    type: str
+    default: http://127.0.0.1:8889
+  kubeconfig:
+    description: Kubeconfig on the host, with the right to read pods and their logs.
+    type: path
+    default: /etc/kubernetes/admin.conf
+  namespace:
+    description: Namespace of the training.
+    type: str
+    default: edgefl
+  selector:
+    description: Labels of the pods that are looked at.
+    type: str
+    default: app.kubernetes.io/part-of=edgefl
+  wait:
+    description: Whether to wait until the run is done, and to show its rounds.
+    type: bool
+    default: false
+  wait_timeout:
+    description: Seconds until it fails when O(wait) is true.
+    type: int
+    default: 3600
+  wait_sleep:
+    description: Seconds between two reads when O(wait) is true.
+    type: float
+    default: 1.0
+  offset:
+    description:
+      - Bytes that were read before; only what follows is returned.
+      - When the file does not begin with what was read (O(sha256)), because the aggregator went back to an earlier round, all of it is returned.
+    type: int
+    default: 0
+  sha256:
+    description: Checksum of the first O(offset) bytes.
+    type: str
+    default: ""
+  linger:
+    description: Seconds that one read stays on the host for something new, so that it is seen at once.
+    type: float
+    default: 0.0
+  pods:
+    description: Whether the pods are looked at.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Show the rounds until the training is done
+  edgefl.kubeedge.training_results:
+    run: "20300101-120000"
+    wait: true
+  register: training
+
+- name: Look once
+  edgefl.kubeedge.training_results:
+    run: "20300101-120000"
+"""
+
+RETURN = r"""
+events:
+  description: The lines from O(offset) on, parsed; with O(wait) all of them.
+  returned: always
+  type: list
+  elements: dict
+state:
+  description: V(waiting) for clients, V(training), V(done) or V(failed).
+  returned: always
+  type: str
+reason:
+  description: What it waits for, or why it failed; empty when neither.
+  returned: always
+  type: str
+status:
+  description: What the aggregator says of itself, its C(/status); empty when it does not answer.
+  returned: always
+  type: dict
+problems:
+  description: Pods that are not ready, with C(pod), C(node), C(reason), C(message), C(restarts) and C(terminal) (it will not pass by itself).
+  returned: always
+  type: list
+  elements: dict
+offset:
+  description: Bytes of the file that were read.
+  returned: always
+  type: int
+sha256:
+  description: Checksum of these bytes.
+  returned: always
+  type: str
+reset:
+  description: Whether RV(events) begins again at the first line.
+  returned: always
+  type: bool
+summary:
+  description: Figures of the run, of each loop and of each node.
+  returned: with O(wait)
+  type: dict
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import Reader
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._status import fetcher
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
+            "run": {"type": "str", "required": True},
+            "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
+            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
+            "namespace": {"type": "str", "default": "edgefl"},
+            "selector": {"type": "str", "default": "app.kubernetes.io/part-of=edgefl"},
+            "wait": {"type": "bool", "default": False},
+            "wait_timeout": {"type": "int", "default": 3600},
+            "wait_sleep": {"type": "float", "default": 1.0},
+            "offset": {"type": "int", "default": 0},
+            "sha256": {"type": "str", "default": ""},
+            "linger": {"type": "float", "default": 0.0},
+            "pods": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    options: dict[str, Any] = module.params
+    reader = Reader(Path(options["state_dir"]), options["run"], fetcher(options["status_url"], timeout=2))
+    try:
+        kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
+        found = reader.read(options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"])
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

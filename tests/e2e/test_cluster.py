@@ -1,0 +1,125 @@
+"""After `make lab`: the cluster, the workloads and the results are what the README promises."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+
+import pytest
+
+from helpers import ROOT
+from running_lab import Lab, rounds
+
+LATEST = ROOT / "results/latest"
+
+
+def test_nodes_are_ready(lab: Lab) -> None:
+    states = {}
+    for node in lab.objects("nodes"):
+        ready = next(condition["status"] for condition in node["status"]["conditions"] if condition["type"] == "Ready")
+        states[node["metadata"]["name"]] = (ready, node["status"]["nodeInfo"]["kubeletVersion"])
+    assert set(states) == set(lab.hosts)
+    assert {ready for ready, _version in states.values()} == {"True"}
+    assert states["cloud"][1] == "v1.34.4"
+    assert all("kubeedge-v1.23.1" in states[edge][1] for edge in lab.edges)
+
+
+def test_every_node_has_figures(lab: Lab) -> None:
+    names = [line.split()[0] for line in lab.kubectl("top", "nodes", "--no-headers").splitlines()]
+    assert sorted(names) == sorted(lab.hosts)
+
+
+def test_aggregator_runs_on_the_cloud_in_its_network(lab: Lab) -> None:
+    pods = lab.ours("pods")
+    aggregators = [pod for pod in pods if "aggregator" in pod["metadata"]["name"]]
+    assert [
+        (pod["spec"]["nodeName"], pod["spec"].get("hostNetwork"), pod["status"]["phase"]) for pod in aggregators
+    ] == [("cloud", True, "Running")]
+
+
+def test_aggregator_has_requests_and_limits(lab: Lab) -> None:
+    for pod in lab.ours("pods"):
+        resources = pod["spec"]["containers"][0]["resources"]
+        assert {"cpu", "memory"} <= set(resources["requests"]), pod["metadata"]["name"]
+        assert {"cpu", "memory"} <= set(resources["limits"]), pod["metadata"]["name"]
+
+
+def test_one_client_on_each_edge(lab: Lab) -> None:
+    clients = [pod for pod in lab.ours("pods") if "client" in pod["metadata"]["name"]]
+    assert sorted(pod["spec"]["nodeName"] for pod in clients) == sorted(lab.edges)
+    for pod in clients:
+        assert pod["metadata"]["name"].startswith(f"fashion-mnist-client-{pod['spec']['nodeName']}")
+        assert pod["status"]["phase"] == "Running", pod["status"]
+
+
+def test_service_leads_to_the_aggregator(lab: Lab) -> None:
+    service = next(item for item in lab.ours("services") if item["metadata"]["name"] == "federated-learning-svc")
+    assert [port["port"] for port in service["spec"]["ports"]] == [12345]
+    slices = [
+        item for item in lab.ours("endpointslices") if item["metadata"]["name"].startswith("federated-learning-svc")
+    ]
+    found = {
+        (address, port["port"])
+        for piece in slices
+        for endpoint in piece["endpoints"]
+        if endpoint["conditions"].get("ready")
+        for address in endpoint["addresses"]
+        for port in piece["ports"]
+    }
+    assert found == {(lab.hosts["cloud"]["ansible_host"], 8888)}
+
+
+def test_five_rounds_with_every_node(lab: Lab) -> None:
+    trained = [event for event in rounds() if event["event"] == "round"]
+    assert [event["round"] for event in trained] == [1, 2, 3, 4, 5]
+    for event in trained:
+        assert sorted({client["node"] for client in event["clients"]}) == sorted(lab.edges)
+        assert event["lost"] == []
+    wanted = {edge: lab.hosts[edge]["edgefl_clients"] - lab.hosts[edge]["edgefl_partition"] for edge in lab.edges}
+    assert {
+        edge: sum(c["examples"] for c in trained[-1]["clients"] if c["node"] == edge) for edge in lab.edges
+    } == wanted
+
+
+def test_accuracy(lab: Lab) -> None:
+    trained = [event for event in rounds() if event["event"] == "round"]
+    lab.show(f"\n  accuracy per round: {', '.join(format(event['accuracy'], '.3f') for event in trained)}")
+    assert trained[-1]["accuracy"] >= 0.82
+
+
+def test_results_agree_with_each_other(lab: Lab) -> None:
+    events = rounds()
+    trained = [event for event in events if event["event"] == "round"]
+    summary = json.loads((LATEST / "summary.json").read_text())
+    assert summary["run"] == trained[0]["run"] == LATEST.resolve().name
+    with (LATEST / "rounds.csv").open(newline="") as stream:
+        assert {int(row["round"]) for row in csv.DictReader(stream)} == {1, 2, 3, 4, 5}
+    assert any((LATEST / "manifests").iterdir())
+    logs = {path.name: path.read_text() for path in (LATEST / "logs").iterdir()}
+    assert logs
+    assert all(logs.values())
+
+
+def test_results_are_those_of_the_cloud(lab: Lab) -> None:
+    run_name = LATEST.resolve().name
+    there = lab.ssh(
+        "cloud",
+        f"sha256sum /var/lib/edgefl/state/{run_name}/rounds.jsonl /var/lib/edgefl/state/rounds.jsonl 2>/dev/null || true",
+    )
+    assert hashlib.sha256((LATEST / "rounds.jsonl").read_bytes()).hexdigest() in there
+
+
+def test_report_needs_nothing_else(lab: Lab) -> None:
+    report = (LATEST / "report.html").read_text()
+    assert "<svg" in report
+    for outside in ("http://", "https://", "src=", "<link"):
+        lines = [line for line in report.splitlines() if outside in line and "www.w3.org" not in line]
+        assert lines == [], f"the report loads something: {lines[:3]}"
+
+
+@pytest.mark.parametrize("path", ["rounds.jsonl", "rounds.csv", "summary.json", "report.html"])
+def test_nothing_secret_in_results(path: str) -> None:
+    text = (LATEST / path).read_text()
+    for word in ("PRIVATE KEY", "client-key-data", "token:"):
+        assert word not in text

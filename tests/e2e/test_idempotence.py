@@ -1,0 +1,83 @@
+"""A second run changes nothing, and check mode changes nothing and says so."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT, run
+from running_lab import Lab
+
+# Seconds of a second site.yml, on two cores
+SECOND_RUN = 45
+
+
+def results() -> dict[str, tuple[int, int]]:
+    """Size and time of last change of every file in results/."""
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in sorted((ROOT / "results").rglob("*"))
+        if not path.is_dir()
+    }
+
+
+def test_second_run_changes_nothing(lab: Lab) -> None:
+    before = lab.state(), results()
+    again = lab.play("site.yml").ok()
+    lab.show(f"  second site.yml: {again.result.seconds:.1f} s")
+    assert again.sums["changed"] == 0
+    assert (lab.state(), results()) == before
+    assert again.result.seconds <= SECOND_RUN
+
+
+def test_check_mode_changes_nothing(lab: Lab) -> None:
+    before = lab.state(), results()
+    check = lab.play("site.yml", "--check", "--diff").ok()
+    assert check.sums["changed"] == 0
+    assert (lab.state(), results()) == before
+
+
+def test_check_mode_tells_what_would_come(lab: Lab) -> None:
+    """Other settings: check mode announces the change of the workloads, and makes none."""
+    before = lab.state(), results()
+    check = lab.play("site.yml", "--check", "--diff", "-e", '{"edgefl_rounds": 2}').ok()
+    assert check.sums["changed"] > 0
+    assert (lab.state(), results()) == before
+
+
+def test_check_mode_of_stop_changes_nothing(lab: Lab) -> None:
+    before = lab.state()
+    check = lab.play("stop.yml", "--check").ok()
+    assert check.sums["changed"] > 0
+    assert lab.state() == before
+
+
+def test_second_lab_is_quick(lab: Lab) -> None:
+    begin = time.monotonic()
+    run("make", "lab", show=lab.show).ok()
+    assert time.monotonic() - begin <= 60
+
+
+def test_ship_images_alone(lab: Lab) -> None:
+    shipped = lab.play("ship_images.yml", "-l", "edges").ok()
+    assert shipped.sums["changed"] == 0
+    for edge in lab.edges:
+        assert edge in shipped.output
+
+
+@pytest.mark.parametrize(
+    "role", ["openssh", "docker", "metrics_server", "images", "ship_images", "federation", "results"]
+)
+def test_tag_works_alone(lab: Lab, role: str) -> None:
+    done = lab.play("site.yml", "--tags", role, show=False).ok()
+    assert done.sums["changed"] == 0
+    assert done.sums["ok"] > 0, f"nothing carries the tag {role}"
+
+
+def test_no_state_in_the_checkout(lab: Lab) -> None:
+    """Several checkouts share one lab: nothing of it stands here."""
+    assert not [
+        path for path in (Path("id_ed25519"), Path("known_hosts"), Path("admin.conf")) if (ROOT / path).exists()
+    ]

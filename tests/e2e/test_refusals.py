@@ -1,0 +1,141 @@
+"""Wrong input, through the real playbook: refused before anything is changed, all of it at once, and the message says what to change."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running_lab import Lab, Run
+
+Values = dict[str, Any]
+
+# name -> (variables, words that the message must have)
+WRONG: dict[str, tuple[Values, list[str]]] = {
+    "misspelt variable": ({"edgefl_ronds": 3}, ["edgefl_ronds", "edgefl_rounds"]),
+    "overlapping slices": (
+        {"edgefl_partition": 0, "edgefl_clients": 1000},
+        ["overlap", "edge1", "edge2", "edgefl_partition"],
+    ),
+    "partition after clients": (
+        {"edgefl_partition": 2000, "edgefl_clients": 1000},
+        ["2000", "1000", "edgefl_partition", "edgefl_clients"],
+    ),
+    "empty slice": ({"edgefl_partition": 1000, "edgefl_clients": 1000}, ["1000", "edgefl_clients"]),
+    "slice out of range": ({"edgefl_partition": 59000, "edgefl_clients": 61000}, ["61000", "60000"]),
+    "unknown kind": ({"edgefl_kind": "DaemonSet"}, ["DaemonSet", "Deployment", "StatefulSet", "Pod"]),
+    "unknown engine": ({"edgefl_engine": "petals"}, ["petals", "flower"]),
+    "unknown selection": ({"edgefl_selection": "random"}, ["random", "node", "pod"]),
+    "unknown app": ({"edgefl_app": "mnist_fashion"}, ["mnist_fashion", "fashion_mnist"]),
+    "unsupported runtime": ({"edgefl_runtime": "rkt"}, ["rkt", "docker", "containerd"]),
+    "words for a number": ({"edgefl_rounds": "five"}, ["edgefl_rounds", "five", "int"]),
+    "request larger than the node": (
+        {"edgefl_client_resources": {"cpu_request": "64"}},
+        ["64", "edge1", "cpu", "edgefl_client_resources"],
+    ),
+    "request larger than limit": (
+        {"edgefl_client_resources": {"memory_request": "2Gi", "memory_limit": "1Gi"}},
+        ["2Gi", "1Gi", "memory", "edgefl_client_resources"],
+    ),
+}
+
+
+def refused(lab: Lab, words: list[str], *arguments: str, inventory: Path | None = None) -> Run:
+    """Runs site.yml, which must fail, change nothing, be quick, and have the words in its message."""
+    before = lab.state()
+    run = lab.play("site.yml", *arguments, inventory=inventory, show=False)
+    assert run.result.code != 0, f"accepted:\n{run.result.output}"
+    assert [word for word in words if word not in run.output] == [], f"missing from the message:\n{run.result.output}"
+    assert run.sums.get("changed", 0) == 0, run.result.output
+    assert lab.state() == before
+    assert run.result.seconds < 60
+    return run
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_value(lab: Lab, name: str) -> None:
+    values, words = WRONG[name]
+    refused(lab, words, "-e", json.dumps(values))
+
+
+def test_all_problems_in_one_message(lab: Lab) -> None:
+    values = {
+        "edgefl_ronds": 3,
+        "edgefl_partition": 0,
+        "edgefl_clients": 1000,
+        "edgefl_client_resources": {"cpu_request": "64"},
+    }
+    refused(lab, ["edgefl_ronds", "overlap", "64"], "-e", json.dumps(values))
+
+
+@pytest.fixture
+def taken_port(lab: Lab) -> Iterator[int]:
+    """A port of the cloud node on which something else than the aggregator listens."""
+    port = 18888
+    listener = f"import socket, time; s = socket.create_server(('0.0.0.0', {port})); print('ready', flush=True); time.sleep(300)"
+    words = [*lab.ssh_words("cloud"), "-tt", f"python3 -c {shlex.quote(listener)}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        yield port
+        # The terminal goes, and the listener with it
+        process.kill()
+    for _attempt in range(20):
+        if f":{port} " not in lab.ssh("cloud", "ss -Hltn"):
+            return
+        time.sleep(0.5)
+    pytest.fail(f"something still listens on the cloud's port {port}")
+
+
+def test_port_taken(lab: Lab, taken_port: int) -> None:
+    refused(
+        lab, [str(taken_port), "python3", "edgefl_server_port"], "-e", json.dumps({"edgefl_server_port": taken_port})
+    )
+
+
+def test_edge_that_is_no_node(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(
+        tmp_path / "hosts.yml",
+        {"cloud0": "cloud", "edge1": "edge1", "edge2": "edge2"},
+        {"edge2": {"edgefl_node_name": "egde2"}},
+    )
+    refused(lab, ["egde2", "edge2", "edgefl_node_name"], inventory=inventory)
+
+
+def test_two_hosts_for_one_node(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud", "edge1": "edge1", "again": "edge1"})
+    refused(lab, ["edge1", "again"], inventory=inventory)
+
+
+def test_two_clouds(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud", "second": "cloud", "edge1": "edge1"})
+    refused(lab, ["exactly one", "cloud0", "second"], inventory=inventory)
+
+
+def test_no_edge(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud"})
+    refused(lab, ["edges"], inventory=inventory)
+
+
+def test_unreachable_edge(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(
+        tmp_path / "hosts.yml",
+        {"cloud0": "cloud", "edge1": "edge1", "far": "edge2"},
+        {"far": {"ansible_host": "127.0.0.1", "ansible_port": 1}},
+    )
+    refused(lab, ["far", "127.0.0.1", lab.hosts["edge2"]["ansible_user"]], inventory=inventory)
+
+
+def test_no_sudo(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(
+        tmp_path / "hosts.yml",
+        {"cloud0": "cloud", "edge1": "edge1", "edge2": "edge2"},
+        {"edge2": {"ansible_become_exe": "/bin/false"}},
+    )
+    refused(lab, ["edge2", "sudo"], inventory=inventory)

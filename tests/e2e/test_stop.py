@@ -1,0 +1,40 @@
+"""stop.yml leaves no object of ours, keeps what was trained, and has nothing to do the second time."""
+
+from __future__ import annotations
+
+from helpers import ROOT
+from running_lab import NAMESPACE, Lab
+
+# The cluster makes these in every namespace
+OF_THE_CLUSTER = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+
+
+def images(lab: Lab) -> dict[str, list[str]]:
+    """Our images in the runtimes of each node."""
+    asked = "ctr -n k8s.io images ls -q 2>/dev/null; docker images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null"
+    return {
+        host: sorted(name for name in lab.ssh(host, f"{asked}; true").split() if "fashion-mnist" in name)
+        for host in lab.hosts
+    }
+
+
+def test_stop_leaves_no_object(lab: Lab) -> None:
+    before = images(lab)
+    assert all(before.values())
+    lab.play("stop.yml").ok()
+    kinds = "all,configmaps,secrets,serviceaccounts,endpoints,persistentvolumeclaims,roles.rbac.authorization.k8s.io"
+    there = {f"{item['kind']}/{item['metadata']['name']}" for item in lab.ours(kinds)}
+    assert there - OF_THE_CLUSTER == set()
+    cluster_wide = lab.kubectl("get", "clusterroles,clusterrolebindings,persistentvolumes,crd", "--output=name").split()
+    assert [name for name in cluster_wide if NAMESPACE in name] == []
+    assert images(lab) == before, "stop keeps the images"
+    assert (ROOT / "results/latest/report.html").exists()
+
+
+def test_no_process_is_left(lab: Lab) -> None:
+    for host in lab.hosts:
+        assert lab.ssh(host, "pgrep --full --list-full '[e]dgefl\\.(aggregator|client)' || true") == ""
+
+
+def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
+    assert lab.play("stop.yml").ok().sums["changed"] == 0

@@ -1,0 +1,63 @@
+"""Other ways to run it: one edge only, an inventory with names of its own, other kinds, and the way back to the lab's defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT
+from running_lab import Lab, rounds
+
+
+def clients(lab: Lab) -> dict[str, str]:
+    """Node of each live client pod -> kind of its owner."""
+    found = {}
+    for pod in lab.ours("pods"):
+        if "client" in pod["metadata"]["name"] and "deletionTimestamp" not in pod["metadata"]:
+            owner = pod["metadata"].get("ownerReferences", [{"kind": "Pod"}])[0]["kind"]
+            found[pod["spec"]["nodeName"]] = "Deployment" if owner == "ReplicaSet" else owner
+    return found
+
+
+def trained() -> list[set[str]]:
+    """The nodes in each round of the newest results."""
+    return [{client["node"] for client in event["clients"]} for event in rounds() if event["event"] == "round"]
+
+
+def test_one_edge_only(lab: Lab, tmp_path: Path) -> None:
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud", "edge1": "edge1"})
+    lab.play("site.yml", inventory=inventory).ok()
+    assert clients(lab) == {"edge1": "Deployment"}
+    assert trained() == [{"edge1"}] * 5
+    assert lab.play("site.yml", inventory=inventory, show=False).ok().sums["changed"] == 0
+
+
+def test_names_of_their_own(lab: Lab, tmp_path: Path) -> None:
+    """Host names of the inventory differ from the node names: the nodes' names are those of the cluster's objects and of the results."""
+    names = {"headquarters": "cloud", "harbour-7": "edge1", "lighthouse": "edge2"}
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", names)
+    lab.play("site.yml", inventory=inventory).ok()
+    assert clients(lab) == {"edge1": "Deployment", "edge2": "Deployment"}
+    assert trained() == [{"edge1", "edge2"}] * 5
+    assert lab.play("site.yml", inventory=inventory, show=False).ok().sums["changed"] == 0
+    shipped = lab.play("ship_images.yml", "-l", "lighthouse", inventory=inventory, show=False).ok()
+    assert shipped.sums["changed"] == 0
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "Pod"])
+def test_other_kind_leaves_nothing_of_the_old(lab: Lab, kind: str) -> None:
+    lab.play("site.yml", "-e", f"edgefl_kind={kind}").ok()
+    assert clients(lab) == dict.fromkeys(lab.edges, kind)
+    owners = {item["kind"] for item in lab.ours("deployments,statefulsets") if "client" in item["metadata"]["name"]}
+    assert owners == ({kind} - {"Pod"})
+
+
+def test_back_to_the_defaults(lab: Lab) -> None:
+    """Leaves the lab as `make lab` made it, with a run of its own."""
+    before = set((ROOT / "results").iterdir())
+    lab.play("site.yml", "-e", "edgefl_run=new").ok()
+    assert clients(lab) == dict.fromkeys(lab.edges, "Deployment")
+    assert trained() == [set(lab.edges)] * 5
+    assert len(set((ROOT / "results").iterdir()) - before) == 1
+    assert lab.play("site.yml").ok().sums["changed"] == 0

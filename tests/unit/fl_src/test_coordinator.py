@@ -1,0 +1,342 @@
+"""The run as a whole, on an in-process link that trains for real: a least-squares model, in NumPy."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefl import coordinator, settings
+from edgefl.apps import App, Weights
+from edgefl.checkpoint import Store
+from edgefl.coordinator import Coordinator, RunError
+from edgefl.link import Answer, Lost
+from edgefl.plan import Member, Task
+from edgefl.report import Journal
+from edgefl.status import Status
+
+SAMPLES = 400
+_rng = np.random.default_rng(0)
+TRUE = np.array([1.0, -2.0, 3.0])
+X = _rng.normal(size=(SAMPLES, 3))
+Y = (X @ TRUE > 0).astype(np.uint8)
+
+
+def train_slice(start: int, stop: int | None) -> tuple[Any, Any]:
+    return X[start:stop], Y[start:stop]
+
+
+def evaluate(weights: Weights, inputs: Any, labels: Any) -> tuple[float, float]:
+    p = 1 / (1 + np.exp(-(inputs @ weights[0])))
+    return float(-np.log(np.where(labels, p, 1 - p) + 1e-9).mean()), float(((p > 0.5) == labels).mean())
+
+
+APP = App("fashion_mnist", train_slice, train_slice, lambda: None, lambda seed: [np.zeros(3)], evaluate)
+EDGE1, EDGE2 = (
+    Member("edge1", "a", "i1", "c1", 0, 100, "fashion_mnist"),
+    Member("edge2", "b", "i2", "c2", 100, 400, "fashion_mnist"),
+)
+
+
+class LocalLink:
+    """Trains in this process. `trouble(round, attempt)` names the pods that are lost, with the reason."""
+
+    def __init__(
+        self,
+        members: Sequence[Member] = (EDGE1, EDGE2),
+        trouble: Callable[[int, int], dict[str, Lost | str]] = lambda *_: {},
+    ) -> None:
+        self.pods, self.trouble, self.attempts = list(members), trouble, 0
+        self.sent: list[tuple[Any, list[Task]]] = []
+        self.restored: tuple[Weights, dict[str, Weights]] | None = None
+        self._round = 0
+
+    def members(self) -> list[Member]:
+        return self.pods
+
+    def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
+        if not enough(self.pods):
+            raise TimeoutError("would wait for ever")
+        return True
+
+    def initial_weights(self, member: Member, timeout: float) -> Weights:
+        return [np.zeros(3)]
+
+    def train(
+        self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
+    ) -> tuple[list[Answer], list[Lost]]:
+        self.attempts = self.attempts + 1 if config["round"] == self._round else 0
+        self._round = int(config["round"])
+        trouble = self.trouble(self._round, self.attempts)
+        self.sent.append((weights[0].copy(), list(tasks)))
+        answers, lost = [], []
+        for task in tasks:
+            reason = trouble.get(task.member.pod)
+            if reason is not None:
+                lost.append(Lost(task, str(reason), error=str(reason).startswith("ValueError")))
+                continue
+            inputs, labels = train_slice(task.start, task.stop)
+            w = weights[0].copy()
+            for _ in range(20):
+                w += 0.5 * inputs.T @ (labels - 1 / (1 + np.exp(-(inputs @ w)))) / len(labels)
+            answers.append(
+                Answer(
+                    task,
+                    task.samples,
+                    {"seconds": 0.1, "cpu_seconds": 0.1, "peak_rss_bytes": 1e6, "loss": 0.5, "accuracy": 0.9},
+                    w,
+                )
+            )
+        return answers, lost
+
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+        figures = [evaluate(weights, *train_slice(task.start, task.stop)) for task in tasks]
+        return [
+            Answer(task, task.samples, {"loss": loss, "accuracy": accuracy})
+            for task, (loss, accuracy) in zip(tasks, figures)
+        ], []
+
+    def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
+        total = sum(answer.examples for answer in answers)
+        return [sum(answer.body * answer.examples for answer in answers) / total]
+
+    def state(self) -> dict[str, Weights]:
+        return {"m_t": [np.full(2, float(self._round))]}
+
+    def restore(self, weights: Weights, state: dict[str, Weights]) -> None:
+        self.restored = ([array.copy() for array in weights], state)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator.time, "sleep", lambda _: None)
+
+
+def run(
+    folder: Path | None, link: LocalLink, *arguments: str, app: App = APP
+) -> tuple[list[dict[str, Any]], Coordinator]:
+    """Accept and run; gives the lines that went to stdout."""
+    out = io.StringIO()
+    chosen = settings.aggregator(["--run=r", *arguments])
+    made = Coordinator(chosen, app, Journal(folder, out), Store(folder) if folder else None, Status())
+    made.accept()
+    made.run(link)
+    return [json.loads(row) for row in out.getvalue().splitlines()], made
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    lines, made = run(tmp_path, LocalLink(), "--rounds=3")
+    assert [(entry["event"], entry["loop"], entry["round"]) for entry in lines] == [
+        ("start", 1, 0),
+        ("round", 1, 1),
+        ("round", 1, 2),
+        ("round", 1, 3),
+        ("done", 1, 3),
+    ]
+    one = lines[1]
+    assert list(one) == [
+        "schema",
+        "event",
+        "run",
+        "loop",
+        "round",
+        "time",
+        "accuracy",
+        "loss",
+        "seconds",
+        "train_seconds",
+        "clients",
+        "lost",
+    ]
+    assert list(one["clients"][0]) == [
+        "node",
+        "pod",
+        "shard",
+        "start",
+        "stop",
+        "examples",
+        "seconds",
+        "cpu_seconds",
+        "peak_rss_bytes",
+        "loss",
+        "accuracy",
+    ]
+    assert lines[3]["accuracy"] > 0.95 > lines[0]["accuracy"]
+    assert lines[0]["settings"]["rounds"] == 3 and lines[0]["engine"]["edgefl"]
+    assert (lines[-1]["rounds"], lines[-1]["examples"]) == (3, 1200)
+    assert made.status.state == "done"
+
+
+def test_loops_begin_anew_each(tmp_path: Path) -> None:
+    link = LocalLink()
+    lines, _ = run(tmp_path, link, "--rounds=2", "--loops=3")
+    assert [(entry["loop"], entry["round"]) for entry in lines if entry["event"] == "round"] == [
+        (loop, round_) for loop in (1, 2, 3) for round_ in (1, 2)
+    ]
+    assert [entry["event"] for entry in lines].count("start") == 1
+    assert all(not link.sent[index][0].any() for index in (0, 2, 4))
+
+
+def test_a_complete_run_is_not_trained_again(tmp_path: Path) -> None:
+    first, _ = run(tmp_path, LocalLink(), "--rounds=2")
+    link = LocalLink()
+    again, made = run(tmp_path, link, "--rounds=2")
+    assert again == first and link.sent == [] and made.status.state == "done"
+    assert made.status.get("accuracy") == first[-1]["accuracy"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("after_lines", [1, 2, 3, 4])
+@pytest.mark.parametrize("checkpoint_too", [False, True])
+def test_killed_anywhere_it_goes_on_without_gap_or_duplicate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_lines: int, checkpoint_too: bool
+) -> None:
+    """Killed just before the n-th line is written; `checkpoint_too`: just before the checkpoint that precedes it."""
+    reference, _ = run(None, LocalLink(), "--rounds=3")
+    with monkeypatch.context() as patch:
+        real = Journal.append
+
+        def append(self: Journal, entry: dict[str, Any]) -> None:
+            if len(self.lines) == after_lines:
+                if checkpoint_too:
+                    for path in Store(tmp_path).files()[:1]:
+                        path.unlink()
+                raise Killed
+            real(self, entry)
+
+        patch.setattr(Journal, "append", append)
+        with pytest.raises(Killed):
+            run(tmp_path, LocalLink(), "--rounds=3")
+    lines, _ = run(tmp_path, LocalLink(), "--rounds=3")
+    on_disk = [json.loads(row) for row in (tmp_path / "rounds.jsonl").read_text().splitlines()]
+    assert lines == on_disk
+    for key in ("event", "loop", "round", "accuracy"):
+        assert [entry.get(key) for entry in lines] == [entry.get(key) for entry in reference]
+
+
+def test_a_damaged_checkpoint_repeats_its_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(round_: int, attempt: int) -> dict[str, Lost | str]:
+        if round_ == 3:
+            raise Killed
+        return {}
+
+    with pytest.raises(Killed):
+        run(tmp_path, LocalLink(trouble=stop), "--rounds=4")
+    Store(tmp_path).files()[0].write_bytes(b"garbage")
+    link = LocalLink()
+    lines, _ = run(tmp_path, link, "--rounds=4")
+    assert [entry["round"] for entry in lines] == [0, 1, 2, 3, 4, 4]
+    assert link.restored and link.restored[1]["m_t"][0].tolist() == [1.0, 1.0]
+    told = capsys.readouterr().err
+    assert "model-0001-00002.npz is damaged" in told and "round 1/2 (loop/round) has no whole checkpoint" in told
+
+
+def test_another_app_under_the_same_run_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, LocalLink(), "--rounds=1")
+    with pytest.raises(RunError, match="another --run"):
+        run(tmp_path, LocalLink(), "--rounds=1", "--app=fashion_mnist_cnn")
+
+
+def test_a_lost_pod_is_named_and_the_round_kept() -> None:
+    lines, _ = run(
+        None, LocalLink(trouble=lambda round_, _: {"a": "the connection was lost"} if round_ == 1 else {}), "--rounds=2"
+    )
+    assert lines[1]["lost"] == [{"node": "edge1", "pod": "a", "shard": "1/1", "reason": "the connection was lost"}]
+    assert (
+        [client["node"] for client in lines[1]["clients"]] == ["edge2"]
+        and lines[2]["lost"] == []
+        and "repeats" not in lines[1]
+    )
+    assert lines[-1]["lost_total"] == 1
+
+
+def test_a_round_with_too_few_samples_is_repeated_with_the_old_model(capsys: pytest.CaptureFixture[str]) -> None:
+    link = LocalLink(
+        trouble=lambda round_, attempt: (
+            {"b": "the connection was lost"} if (round_, attempt) in ((2, 0), (2, 1)) else {}
+        )
+    )
+    lines, _ = run(None, link, "--rounds=2")
+    assert [entry["round"] for entry in lines] == [0, 1, 2, 2]
+    assert [len(entry.get("repeats", [])) for entry in lines] == [0, 0, 2, 0]
+    assert (
+        lines[2]["repeats"][0]["lost"][0]["node"] == "edge2"
+        and "100 of 400 samples" in lines[2]["repeats"][0]["reason"]
+    )
+    assert np.array_equal(link.sent[1][0], link.sent[2][0]) and np.array_equal(link.sent[2][0], link.sent[3][0])
+    assert "is repeated with the model as it was" in capsys.readouterr().err
+
+
+def test_min_round_samples_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, _ = run(
+        None,
+        LocalLink(trouble=lambda round_, attempt: {"b": "gone"} if attempt == 0 else {}),
+        "--rounds=1",
+        "--min_round_samples=0.25",
+    )
+    assert "repeats" not in lines[1]
+
+
+def test_an_app_that_fails_everywhere_ends_the_run() -> None:
+    with pytest.raises(RunError, match="ValueError: no such layer"):
+        run(None, LocalLink(trouble=lambda *_: {"a": "ValueError: no such layer", "b": "ValueError: no such layer"}))
+
+
+def test_lost_connections_alone_never_end_the_run() -> None:
+    lines, _ = run(
+        None,
+        LocalLink(trouble=lambda round_, attempt: {"a": "gone", "b": "gone"} if attempt < 30 and round_ == 1 else {}),
+        "--rounds=1",
+    )
+    assert lines[1]["repeated"] == 30 and len(lines[1]["repeats"]) == coordinator.REPEATS_TOLD
+
+
+def test_it_waits_for_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TimeoutError):
+        run(None, LocalLink([EDGE1]), "--min_nodes=2", "--min_sample_size=1")
+    told = capsys.readouterr().err
+    assert (
+        "waiting for 2 clients (--min_num_clients; 1 there) and 2 nodes (--min_nodes; 1 there); connected: edge1/a"
+        in told
+    )
+
+
+def test_a_pod_with_another_app_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    old = Member("edge2", "old", "i3", "c3", 100, 400, "another")
+    link = LocalLink([EDGE1, EDGE2, old])
+    run(None, link, "--rounds=1")
+    assert {task.member.pod for task in link.sent[0][1]} == {"a", "b"}
+    assert "edge2/old has app another" in capsys.readouterr().err
+
+
+def test_selection_by_pod_trains_whole_slices() -> None:
+    twin = Member("edge2", "c", "i4", "c4", 100, 400, "fashion_mnist")
+    link = LocalLink([EDGE1, EDGE2, twin])
+    run(None, link, "--rounds=1", "--selection=pod")
+    assert [(task.start, task.stop) for task in link.sent[0][1]] == [(0, 100), (100, 400), (100, 400)]
+
+
+def test_evaluation_by_the_clients() -> None:
+    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
+    lines, _ = run(None, LocalLink(), "--rounds=2", app=app)
+    assert lines[0]["accuracy"] is None and lines[2]["accuracy"] > 0.9
+
+
+def test_fail_writes_the_reason(tmp_path: Path) -> None:
+    out = io.StringIO()
+    made = Coordinator(settings.aggregator(["--run=r"]), APP, Journal(tmp_path, out), Store(tmp_path), Status())
+    made.accept()
+    made.fail("the strategy is broken")
+    entry = json.loads(out.getvalue())
+    assert entry["event"] == "failed" and entry["reason"] == "the strategy is broken"
+    assert made.status.state == "failed" and not made.status.ready
+    lines, _ = run(tmp_path, LocalLink(), "--rounds=1")
+    assert [entry["event"] for entry in lines] == ["start", "round", "done"]

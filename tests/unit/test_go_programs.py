@@ -1,0 +1,117 @@
+"""Programs from Go modules: the key covers what goes in, and a cached program is used only when it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import (
+    SUMS,
+    GoError,
+    Recipe,
+    _sha256,
+    build,
+    remove_older,
+    wrong,
+)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """A module of our own with one program, so that nothing is fetched."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "go.mod").write_text("module edgefl.example/hello\n\ngo 1.20\n")
+    (source / "go.sum").write_text("")
+    return Recipe("hello", source, {"hello": "edgefl.example/hello"}, go="go", go_version="go1.26.4")
+
+
+def cached(folder: Path, name: str = "hello") -> Path:
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"program")
+    (folder / SUMS).write_text(json.dumps({name: _sha256(folder / name)}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"go_version": "go1.26.5"},
+        {"ldflags": "-X a.b=1"},
+        {"tags": "netgo"},
+        {"cgo": True},
+        {"programs": {"other": "edgefl.example/hello"}},
+    ],
+)
+def test_key_changes_with_each_input(recipe: Recipe, change: dict[str, object]) -> None:
+    assert replace(recipe, **change).key() != recipe.key()
+
+
+@pytest.mark.parametrize("name", ["go.mod", "go.sum"])
+def test_key_changes_with_each_file(recipe: Recipe, name: str) -> None:
+    before = recipe.key()
+    (recipe.source / name).write_text("// another\n")
+    assert recipe.key() != before
+
+
+def test_key_is_the_same_for_another_checkout(recipe: Recipe, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(recipe.source, copy)
+    assert replace(recipe, source=copy).key() == recipe.key()
+
+
+def test_missing_source_says_which_file(recipe: Recipe) -> None:
+    (recipe.source / "go.sum").unlink()
+    with pytest.raises(GoError, match=r"go\.sum can't be read"):
+        recipe.key()
+
+
+def test_whole_folder_is_used(tmp_path: Path) -> None:
+    assert wrong(cached(tmp_path / "hello-1"), {"hello": ""}) == ""
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    folder = cached(tmp_path / "hello-1")
+    assert wrong(tmp_path / "none", {"hello": ""}) == "not built yet"
+    (folder / "hello").write_bytes(b"progrbm")
+    assert wrong(folder, {"hello": ""}) == "hello is damaged"
+    (folder / "hello").unlink()
+    assert wrong(folder, {"hello": ""}) == "hello is missing"
+    assert wrong(cached(tmp_path / "hello-2"), {"hello": "", "more": ""}) == "more is missing"
+    (folder / SUMS).write_text("{")
+    assert wrong(folder, {"hello": ""}) == f"{SUMS} is damaged"
+
+
+def test_older_builds_of_the_same_set_go(tmp_path: Path) -> None:
+    new = cached(tmp_path / "hello-2")
+    cached(tmp_path / "hello-1")
+    cached(tmp_path / "other-1")
+    (tmp_path / "hello").symlink_to(new)
+    assert remove_older(new) == ["hello-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hello", "hello-2", "other-1"]
+
+
+def test_failing_build_leaves_what_was_there_and_shows_why(recipe: Recipe, tmp_path: Path) -> None:
+    folder = cached(tmp_path / "hello-1")
+    tool = tmp_path / "go"
+    tool.write_text("#!/bin/sh\necho 'hello.go:1: syntax error'\nexit 1\n")
+    tool.chmod(0o755)
+    with pytest.raises(GoError, match="syntax error"):
+        build(replace(recipe, go=str(tool)), folder, tmp_path / "log")
+    assert wrong(folder, recipe.programs) == ""
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".hello")] == []
+
+
+def test_build_renames_to_the_wanted_name(recipe: Recipe, tmp_path: Path) -> None:
+    """A tool that does what `go build -o FOLDER/ PACKAGES` does: files named after the packages' last elements."""
+    tool = tmp_path / "go"
+    tool.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho x >"$2/server"; echo pkg\n')
+    tool.chmod(0o755)
+    wanted = replace(recipe, go=str(tool), programs={"etcd": "go.etcd.io/etcd/server/v3"})
+    build(wanted, tmp_path / "hello-1", tmp_path / "log")
+    assert wrong(tmp_path / "hello-1", wanted.programs) == ""
+    assert (tmp_path / "log").read_text() == "pkg\n"
