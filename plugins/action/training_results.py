@@ -33,7 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             read=lambda **more: self._read(options | more, task_vars),
             show=lambda text, warn: display.display(text, color="yellow" if warn else None),
             timeout=float(options.get("wait_timeout", 3600)),
-            sleep=float(options.get("wait_sleep", 1.0)),
+            sleep=float(options.get("wait_sleep", 0.2)),
         )
         try:
             found = follower.follow(first)

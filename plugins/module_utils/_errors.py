@@ -20,5 +20,5 @@ class EdgeflError(Exception):
         self.result = result
 
 
-class Transient(EdgeflError):
+class Transient(EdgeflError):  # noqa: N818 - a state of things, not a mistake
     """Something that goes away by itself, such as an API server that restarts; whoever waits tries again."""

@@ -110,7 +110,7 @@ class Follower:
             return failed(f"the run failed: {read['reason']}")
         terminal = [f"{item['text']}. {item.get('log', '')}" for item in read["problems"] if item["terminal"]]
         # While rounds still come the other nodes carry the training; the broken pod was shown, and is not worth ending it
-        if terminal and read["state"] == "waiting":
+        if terminal and (read["state"] == "waiting" or read["status"].get("waiting_for")):
             return failed("\n".join(terminal))
         return pending(self._waits(read))
 

@@ -28,7 +28,7 @@ TRANSIENT = re.compile(
 NOT_FOUND = re.compile(r"\(NotFound\)|doesn't have a resource type", re.IGNORECASE)
 
 
-class NotFound(EdgeflError):
+class NotFound(EdgeflError):  # noqa: N818 - an answer, not a mistake
     """The API server answered that it does not know what was asked for."""
 
 
@@ -36,7 +36,9 @@ def for_module(module: Any, kubeconfig: str) -> Kubectl:
     """The client of an AnsibleModule; a kubectl that is not there is reported in our own words."""
 
     def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
-        result: tuple[int, str, str] = module.run_command(arguments, data=data, environ_update={"LC_ALL": "C"}, handle_exceptions=False)
+        result: tuple[int, str, str] = module.run_command(
+            arguments, data=data, environ_update={"LC_ALL": "C"}, handle_exceptions=False
+        )
         return result
 
     return Kubectl(run, kubeconfig)
@@ -59,7 +61,9 @@ class Kubectl:
         try:
             code, output, errors = self.run(command, data=data)
         except OSError as error:
-            raise EdgeflError(f"The command kubectl cannot be run ({error}): install it on this host, or run this on the cloud node.") from error
+            raise EdgeflError(
+                f"The command kubectl cannot be run ({error}): install it on this host, or run this on the cloud node."
+            ) from error
         if code:
             self._raise(arguments, code, errors.strip() or output.strip())
         return output
@@ -119,9 +123,13 @@ class Kubectl:
         # kubectl repeats its tries, one line each; the last line is the one for people
         reason = text.splitlines()[-1] if text else f"exit code {code}, no output"
         if self.kubeconfig in text and "no such file" in text:
-            raise EdgeflError(f"The kubeconfig {self.kubeconfig} does not exist on this host: set edgefl_kubeconfig to the cluster's admin kubeconfig.")
+            raise EdgeflError(
+                f"The kubeconfig {self.kubeconfig} does not exist on this host: set edgefl_kubeconfig to the cluster's admin kubeconfig."
+            )
         if self.kubeconfig in text and "permission denied" in text:
-            raise EdgeflError(f"The kubeconfig {self.kubeconfig} cannot be read: run this with become, or set edgefl_kubeconfig to one that can.")
+            raise EdgeflError(
+                f"The kubeconfig {self.kubeconfig} cannot be read: run this with become, or set edgefl_kubeconfig to one that can."
+            )
         message = f"kubectl {' '.join(arguments)}: {reason}"
         if NOT_FOUND.search(text):
             raise NotFound(message)

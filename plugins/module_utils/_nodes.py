@@ -34,14 +34,18 @@ _SUFFIXES = {
     "Pi": Fraction(2**50),
     "Ei": Fraction(2**60),
 }
-_QUANTITY = re.compile(r"(?P<number>\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i)?)")
+_QUANTITY = re.compile(
+    r"(?P<number>\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i)?)"
+)
 
 
 def quantity(text: str | float) -> Fraction:
     """The exact value of a Kubernetes quantity such as C(500m), C(1.5) or C(2Gi); EdgeflError when it is none, or is below zero."""
     match = _QUANTITY.fullmatch(str(text).strip())
     if match is None:
-        raise EdgeflError(f"{text!r} is not a Kubernetes quantity: write CPUs like 2 or 500m, memory like 512Mi or 2Gi.")
+        raise EdgeflError(
+            f"{text!r} is not a Kubernetes quantity: write CPUs like 2 or 500m, memory like 512Mi or 2Gi."
+        )
     number = Fraction(match["number"].removeprefix("+").rstrip("."))
     if match["exponent"] is not None:
         return number * Fraction(10) ** int(match["exponent"])
@@ -95,10 +99,8 @@ def parse_node(item: dict[str, Any]) -> Node:
     runtime, _separator, version = info.get("containerRuntimeVersion", "").partition("://")
     condition = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), None)
     ready = condition is not None and condition["status"] == "True"
-    if condition is None:
-        reason = "has not reported its state"
-    else:
-        reason = condition.get("message") or condition.get("reason") or "gives no reason"
+    told = condition or {"message": "has not reported its state"}
+    reason = told.get("message") or told.get("reason") or "gives no reason"
     return Node(
         name=item["metadata"]["name"],
         ready=ready,
@@ -130,7 +132,9 @@ def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, in
     nodes = parse_nodes(kubectl.get("nodes"))
     strangers = sorted(set(wanted) - set(nodes))
     if strangers:
-        raise EdgeflError(f"No node of this cluster: {', '.join(strangers)}. Its nodes are {', '.join(nodes)}: correct the names, or let them join first.")
+        raise EdgeflError(
+            f"No node of this cluster: {', '.join(strangers)}. Its nodes are {', '.join(nodes)}: correct the names, or let them join first."
+        )
     names = wanted or list(nodes)
     try:
         answer = kubectl.raw(METRICS)

@@ -65,9 +65,13 @@ def problems(given: dict[str, Any], node: Node, variable: str) -> list[str]:
     ):
         request, limit = resources["requests"][what], resources["limits"][what]
         if parse(request) > parse(limit):
-            found.append(f"{variable}: {what}_request {request} is more than {what}_limit {limit}: lower the request or raise the limit.")
+            found.append(
+                f"{variable}: {what}_request {request} is more than {what}_limit {limit}: lower the request or raise the limit."
+            )
         if parse(request) > capacity:
-            found.append(f"{variable}: {what}_request {request} is more than node {node.name} has ({shown}): set it to {shown} or less.")
+            found.append(
+                f"{variable}: {what}_request {request} is more than node {node.name} has ({shown}): set it to {shown} or less."
+            )
     return found
 
 

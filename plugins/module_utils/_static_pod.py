@@ -8,9 +8,12 @@ The manifest is parsed by C(kubectl patch --local), which asks no API server and
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +21,14 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl, NotFound
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending, wait
 
 HASH = "kubernetes.io/config.hash"
 SOURCE = "kubernetes.io/config.source"
 # The two lists of a container that make up its command line, in this order
 FIELDS = ("command", "args")
+# An API server that is just busy answers within this many seconds; one that is away is no base for a change
+ANSWER_TIMEOUT = 60
 # A container that failed so often will not come up by itself
 RESTARTS = 3
 
@@ -31,7 +36,12 @@ Parse = Callable[[str], "dict[str, Any]"]
 Rewrite = Callable[[str, "list[dict[str, Any]]"], str]
 
 _FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ITEM = re.compile(r"(?P<indent> *)-(?P<gap> +)(?P<scalar>'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"#\[{|>&*!%@`](?:[^#\n]|(?<=\S)#)*?)(?P<rest>\s*(?:(?<=\s)#.*)?)")
+# An item of a list in block style: quoted or plain text on one line, perhaps a comment behind it
+_ITEM = re.compile(
+    r"(?P<indent> *)-(?P<gap> +)"
+    r"(?P<scalar>'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"#\[{|>&*!%@`](?:[^#\n]|(?<=\S)#)*?)"
+    r"(?P<rest>\s*(?:(?<=\s)#.*)?)"
+)
 _BLANK = re.compile(r"\s*(?:#.*)?")
 _PLAIN = re.compile(r"--[A-Za-z0-9](?:[A-Za-z0-9_.,/=@%+*-]|:(?=[^\s]))*")
 
@@ -92,7 +102,9 @@ def plan(container: dict[str, Any], flag: Flag) -> dict[str, Change]:
     """
     arguments = command_line(container)
     if arguments[:1] and Path(arguments[0]).name in ("sh", "bash", "dash", "ash") and "-c" in arguments:
-        raise EdgeflError(f"Container {container['name']} is started by a shell ({arguments[0]} -c): set {flag} in its script by hand.")
+        raise EdgeflError(
+            f"Container {container['name']} is started by a shell ({arguments[0]} -c): set {flag} in its script by hand."
+        )
     if right(arguments, flag):
         return {}
     border = len(container.get("command") or [])
@@ -140,7 +152,9 @@ def _occurrences(arguments: list[str], flag: Flag) -> list[tuple[int, int, str]]
 def select(pod: dict[str, Any], path: str, container: str | None) -> int:
     """Index of the container named so, or of the first; EdgeflError when the manifest is no Pod or has no such container."""
     if pod.get("kind") != "Pod":
-        raise EdgeflError(f"{path} holds a {pod.get('kind') or 'file without a kind'}, not a Pod: give the manifest of a static pod.")
+        raise EdgeflError(
+            f"{path} holds a {pod.get('kind') or 'file without a kind'}, not a Pod: give the manifest of a static pod."
+        )
     if not (pod.get("metadata") or {}).get("name"):
         raise EdgeflError(f"The Pod in {path} has no name: correct the file.")
     containers = (pod.get("spec") or {}).get("containers") or []
@@ -183,7 +197,9 @@ def edited(text: str, pod: dict[str, Any], index: int, flag: Flag, parse: Parse,
     ]
     new = rewrite(text, patch)
     if parse(new) != wanted:
-        raise EdgeflError(f"The manifest cannot be changed by this module without changing more than {flag}: set the flag by hand.")
+        raise EdgeflError(
+            f"The manifest cannot be changed by this module without changing more than {flag}: set the flag by hand."
+        )
     return new, False
 
 
@@ -232,14 +248,14 @@ def _write(lines: list[str], edits: list[tuple[list[int], Change]]) -> str:
             line = lines[block[index]]
             match = _ITEM.fullmatch(line.rstrip("\r\n"))
             if match:
-                ending = line[len(line.rstrip("\r\n")):]
+                ending = line[len(line.rstrip("\r\n")) :]
                 new[block[index]] = f"{match['indent']}-{match['gap']}{_encode(argument)}{match['rest']}{ending}"
         for index in change.delete:
             new[block[index]] = ""
         if change.append is not None:
             last = lines[block[-1]]
             match = _ITEM.fullmatch(last.rstrip("\r\n"))
-            ending = last[len(last.rstrip("\r\n")):]
+            ending = last[len(last.rstrip("\r\n")) :]
             if match:
                 item = f"{match['indent']}-{match['gap']}{_encode(change.append)}"
                 new[block[-1]] += f"{item}{ending}" if ending else f"\n{item}"
@@ -259,7 +275,9 @@ class Parser:
         try:
             data = json.loads(output)
         except ValueError as error:
-            raise EdgeflError(f"{self.path} holds more than one object: the kubelet reads one Pod from a file, so split it.") from error
+            raise EdgeflError(
+                f"{self.path} holds more than one object: the kubelet reads one Pod from a file, so split it."
+            ) from error
         if not isinstance(data, dict):
             raise EdgeflError(f"{self.path} holds no Kubernetes object: give the manifest of a static pod.")
         return data
@@ -272,11 +290,15 @@ class Parser:
         if not text.strip():
             raise EdgeflError(f"{self.path} is empty: give the manifest of a static pod.")
         try:
-            return self.kubectl.call(["patch", "--local", "-f", "-", "--type", kind, "-p", json.dumps(patch), "-o", output], data=text)
+            return self.kubectl.call(
+                ["patch", "--local", "-f", "-", "--type", kind, "-p", json.dumps(patch), "-o", output], data=text
+            )
         except EdgeflError as error:
             if "STDIN" in error.message or "YAML" in error.message or "no objects" in error.message:
                 reason = error.message.rpartition("error: ")[2]
-                raise EdgeflError(f"{self.path} is not a manifest that Kubernetes can read ({reason}): correct the file.") from error
+                raise EdgeflError(
+                    f"{self.path} is not a manifest that Kubernetes can read ({reason}): correct the file."
+                ) from error
             raise
 
 
@@ -308,7 +330,9 @@ class Mirror:
             return None
         if len(found) > 1:
             if self.hostname not in nodes:
-                raise EdgeflError(f"Static pod {self.name} runs on {', '.join(nodes)}, and none is called {self.hostname} like this host: set `node`.")
+                raise EdgeflError(
+                    f"Static pod {self.name} runs on {', '.join(nodes)}, and none is called {self.hostname} like this host: set `node`."
+                )
             return found[nodes.index(self.hostname)]
         # Kept, so that another node's pod is not taken for ours while ours is away
         self.node = nodes[0]
@@ -362,9 +386,15 @@ class Mirror:
         """Takes a pod that has the flag as it shall be: for a manifest that an earlier run changed and did not wait for."""
 
         def accept(pod: dict[str, Any]) -> str:
-            container = next((each for each in pod["spec"]["containers"] if each["name"] == self.container), {})
+            container: dict[str, Any] = next(
+                (each for each in pod["spec"]["containers"] if each["name"] == self.container), {}
+            )
             state = "without" if flag.value is None else "with"
-            return "" if right(command_line(container), flag) else f"the kubelet has not started {self.name} {state} {flag} yet"
+            return (
+                ""
+                if right(command_line(container), flag)
+                else f"the kubelet has not started {self.name} {state} {flag} yet"
+            )
 
         return accept
 
@@ -383,3 +413,121 @@ def _ready(pod: dict[str, Any]) -> Outcome:
     if any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", [])):
         return done()
     return pending(f"pod {name} is not ready ({status.get('phase', 'no phase')})")
+
+
+@dataclass
+class Task:
+    """What the module does: one flag of one manifest, on the host of the manifest.
+
+    `replace` (path, content) writes a file atomically, keeping its mode and owner; `timeout` and `sleep` are seconds.
+    """
+
+    path: str
+    flag: Flag
+    container: str | None
+    node: str | None
+    hostname: str
+    backup_dir: str
+    wait: bool
+    timeout: float
+    sleep: float
+    kubectl: Kubectl
+    replace: Callable[[str, bytes], None]
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def run(self, dry: bool) -> dict[str, Any]:
+        """Makes the change, waits for it or takes it back, and returns the module's results; `dry` only tells the change."""
+        content, text = self._read()
+        parser = Parser(self.kubectl, self.path)
+        pod = parser.parse(text)
+        index = select(pod, self.path, self.container)
+        new, kept = edited(text, pod, index, self.flag, parser.parse, parser.rewrite)
+        changed = new != text
+        after = parser.parse(new) if changed else pod
+        result: dict[str, Any] = {
+            "changed": changed,
+            "arguments": command_line(after["spec"]["containers"][index]),
+            "backup_file": "",
+            "formatting_kept": kept,
+        }
+        if changed:
+            result["diff"] = {"before": text, "after": new, "before_header": self.path, "after_header": self.path}
+            self._check_backup_dir()
+        if dry:
+            return result
+        mirror = Mirror(self.kubectl, pod, index, self.hostname, self.node)
+        if not changed:
+            if self.wait:
+                self._wait(lambda: mirror.runs(mirror.accepts_flag(self.flag)), self._what(mirror))
+            return result
+        old = None
+        if self.wait:
+            what = "the API server to answer; nothing was changed"
+            old = wait(lambda: done(mirror.hash()), ANSWER_TIMEOUT, self.sleep, what, self.clock, self.pause)
+        result["backup_file"] = str(self._keep(content))
+        self.replace(self.path, new.encode())
+        if self.wait:
+            try:
+                self._wait(lambda: mirror.runs(mirror.accepts_new(old)), self._what(mirror))
+            except EdgeflError as error:
+                raise self._restore(content, mirror, old, error) from error
+        return result
+
+    def _what(self, mirror: Mirror) -> str:
+        return f"{mirror.name} {'without' if self.flag.value is None else 'with'} {self.flag}"
+
+    def _wait(self, predicate: Callable[[], Outcome], what: str) -> None:
+        wait(predicate, self.timeout, self.sleep, what, self.clock, self.pause)
+
+    def _read(self) -> tuple[bytes, str]:
+        try:
+            content = Path(self.path).read_bytes()
+            return content, content.decode()
+        except FileNotFoundError as error:
+            raise EdgeflError(
+                f"{self.path} does not exist: run this on a host of the control plane, or set `path`."
+            ) from error
+        except PermissionError as error:
+            raise EdgeflError(f"{self.path} cannot be read: run this with become.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise EdgeflError(
+                f"{self.path} cannot be read as text ({error}): give the manifest of a static pod."
+            ) from error
+
+    def _check_backup_dir(self) -> None:
+        folder = Path(self.backup_dir).resolve()
+        if Path(self.path).resolve().parent in (folder, *folder.parents):
+            raise EdgeflError(
+                f"backup_dir {self.backup_dir} is in the folder of the manifest, where the kubelet runs every file: choose another one."
+            )
+
+    def _keep(self, content: bytes) -> Path:
+        """Copies the former manifest, under a name that tells its content: the same content is kept once."""
+        path, folder = Path(self.path), Path(self.backup_dir)
+        copy = folder / f"{path.name}.{hashlib.sha256(content).hexdigest()[:12]}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = folder / f".{copy.name}.part"
+        shutil.copy2(path, partial)
+        owner = path.stat()
+        shutil.chown(partial, owner.st_uid, owner.st_gid)
+        partial.replace(copy)
+        return copy
+
+    def _restore(self, content: bytes, mirror: Mirror, old: str | None, error: EdgeflError) -> EdgeflError:
+        """Puts the former manifest back, waits for the former pod, and returns the error to fail with."""
+        self.replace(self.path, content)
+        reason = error.result.get("reason", error.message)
+        begin = f"{mirror.name} did not come back after {self.flag} was {'removed' if self.flag.value is None else 'set'} ({reason})."
+        result = {**error.result, "restored": True}
+        try:
+            self._wait(lambda: mirror.runs(mirror.accepts_old(old)), f"the former {mirror.name}")
+        except EdgeflError as second:
+            return EdgeflError(
+                f"{begin} The former manifest was put back, but: {second.message}. Look at `journalctl -u kubelet` and `crictl ps -a` on this host.",
+                **result,
+            )
+        return EdgeflError(
+            f"{begin} The former manifest was put back, and {mirror.name} works as before: correct the flag or its value.",
+            **result,
+        )

@@ -205,13 +205,13 @@ def figure(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def line(event: Event, total: int | None, width: int = 0) -> str:
+def line(event: Event, total: int | None, width: int = 0, loops: int = 1) -> str:
     """A round in one line of text, in columns: round, accuracy, loss, seconds, and what each node did.
 
-    `total` is the number of rounds of a loop; `width` the width of the longest node name, so that the columns of all lines agree.
+    `total` is the number of rounds of a loop, of which there are `loops`; `width` is the width of the longest node name, so that the columns of all lines agree.
     """
     of = f"{event['round']}/{total}" if total else str(event["round"])
-    loop = f"loop {event['loop']}  " if event.get("loops", 1) > 1 or event["loop"] > 1 else ""
+    loop = f"loop {event['loop']}/{loops}  " if loops > 1 else ""
     parts = []
     for node, share in shares(event).items():
         if share.pods:

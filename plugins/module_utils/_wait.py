@@ -60,7 +60,11 @@ def wait(
         if outcome.state == "done":
             return outcome.value
         if outcome.state == "failed":
-            raise EdgeflError(f"Gave up on {what} after {elapsed:.0f} s: {outcome.reason}", reason=outcome.reason, elapsed=round(elapsed, 1))
+            raise EdgeflError(
+                f"Gave up on {what} after {elapsed:.0f} s: {outcome.reason}",
+                reason=outcome.reason,
+                elapsed=round(elapsed, 1),
+            )
         if elapsed >= timeout:
             raise EdgeflError(
                 f"Waited {elapsed:.0f} s in vain for {what}: {outcome.reason}",

@@ -114,7 +114,12 @@ def main() -> None:
             except Transient:
                 found, missing = {}, options["nodes"]
             module.exit_json(changed=False, nodes=found, missing=missing)
-        found = wait(look, options["wait_timeout"], options["wait_sleep"], "figures of the nodes in the metrics API (metrics-server)")
+        found = wait(
+            look,
+            options["wait_timeout"],
+            options["wait_sleep"],
+            "figures of the nodes in the metrics API (metrics-server)",
+        )
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
     module.exit_json(changed=False, nodes=found, missing=[])

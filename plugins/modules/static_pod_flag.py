@@ -124,71 +124,15 @@ elapsed:
   type: float
 """
 
-import hashlib
 import os
-import shutil
 import socket
 import tempfile
-from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._static_pod import Flag, Mirror, Parser, command_line, edited, select
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import done, wait
-
-# An API server that is just busy answers within this many seconds; one that is away is no base for a change
-ANSWER_TIMEOUT = 60
-
-
-def read(path: Path) -> str:
-    """The manifest's text, line endings as they are."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise EdgeflError(f"{path} does not exist: run this on a host of the control plane, or set `path`.") from error
-    except PermissionError as error:
-        raise EdgeflError(f"{path} cannot be read: run this with become.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeflError(f"{path} cannot be read as text ({error}): give the manifest of a static pod.") from error
-
-
-def keep(path: Path, folder: Path) -> Path:
-    """Copies the manifest to the backup folder, under a name that tells its content, and returns the copy."""
-    if path.parent.resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise EdgeflError(f"backup_dir {folder} is in the folder of the manifest, where the kubelet runs every file: choose another one.")
-    copy = folder / f"{path.name}.{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = folder / f".{copy.name}.part"
-    shutil.copy2(path, partial)
-    shutil.chown(partial, path.stat().st_uid, path.stat().st_gid)
-    partial.replace(copy)
-    return copy
-
-
-def write(module: AnsibleModule, path: Path, text: str) -> None:
-    """Replaces the manifest atomically; mode and owner stay. Temporary files in its folder begin with a dot, which the kubelet skips."""
-    descriptor, temporary = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    module.atomic_move(temporary, str(path))
-
-
-def restore(module: AnsibleModule, path: Path, text: str, mirror: Mirror, old: str | None, flag: Flag, error: EdgeflError) -> EdgeflError:
-    """Puts the former manifest back, waits for the former pod, and returns the error to fail with."""
-    options = module.params
-    write(module, path, text)
-    begin = f"{mirror.name} did not come back after {flag} was changed ({error.result.get('reason', error.message)}). The former manifest was put back"
-    result = {**error.result, "restored": True}
-    try:
-        wait(lambda: mirror.runs(mirror.accepts_old(old)), options["wait_timeout"], options["wait_sleep"], f"the former {mirror.name}")
-    except EdgeflError as second:
-        return EdgeflError(f"{begin}, but it is not back yet: {second.message}. Look at `journalctl -u kubelet` and `crictl ps -a` on this host.", **result)
-    return EdgeflError(f"{begin}, and {mirror.name} works as before: correct the flag or its value.", **result)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._static_pod import Flag, Task
 
 
 def main() -> None:
@@ -209,55 +153,39 @@ def main() -> None:
         required_if=[("state", "present", ("value",))],
         supports_check_mode=True,
     )
+    options = module.params
+
+    def replace(path: str, content: bytes) -> None:
+        # Mode and owner stay; temporary files in the target's folder begin with a dot, which the kubelet skips
+        descriptor, temporary = tempfile.mkstemp(dir=module.tmpdir)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        module.atomic_move(temporary, path)
+
     try:
-        result = run(module)
+        task = Task(
+            path=options["path"],
+            flag=Flag.of(options["flag"], options["value"] if options["state"] == "present" else None),
+            container=options["container"],
+            node=options["node"],
+            hostname=socket.gethostname(),
+            backup_dir=options["backup_dir"],
+            wait=options["wait"],
+            timeout=options["wait_timeout"],
+            sleep=options["wait_sleep"],
+            kubectl=for_module(module, options["kubeconfig"]),
+            replace=replace,
+        )
+        result = task.run(dry=module.check_mode)
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
     except OSError as error:
         module.fail_json(msg=f"{error}: run this with become, on a host of the control plane.")
+    if not result["formatting_kept"]:
+        module.warn(f"{options['path']} does not have one argument a line: it is written anew, without its comments.")
     module.exit_json(**result)
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Does what the options ask for and returns the module's results."""
-    options = module.params
-    path = Path(options["path"])
-    flag = Flag.of(options["flag"], options["value"] if options["state"] == "present" else None)
-    kubectl = for_module(module, options["kubeconfig"])
-    parser = Parser(kubectl, str(path))
-    text = read(path)
-    pod = parser.parse(text)
-    index = select(pod, str(path), options["container"])
-    new, kept = edited(text, pod, index, flag, parser.parse, parser.rewrite)
-    mirror = Mirror(kubectl, pod, index, socket.gethostname(), options["node"])
-    result: dict[str, Any] = {
-        "changed": new != text,
-        "arguments": command_line(parser.parse(new)["spec"]["containers"][index]),
-        "backup_file": "",
-        "formatting_kept": kept,
-    }
-    if new != text:
-        result["diff"] = {"before": text, "after": new, "before_header": str(path), "after_header": str(path)}
-        if not kept:
-            module.warn(f"{path} does not have one argument a line: it is written anew, without its comments.")
-    if module.check_mode:
-        return result
-    what = f"{mirror.name} {'without' if flag.value is None else 'with'} {flag}"
-    if new == text:
-        if options["wait"]:
-            wait(lambda: mirror.runs(mirror.accepts_flag(flag)), options["wait_timeout"], options["wait_sleep"], what)
-        return result
-    old = None
-    if options["wait"]:
-        old = wait(lambda: done(mirror.hash()), ANSWER_TIMEOUT, options["wait_sleep"], "the API server, before anything is changed")
-    result["backup_file"] = str(keep(path, Path(options["backup_dir"])))
-    write(module, path, new)
-    if options["wait"]:
-        try:
-            wait(lambda: mirror.runs(mirror.accepts_new(old)), options["wait_timeout"], options["wait_sleep"], what)
-        except EdgeflError as error:
-            raise restore(module, path, text, mirror, old, flag, error) from error
-    return result
 
 
 if __name__ == "__main__":

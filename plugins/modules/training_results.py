@@ -60,9 +60,9 @@ options:
     type: int
     default: 3600
   wait_sleep:
-    description: Seconds between two reads when O(wait) is true.
+    description: Seconds between two reads when O(wait) is true. A read stays on the host for some seconds when there is nothing new.
     type: float
-    default: 1.0
+    default: 0.2
   offset:
     description:
       - Bytes that were read before; only what follows is returned.
@@ -158,7 +158,7 @@ def main() -> None:
             "selector": {"type": "str", "default": "app.kubernetes.io/part-of=edgefl"},
             "wait": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 3600},
-            "wait_sleep": {"type": "float", "default": 1.0},
+            "wait_sleep": {"type": "float", "default": 0.2},
             "offset": {"type": "int", "default": 0},
             "sha256": {"type": "str", "default": ""},
             "linger": {"type": "float", "default": 0.0},

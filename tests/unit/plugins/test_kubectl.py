@@ -73,7 +73,7 @@ def test_logs() -> None:
         "Unable to connect to the server: net/http: TLS handshake timeout",
         "Unable to connect to the server: dial tcp 172.30.0.2:6443: connect: no route to host",
         "Unable to connect to the server: EOF",
-        "Error from server (InternalError): an error on the server (\"[-]etcd failed\") has prevented the request from succeeding",
+        'Error from server (InternalError): an error on the server ("[-]etcd failed") has prevented the request from succeeding',
         "Error from server: etcdserver: leader changed",
     ],
 )
@@ -83,16 +83,24 @@ def test_an_api_server_that_restarts_is_transient(text: str) -> None:
 
 
 def test_only_the_last_line_is_for_people() -> None:
-    noise = 'E1124 memcache.go:265] "Unhandled Error" err="connection refused"\nThe connection to the server x was refused'
-    with pytest.raises(Transient, match="^kubectl get --raw /x: The connection to the server x was refused$"):
+    noise = (
+        'E1124 memcache.go:265] "Unhandled Error" err="connection refused"\nThe connection to the server x was refused'
+    )
+    with pytest.raises(Transient, match=r"^kubectl get --raw /x: The connection to the server x was refused$"):
         client(Answers(code=1, errors=noise)).raw("/x")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("error: stat /etc/kubernetes/admin.conf: no such file or directory", "does not exist on this host: set edgefl_kubeconfig"),
-        ('error: error loading config file "/etc/kubernetes/admin.conf": open /etc/kubernetes/admin.conf: permission denied', "run this with become"),
+        (
+            "error: stat /etc/kubernetes/admin.conf: no such file or directory",
+            "does not exist on this host: set edgefl_kubeconfig",
+        ),
+        (
+            'error: error loading config file "/etc/kubernetes/admin.conf": open /etc/kubernetes/admin.conf: permission denied',
+            "run this with become",
+        ),
         ('Error from server (Forbidden): nodes is forbidden: User "x" cannot list resource "nodes"', "is forbidden"),
     ],
 )
@@ -104,7 +112,10 @@ def test_what_does_not_go_away_is_final(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Error from server (NotFound): the server could not find the requested resource", 'error: the server doesn\'t have a resource type "vpa"'],
+    [
+        "Error from server (NotFound): the server could not find the requested resource",
+        'error: the server doesn\'t have a resource type "vpa"',
+    ],
 )
 def test_what_the_server_does_not_know(text: str) -> None:
     with pytest.raises(NotFound):
@@ -115,7 +126,7 @@ def test_no_kubectl() -> None:
     def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         raise FileNotFoundError(2, "No such file or directory", "kubectl")
 
-    with pytest.raises(EdgeflError, match="kubectl cannot be run .* install it"):
+    with pytest.raises(EdgeflError, match=r"kubectl cannot be run .* install it"):
         Kubectl(run, "/k").get("nodes")
 
 

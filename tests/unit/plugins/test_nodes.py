@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import METRICS, Node, figures, millicores, parse_node, parse_nodes, quantity, size
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import (
+    METRICS,
+    Node,
+    figures,
+    millicores,
+    parse_node,
+    parse_nodes,
+    quantity,
+    size,
+)
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._resources import problems, scale
 
 
@@ -21,7 +30,14 @@ def edge(name: str = "edge1", ready: str = "True", cpu: str = "2", memory: str =
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/arch": "amd64", "node-role.kubernetes.io/agent": "", "node-role.kubernetes.io/edge": ""}},
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/arch": "amd64",
+                "node-role.kubernetes.io/agent": "",
+                "node-role.kubernetes.io/edge": "",
+            },
+        },
         "status": {
             "addresses": [{"address": "172.30.0.3", "type": "InternalIP"}, {"address": name, "type": "Hostname"}],
             "allocatable": {"cpu": cpu, "ephemeral-storage": "1Gi", "memory": memory, "pods": "110"},
@@ -29,15 +45,22 @@ def edge(name: str = "edge1", ready: str = "True", cpu: str = "2", memory: str =
                 {"type": "MemoryPressure", "status": "False"},
                 {"type": "Ready", "status": ready, "reason": "EdgeReady", "message": "edge is posting ready status"},
             ],
-            "nodeInfo": {"architecture": "amd64", "containerRuntimeVersion": "containerd://1.6.20", "kubeletVersion": "v1.32.10-kubeedge-v1.23.1"},
+            "nodeInfo": {
+                "architecture": "amd64",
+                "containerRuntimeVersion": "containerd://1.6.20",
+                "kubeletVersion": "v1.32.10-kubeedge-v1.23.1",
+            },
         },
     }
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2", 2), ("500m", Fraction(1, 2)), ("1.5", Fraction(3, 2)), (".5", Fraction(1, 2)), ("2Gi", 2**31), ("128974848", 128974848), ("129e6", 129 * 10**6),
-     ("129M", 129 * 10**6), ("123Mi", 123 * 2**20), ("1k", 1000), ("1E", 10**18), ("250n", Fraction(1, 4 * 10**6)), ("1e-3", Fraction(1, 1000)), (2, 2), (0.5, Fraction(1, 2))],
+    [
+        ("2", 2), ("500m", Fraction(1, 2)), ("1.5", Fraction(3, 2)), (".5", Fraction(1, 2)), ("2Gi", 2**31), ("128974848", 128974848), ("129e6", 129 * 10**6),
+        ("129M", 129 * 10**6), ("123Mi", 123 * 2**20), ("1k", 1000), ("1E", 10**18),
+        ("250n", Fraction(1, 4 * 10**6)), ("1e-3", Fraction(1, 1000)), (2, 2), (0.5, Fraction(1, 2)),
+    ],
 )  # fmt: skip
 def test_quantity(text: str | float, value: Fraction | int) -> None:
     assert quantity(text) == value
@@ -72,7 +95,14 @@ def test_a_node_that_is_lost_or_new() -> None:
     lost["status"]["conditions"][1]["message"] = "Kubelet stopped posting node status."
     assert (parse_node(lost).ready, parse_node(lost).reason) == (False, "Kubelet stopped posting node status.")
     new = parse_node({"metadata": {"name": "new"}, "status": {}})
-    assert (new.ready, new.reason, new.runtime, new.internal_ip, new.cpu, new.edge) == (False, "has not reported its state", "", "", 0, False)
+    assert (new.ready, new.reason, new.runtime, new.internal_ip, new.cpu, new.edge) == (
+        False,
+        "has not reported its state",
+        "",
+        "",
+        0,
+        False,
+    )
 
 
 def test_docker_is_told_apart() -> None:
@@ -102,8 +132,13 @@ class Cluster:
 
 
 def metrics(*names: str) -> str:
-    items = [{"metadata": {"name": name}, "usage": {"cpu": "31415926n", "memory": "209920Ki"}, "window": "10s"} for name in names]
-    return json.dumps({"kind": "NodeMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items})
+    items = [
+        {"metadata": {"name": name}, "usage": {"cpu": "31415926n", "memory": "209920Ki"}, "window": "10s"}
+        for name in names
+    ]
+    return json.dumps(
+        {"kind": "NodeMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}
+    )
 
 
 def test_figures_of_all_nodes() -> None:
@@ -122,16 +157,25 @@ def test_missing_figures_are_named_with_the_state_of_the_node() -> None:
 
 
 def test_a_metrics_api_that_is_not_there() -> None:
-    cluster = Cluster([edge("a")], "Error from server (NotFound): the server could not find the requested resource", code=1)
-    assert figures(Kubectl(cluster, "/k"), []) == ({}, ["a"], "the API metrics.k8s.io is not there, or metrics-server does not answer yet")
+    cluster = Cluster(
+        [edge("a")], "Error from server (NotFound): the server could not find the requested resource", code=1
+    )
+    assert figures(Kubectl(cluster, "/k"), []) == (
+        {},
+        ["a"],
+        "the API metrics.k8s.io is not there, or metrics-server does not answer yet",
+    )
 
 
 def test_something_else_answers_for_the_metrics_api() -> None:
-    assert figures(Kubectl(Cluster([edge("a")], "<html>"), "/k"), [])[2] == "what answers for metrics.k8s.io is not metrics-server"
+    assert (
+        figures(Kubectl(Cluster([edge("a")], "<html>"), "/k"), [])[2]
+        == "what answers for metrics.k8s.io is not metrics-server"
+    )
 
 
 def test_a_wanted_node_that_is_none() -> None:
-    with pytest.raises(EdgeflError, match="No node of this cluster: x. Its nodes are a"):
+    with pytest.raises(EdgeflError, match=r"No node of this cluster: x. Its nodes are a"):
         figures(Kubectl(Cluster([edge("a")], metrics("a")), "/k"), ["x", "a"])
 
 
@@ -151,7 +195,9 @@ def node(cpu: str, memory: str) -> Node:
         ("2", "4Gi", {"cpu_request": None, "memory_request": "100Mi"}, ("500m", "100Mi"), ("2", "4Gi")),
     ],
 )
-def test_scale(cpu: str, memory: str, options: dict[str, Any], requests: tuple[str, str], limits: tuple[str, str]) -> None:
+def test_scale(
+    cpu: str, memory: str, options: dict[str, Any], requests: tuple[str, str], limits: tuple[str, str]
+) -> None:
     assert scale(options, node(cpu, memory)) == {
         "requests": {"cpu": requests[0], "memory": requests[1]},
         "limits": {"cpu": limits[0], "memory": limits[1]},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,17 @@ from hypothesis import strategies as st
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._static_pod import Flag, Mirror, Parser, command_line, edited, plan, right, select
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._static_pod import (
+    Flag,
+    Mirror,
+    Parser,
+    Task,
+    command_line,
+    edited,
+    plan,
+    right,
+    select,
+)
 
 ROUTING = Flag.of("enable-aggregator-routing", "true")
 
@@ -54,7 +66,7 @@ def rewrite(text: str, patch: list[dict[str, Any]]) -> str:
     data = parse(text)
     for step in patch:
         assert step["op"] == "add"
-        _root, _spec, _containers, index, field = step["path"].removeprefix("/").split("/", 4)[:0] or ["", *step["path"].removeprefix("/").split("/")]
+        _root, _spec, _containers, index, field = step["path"].split("/")
         data["spec"]["containers"][int(index)][field] = step["value"]
     return yaml.safe_dump(data)
 
@@ -66,7 +78,9 @@ def change(text: str, flag: Flag, index: int = 0) -> tuple[str, bool]:
 def test_a_new_flag_is_one_line_at_the_end_of_the_list() -> None:
     new, kept = change(MANIFEST, ROUTING)
     assert kept
-    assert new == MANIFEST.replace("    - --secure-port=6443\n", "    - --secure-port=6443\n    - --enable-aggregator-routing=true\n")
+    assert new == MANIFEST.replace(
+        "    - --secure-port=6443\n", "    - --secure-port=6443\n    - --enable-aggregator-routing=true\n"
+    )
 
 
 def test_another_value_replaces_its_line_and_leaves_its_comment() -> None:
@@ -81,7 +95,10 @@ def test_a_flag_that_goes_takes_only_its_line() -> None:
     assert new == MANIFEST.replace("    - --secure-port=6443\n", "")
 
 
-@pytest.mark.parametrize("flag", [Flag.of("secure-port", "6443"), Flag.of("enable-aggregator-routing", None), Flag.of("audit_log_maxage", "30")])
+@pytest.mark.parametrize(
+    "flag",
+    [Flag.of("secure-port", "6443"), Flag.of("enable-aggregator-routing", None), Flag.of("audit_log_maxage", "30")],
+)
 def test_a_right_file_stays(flag: Flag) -> None:
     assert change(MANIFEST, flag) == (MANIFEST, True)
 
@@ -125,7 +142,7 @@ def test_a_flag_in_args_stays_in_args() -> None:
 
 
 def test_duplicates_in_command_and_args_become_one() -> None:
-    container = {"name": "c", "command": ["p", "--x=1"], "args": ["--x=2", "--z"]}
+    container: dict[str, Any] = {"name": "c", "command": ["p", "--x=1"], "args": ["--x=2", "--z"]}
     changes = plan(container, Flag.of("x", "3"))
     assert changes["command"].apply(container["command"]) == ["p", "--x=3"]
     assert changes["args"].apply(container["args"]) == ["--z"]
@@ -143,7 +160,7 @@ def test_names_that_are_no_flags(name: str) -> None:
 
 
 OTHERS = {
-    "quoted": MANIFEST.replace("- --secure-port=6443", "- \"--secure-port=6443\"").replace("- --advertise-address=172.30.0.2", "- '--advertise-address=172.30.0.2'"),
+    "quoted": MANIFEST.replace("--secure-port=6443", '"--secure-port=6443"').replace("--audit-log-maxage=30", "'--audit-log-maxage=30'"),
     "deep": MANIFEST.replace("    - ", "        -   "),
     "windows": MANIFEST.replace("\n", "\r\n"),
     "no end": MANIFEST[: MANIFEST.index("    image:")].replace("  - command:", "  - name: kube-apiserver\n    command:").rstrip("\n"),
@@ -156,15 +173,23 @@ def test_other_ways_of_writing_keep_their_formatting(text: str) -> None:
     new, kept = change(text, ROUTING)
     assert kept
     assert len(new.splitlines()) == len(text.splitlines()) + 1
-    assert command_line(parse(new)["spec"]["containers"][0]) == [*command_line(parse(text)["spec"]["containers"][0]), str(ROUTING)]
+    assert command_line(parse(new)["spec"]["containers"][0]) == [
+        *command_line(parse(text)["spec"]["containers"][0]),
+        str(ROUTING),
+    ]
     replaced, kept = change(text, Flag.of("secure-port", "7443"))
     assert kept
     assert replaced == text.replace("port=6443", "port=7443").replace('"--secure-port=7443"', "--secure-port=7443")
 
 
 def test_the_second_of_two_equal_containers() -> None:
-    text = MANIFEST.replace("  hostNetwork", "  - name: other\n    command:\n    - kube-apiserver\n    - --secure-port=1\n  hostNetwork")
-    text = text.replace("    - --advertise-address=172.30.0.2\n    # Our own: more of the audit log\n    - --audit-log-maxage=30   # days\n\n", "")
+    text = MANIFEST.replace(
+        "  hostNetwork", "  - name: other\n    command:\n    - kube-apiserver\n    - --secure-port=1\n  hostNetwork"
+    )
+    text = text.replace(
+        "    - --advertise-address=172.30.0.2\n    # Our own: more of the audit log\n    - --audit-log-maxage=30   # days\n\n",
+        "",
+    )
     text = text.replace("port=6443", "port=1")
     new, kept = change(text, ROUTING, index=1)
     assert kept
@@ -186,16 +211,29 @@ def test_what_cannot_be_kept_is_written_anew(text: str) -> None:
     new, kept = change(text, ROUTING)
     assert not kept
     before, after = (parse(each) for each in (text, new))
-    assert command_line(after["spec"]["containers"][0]) == [*command_line(before["spec"]["containers"][0]), str(ROUTING)]
+    assert command_line(after["spec"]["containers"][0]) == [
+        *command_line(before["spec"]["containers"][0]),
+        str(ROUTING),
+    ]
 
 
 @given(
-    st.lists(st.text(st.characters(codec="ascii", exclude_characters="\x7f", min_codepoint=32), min_size=1, max_size=12), max_size=5),
+    st.lists(
+        st.text(st.characters(codec="ascii", exclude_characters="\x7f", min_codepoint=32), min_size=1, max_size=12),
+        max_size=5,
+    ),
     st.text(st.characters(codec="ascii", exclude_characters="\x7f", min_codepoint=32), max_size=12),
 )
 def test_any_arguments_and_any_value(arguments: list[str], value: str) -> None:
     """Whatever the arguments and the value are, the file says in the end what was wanted, and a second run changes nothing."""
-    text = yaml.safe_dump({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "command": ["p", *arguments]}]}}, width=1000)
+    text = yaml.safe_dump(
+        {
+            "kind": "Pod",
+            "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "c", "command": ["p", *arguments]}]},
+        },
+        width=1000,
+    )
     flag = Flag.of("x", value)
     new, _kept = change(text, flag)
     assert right(command_line(parse(new)["spec"]["containers"][0]), flag)
@@ -209,7 +247,11 @@ def test_any_arguments_and_any_value(arguments: list[str], value: str) -> None:
         ({}, None, "holds a file without a kind, not a Pod"),
         ({"kind": "Pod", "metadata": {"name": "p"}}, None, "has no containers"),
         ({"kind": "Pod", "spec": {}}, None, "has no name"),
-        ({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}]}}, "c", "no container 'c': choose one of a, b"),
+        (
+            {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}]}},
+            "c",
+            "no container 'c': choose one of a, b",
+        ),
     ],
 )
 def test_files_that_cannot_be_changed(pod: dict[str, Any], container: str | None, message: str) -> None:
@@ -225,13 +267,24 @@ class Answers:
 
     def __call__(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         answer = self.answers["readyz" if "/readyz" in arguments else arguments[4]]
-        return answer if isinstance(answer, tuple) else (0, answer if isinstance(answer, str) else json.dumps({"items": answer}), "")
+        return (
+            answer
+            if isinstance(answer, tuple)
+            else (0, answer if isinstance(answer, str) else json.dumps({"items": answer}), "")
+        )
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ((1, "", "error: error parsing STDIN: error converting YAML to JSON: yaml: line 1: did not find expected node content"), r"/m.yaml is not a manifest .*line 1"),
+        (
+            (
+                1,
+                "",
+                "error: error parsing STDIN: error converting YAML to JSON: yaml: line 1: did not find expected node content",
+            ),
+            r"/m.yaml is not a manifest .*line 1",
+        ),
         ((1, "", "error: no objects passed to patch"), "is not a manifest"),
         ('{"kind": "Pod"}\n{"kind": "Pod"}\n', "more than one object"),
         ("[]", "holds no Kubernetes object"),
@@ -243,16 +296,22 @@ def test_files_that_kubectl_cannot_read(answer: Any, message: str) -> None:
 
 
 def test_an_empty_file() -> None:
-    with pytest.raises(EdgeflError, match="/m.yaml is empty"):
+    with pytest.raises(EdgeflError, match=r"/m.yaml is empty"):
         Parser(Kubectl(Answers(), "/k"), "/m.yaml").parse(" \n")
 
 
-def mirror_pod(node: str = "cloud", config: str = "720ebb", name: str = "kube-apiserver", ready: str = "True", **container: Any) -> dict[str, Any]:
+def mirror_pod(
+    node: str = "cloud", config: str = "720ebb", name: str = "kube-apiserver", ready: str = "True", **container: Any
+) -> dict[str, Any]:
     """A mirror pod as the kubelet 1.34 makes it, cut to what is read."""
     return {
         "metadata": {
             "name": f"{name}-{node}",
-            "annotations": {"kubernetes.io/config.hash": config, "kubernetes.io/config.mirror": config, "kubernetes.io/config.source": "file"},
+            "annotations": {
+                "kubernetes.io/config.hash": config,
+                "kubernetes.io/config.mirror": config,
+                "kubernetes.io/config.source": "file",
+            },
         },
         "spec": {"nodeName": node, "containers": [{"name": name, "command": container.pop("command", [name])}]},
         "status": {
@@ -263,14 +322,23 @@ def mirror_pod(node: str = "cloud", config: str = "720ebb", name: str = "kube-ap
     }
 
 
-def mirror(pods: list[dict[str, Any]], readyz: Any = "ok", name: str = "kube-apiserver", hostname: str = "cloud", node: str | None = None) -> Mirror:
+def mirror(
+    pods: list[dict[str, Any]],
+    readyz: Any = "ok",
+    name: str = "kube-apiserver",
+    hostname: str = "cloud",
+    node: str | None = None,
+) -> Mirror:
     pod = {"metadata": {"name": name, "namespace": "kube-system"}, "spec": {"containers": [{"name": name}]}}
     return Mirror(Kubectl(Answers(get=pods, readyz=readyz), "/k"), pod, 0, hostname, node)
 
 
 def test_the_former_api_server_does_not_count() -> None:
     subject = mirror([mirror_pod(config="old")])
-    assert subject.runs(subject.accepts_new("old")).reason == "the kubelet has not started kube-apiserver anew yet (config hash is still old)"
+    assert (
+        subject.runs(subject.accepts_new("old")).reason
+        == "the kubelet has not started kube-apiserver anew yet (config hash is still old)"
+    )
     assert subject.runs(subject.accepts_new("other")).state == "done"
     assert subject.runs(subject.accepts_old("old")).state == "done"
     assert subject.runs(subject.accepts_old("other")).state == "pending"
@@ -309,10 +377,15 @@ def test_an_unfinished_earlier_run_is_waited_for() -> None:
     subject = mirror([mirror_pod(command=["kube-apiserver", "--enable-aggregator-routing=true"])])
     assert subject.runs(subject.accepts_flag(ROUTING)).state == "done"
     without = Flag.of("enable-aggregator-routing", None)
-    assert subject.runs(subject.accepts_flag(without)).reason == "the kubelet has not started kube-apiserver without --enable-aggregator-routing yet"
+    assert (
+        subject.runs(subject.accepts_flag(without)).reason
+        == "the kubelet has not started kube-apiserver without --enable-aggregator-routing yet"
+    )
 
 
-CRASH = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}}
+CRASH: dict[str, Any] = {
+    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}
+}
 
 
 @pytest.mark.parametrize(
@@ -327,3 +400,158 @@ CRASH = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-of
 )
 def test_other_static_pods_must_be_ready(pod: dict[str, Any], state: str) -> None:
     assert mirror([pod], name="etcd").runs(lambda pod: "").state == state
+
+
+class Machine:
+    """A control plane in miniature: kubectl, and a kubelet that runs what the manifest says `delay` seconds after it was written.
+
+    An API server with an argument of `broken` does not answer.
+    """
+
+    def __init__(self, path: Path, broken: str = "", delay: float = 40) -> None:
+        self.path = path
+        self.broken = broken
+        self.delay = delay
+        self.now = 0.0
+        self.written = [(0.0, path.read_bytes())]
+
+    def clock(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+    def replace(self, path: str, content: bytes) -> None:
+        Path(path).write_bytes(content)
+        self.written.append((self.now, content))
+
+    @staticmethod
+    def config(content: bytes) -> tuple[str, list[str]]:
+        pod = parse(content.decode())
+        return str(hash(content)), pod["spec"]["containers"][0]["command"]
+
+    def kubectl(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        if "patch" in arguments:
+            assert data is not None
+            return 0, json.dumps(parse(data)), ""
+        running = next(
+            content for when, content in reversed(self.written) if self.now >= when + self.delay or when == 0
+        )
+        config = self.config(running)
+        starting = any(when and when <= self.now < when + self.delay / 2 for when, _content in self.written[-1:])
+        if (self.broken and any(self.broken in argument for argument in config[1])) or starting:
+            return (
+                1,
+                "",
+                "The connection to the server 172.30.0.2:6443 was refused - did you specify the right host or port?",
+            )
+        if "/readyz" in arguments:
+            return 0, "ok", ""
+        return 0, json.dumps({"items": [mirror_pod(config=config[0], command=config[1])]}), ""
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "manifests" / "kube-apiserver.yaml"
+    path.parent.mkdir()
+    path.write_text(MANIFEST)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def task(manifest: Path) -> Callable[..., Task]:
+    """A function that makes a task, on a machine of its own when none is given."""
+
+    def make(machine: Machine | None = None, **options: Any) -> Task:
+        machine = machine or Machine(manifest)
+        defaults: dict[str, Any] = {
+            "path": str(manifest),
+            "flag": ROUTING,
+            "container": None,
+            "node": None,
+            "hostname": "cloud",
+            "backup_dir": str(manifest.parents[1] / "backup"),
+            "wait": True,
+            "timeout": 300,
+            "sleep": 2,
+            "kubectl": Kubectl(machine.kubectl, "/k"),
+            "replace": machine.replace,
+            "clock": machine.clock,
+            "pause": machine.pause,
+        }
+        return Task(**{**defaults, **options})
+
+    return make
+
+
+def test_the_task_changes_keeps_a_copy_and_waits(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest)
+    result = task(machine).run(dry=False)
+    copy = Path(result["backup_file"])
+    assert result["changed"] and str(ROUTING) in result["arguments"] and str(ROUTING) in manifest.read_text()
+    assert copy.read_text() == MANIFEST == result["diff"]["before"]
+    assert copy.parent.stat().st_mode & 0o777 == 0o700 and copy.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in copy.parent.iterdir()] == [copy.name]
+    assert machine.now == 40
+    again = task(machine).run(dry=False)
+    assert (again["changed"], again["backup_file"]) == (False, "")
+    assert len(machine.written) == 2 and machine.now == 40
+
+
+def test_a_dry_run_writes_nothing(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest)
+    assert task(machine).run(dry=True)["changed"]
+    assert manifest.read_text() == MANIFEST
+    assert (machine.now, len(machine.written)) == (0, 1)
+    assert not (manifest.parents[1] / "backup").exists()
+
+
+def test_without_waiting(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest)
+    assert task(machine, wait=False).run(dry=False)["changed"]
+    assert machine.now == 0
+    # The next run waits for what this one did not wait for
+    assert not task(machine).run(dry=False)["changed"]
+    assert machine.now == 40
+
+
+def test_a_value_that_does_not_work_is_taken_back(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest, broken="banana")
+    with pytest.raises(
+        EdgeflError, match=r"did not come back after --secure-port=banana was set .*refused.* works as before: correct"
+    ) as caught:
+        task(machine, flag=Flag.of("secure-port", "banana")).run(dry=False)
+    assert caught.value.result["restored"] is True
+    assert manifest.read_text() == MANIFEST
+    assert machine.now >= 300
+
+
+def test_a_former_pod_that_does_not_come_back_either(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest, delay=10_000)
+    with pytest.raises(EdgeflError, match=r"The former manifest was put back, but: .*journalctl -u kubelet"):
+        task(machine).run(dry=False)
+    assert manifest.read_text() == MANIFEST
+
+
+def test_nothing_is_changed_while_the_api_server_is_away(task: Callable[..., Task], manifest: Path) -> None:
+    machine = Machine(manifest, broken="secure-port")
+    with pytest.raises(EdgeflError, match=r"nothing was changed"):
+        task(machine).run(dry=False)
+    assert (manifest.read_text(), len(machine.written)) == (MANIFEST, 1)
+
+
+@pytest.mark.parametrize("folder", [".", "backup"])
+def test_no_copy_where_the_kubelet_would_run_it(task: Callable[..., Task], manifest: Path, folder: str) -> None:
+    with pytest.raises(EdgeflError, match=r"where the kubelet runs every file: choose another one"):
+        task(backup_dir=str(manifest.parent / folder)).run(dry=False)
+    assert manifest.read_text() == MANIFEST
+
+
+def test_no_manifest(task: Callable[..., Task], manifest: Path) -> None:
+    with pytest.raises(EdgeflError, match=r"does not exist: run this on a host of the control plane, or set `path`"):
+        task(path=str(manifest) + "x").run(dry=False)
+    broken = task()
+    manifest.write_bytes(b"\xff\xfe")
+    with pytest.raises(EdgeflError, match=r"cannot be read as text"):
+        broken.run(dry=False)

@@ -75,5 +75,5 @@ def test_other_errors_go_through() -> None:
         raise EdgeflError("no rights")
 
     clock = Clock()
-    with pytest.raises(EdgeflError, match="^no rights$"):
+    with pytest.raises(EdgeflError, match=r"^no rights$"):
         wait(predicate, 600, 2, "it", clock, clock.pause)
