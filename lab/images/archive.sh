@@ -33,6 +33,8 @@ for wanted in "$@"; do
   rm -rf "${work:?}"/*
 done
 
+# Older archives of the same images
+rm -f "${archive%-*}"-*.tar "${archive%-*}"-*.tar.sha256
 docker save --output "$archive.part" "${images[@]}"
 chmod 0644 "$archive.part"
 mv "$archive.part" "$archive"

@@ -5,32 +5,36 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import Follower
 
 MODULE = "edgefl.kubeedge.training_results"
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     _requires_connection = True
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         options = dict(self._task.args)
+        if _true(options.get("wait", False)):
+            # Those of a single read
+            for name in ("offset", "sha256", "linger", "pods"):
+                options.pop(name, None)
         first = self._read(options, task_vars)
         # The module has checked the options by now; here they are only converted
         if first.get("failed") or not _true(options.get("wait", False)):
             return result | first
         display = Display()
         follower = Follower(
-            read=lambda **more: self._read(options | more, task_vars),
+            read=lambda **more: self._read_again(options | more, task_vars),
             show=lambda text, warn: display.display(text, color="yellow" if warn else None),
             timeout=float(options.get("wait_timeout", 3600)),
             sleep=float(options.get("wait_sleep", 0.2)),
@@ -44,6 +48,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _read(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         read: dict[str, t.Any] = self._execute_module(module_name=MODULE, module_args=options, task_vars=task_vars)
         return read
+
+    def _read_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        try:
+            return self._read(options, task_vars)
+        except AnsibleConnectionFailure as error:
+            # The training goes on without us
+            raise Transient(f"waits for SSH to the cloud node: {error}") from error
 
 
 def _true(value: t.Any) -> bool:

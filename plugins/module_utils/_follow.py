@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending, wait
 
 # Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
@@ -47,15 +47,22 @@ class Follower:
         begin = self._news = self._told = self.clock()
         self._shown: set[tuple[int, int]] = set()
         self._complaints: set[str] = set()
+        self._lasting = _pods.Lasting(clock=self.clock)
+        self._terminal: set[tuple[str, str]] = set()
         last = first
-        fresh = True
+        fresh = self._looked = True
 
         def look() -> Outcome:
             nonlocal last, fresh
             if not fresh:
                 quiet = self.clock() - self._news >= PODS_AFTER
                 left = max(0.0, self.timeout - (self.clock() - begin))
-                last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=quiet)
+                self._looked = quiet
+                try:
+                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=quiet)
+                except Transient as error:
+                    self._wait_for(error.message)
+                    return pending(error.message)
                 if last.get("unreachable") or last.get("failed"):
                     return failed(str(last.get("msg", "the cloud node gave no answer")))
             fresh = False
@@ -85,22 +92,29 @@ class Follower:
                 self.show("  " + _training.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _training.losses(event):
                     self.show(f"    {text}", True)
-        now = self.clock()
         if read["events"] or read["reset"]:
-            self._news = self._told = now
+            self._news = self._told = self.clock()
         complaints = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
         for text in sorted(complaints - self._complaints):
             self.show(f"    {text}", True)
-            self._told = now
         self._complaints |= complaints
-        if now - self._told >= QUIET:
+        self._wait_for(self._waits(read))
+
+    def _wait_for(self, what: str) -> None:
+        """Shows what is waited for: soon, and then every QUIET seconds."""
+        now = self.clock()
+        if now - self._told >= (PODS_AFTER if self._told == self._news else QUIET):
             self._told = now
-            self.show(f"  {self._waits(read)} ({now - self._news:.0f} s without news)", False)
+            self.show(f"  {what} ({now - self._news:.0f} s without news)", False)
 
     def _waits(self, read: dict[str, Any]) -> str:
         problems = "; ".join(item["text"] for item in read["problems"])
         status = read["status"]
-        work = f"round {status['round']} is being trained" if read["state"] == "training" and status.get("round") else "waits for the aggregator"
+        work = (
+            f"round {status['round']} is being trained"
+            if read["state"] == "training" and status.get("round")
+            else "waits for the aggregator"
+        )
         return "; ".join(part for part in (read["reason"] or work, problems) if part)
 
     def _judge(self, read: dict[str, Any]) -> Outcome:
@@ -108,7 +122,10 @@ class Follower:
             return done()
         if read["state"] == "failed":
             return failed(f"the run failed: {read['reason']}")
-        terminal = [f"{item['text']}. {item.get('log', '')}" for item in read["problems"] if item["terminal"]]
+        broken = {(item["pod"], item["reason"]): item for item in read["problems"] if item["terminal"]}
+        if self._looked:
+            self._terminal = self._lasting(list(broken))
+        terminal = [f"{item['text']}. {item['log']}".strip() for key, item in broken.items() if key in self._terminal]
         # While rounds still come the other nodes carry the training; the broken pod was shown, and is not worth ending it
         if terminal and (read["state"] == "waiting" or read["status"].get("waiting_for")):
             return failed("\n".join(terminal))

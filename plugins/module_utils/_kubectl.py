@@ -17,11 +17,12 @@ Run = Callable[..., "tuple[int, str, str]"]
 # One request that hangs must not use up all the time of a waiter
 REQUEST_TIMEOUT = "20s"
 
-# What kubectl says while an API server (or its etcd) stops, starts, or has its certificates and roles not yet loaded
+# What kubectl says while an API server (or its etcd) stops or starts. One that has not yet loaded its roles forbids everything, even to the
+# administrator; where somebody really has no right, a waiter ends with that reason.
 TRANSIENT = re.compile(
     r"connection refused|was refused|connection reset|connection lost|no route to host|i/o timeout|handshake timeout"
     r"|deadline exceeded|Client\.Timeout|unexpected EOF|: EOF|\(ServiceUnavailable\)|unable to handle the request"
-    r"|\(Unauthorized\)|\(InternalError\)|\(Timeout\)|\(TooManyRequests\)|etcdserver|leader changed|server is starting"
+    r"|\(Unauthorized\)|\(Forbidden\)|\(InternalError\)|\(Timeout\)|\(TooManyRequests\)|etcdserver|leader changed|server is starting"
     r"|unable to retrieve the complete list of server APIs|apiserver not ready",
     re.IGNORECASE,
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,7 +30,12 @@ TERMINAL = {
     "NodeAffinity": "the pod's node selector does not fit its node: correct one of them",
 }
 # Labels that differ between two pods of one workload
-OF_ONE_POD = ("pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
+OF_ONE_POD = (
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,9 @@ def problem(pod: dict[str, Any]) -> Problem | None:
     restarts = max((each.get("restartCount", 0) for each in containers), default=0)
 
     def found(reason: str, message: str = "", terminal: bool = False) -> Problem:
-        return Problem(name, node, reason, _short(TERMINAL.get(reason, "") or message), restarts, terminal or reason in TERMINAL)
+        return Problem(
+            name, node, reason, _short(TERMINAL.get(reason, "") or message), restarts, terminal or reason in TERMINAL
+        )
 
     if pod["metadata"].get("deletionTimestamp"):
         return found("Terminating", "it is being removed")
@@ -68,7 +76,11 @@ def problem(pod: dict[str, Any]) -> Problem | None:
         return None
     if phase == "Failed":
         ended = _ended(containers)
-        return found(status.get("reason") or (ended[0] if ended else "Failed"), ended[1] if ended else status.get("message", ""), terminal=_alone(pod))
+        return found(
+            status.get("reason") or (ended[0] if ended else "Failed"),
+            ended[1] if ended else status.get("message", ""),
+            terminal=_alone(pod),
+        )
     for each in containers:
         waiting = each.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing", None):
@@ -100,7 +112,10 @@ def _ended(containers: list[dict[str, Any]]) -> tuple[str, str] | None:
             end = each.get(key, {}).get("terminated")
             if end:
                 if end.get("reason") == "OOMKilled":
-                    return "OOMKilled", "it needed more memory than its limit: raise memory_limit in the resources of this workload"
+                    return (
+                        "OOMKilled",
+                        "it needed more memory than its limit: raise memory_limit in the resources of this workload",
+                    )
                 return end.get("reason", "Error"), (end.get("message") or f"exit code {end.get('exitCode')}").strip()
     return None
 
@@ -120,10 +135,17 @@ def current(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     def workload(pod: dict[str, Any]) -> Any:
         labels = pod["metadata"].get("labels", {})
-        return pod["metadata"]["name"] if _alone(pod) else tuple(sorted(item for item in labels.items() if item[0] not in OF_ONE_POD))
+        return (
+            pod["metadata"]["name"]
+            if _alone(pod)
+            else tuple(sorted(item for item in labels.items() if item[0] not in OF_ONE_POD))
+        )
 
     def over(pod: dict[str, Any]) -> bool:
-        return bool(pod["metadata"].get("deletionTimestamp")) or pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
+        return bool(pod["metadata"].get("deletionTimestamp")) or pod.get("status", {}).get("phase") in (
+            "Failed",
+            "Succeeded",
+        )
 
     def made(pod: dict[str, Any]) -> str:
         return str(pod["metadata"].get("creationTimestamp", ""))
@@ -131,7 +153,13 @@ def current(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         pod
         for pod in pods
-        if not (over(pod) and any(workload(other) == workload(pod) and other is not pod and (made(other) > made(pod) or not over(other)) for other in pods))
+        if not (
+            over(pod)
+            and any(
+                workload(other) == workload(pod) and other is not pod and (made(other) > made(pod) or not over(other))
+                for other in pods
+            )
+        )
     ]
 
 
@@ -141,17 +169,40 @@ def problems(pods: list[dict[str, Any]]) -> list[Problem]:
     return sorted(found, key=lambda item: (not item.terminal, item.node, item.pod))
 
 
-def last_words(kubectl: Kubectl, pod: str, namespace: str, tail: int = 10) -> str:
-    """The last lines of a pod's log, for a message; in their place the reason why there are none."""
+class Lasting:
+    """Tells the terminal problems that have lasted for a while: just after their cause was mended they are still shown."""
+
+    def __init__(self, seconds: float = 15, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._since: dict[tuple[str, str], float] = {}
+
+    def __call__(self, found: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Takes the (pod, reason) of those that there are now; gives those that were there all the time."""
+        now = self._clock()
+        self._since = {key: self._since.get(key, now) for key in found}
+        return {key for key, since in self._since.items() if now - since >= self._seconds}
+
+
+def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:
+    """The last lines of a pod's log, for a message; in their place the reason why there are none; empty when it never ran."""
+    if not item.restarts and item.reason in TERMINAL:
+        return ""
     try:
-        text = kubectl.logs(pod, namespace, tail=tail).strip()
+        text = kubectl.logs(item.pod, namespace, tail=tail).strip()
     except EdgeflError as error:
         return f"Its log can't be read: {error.message}"
     return f"Its last log lines:\n{text}" if text else "Its log is empty."
 
 
 def aggregator(
-    kubectl: Kubectl, fetch: Callable[[str], tuple[int, Any]], namespace: str, deployment: str, service: str, status_url: str
+    kubectl: Kubectl,
+    fetch: Callable[[str], tuple[int, Any]],
+    namespace: str,
+    deployment: str,
+    service: str,
+    status_url: str,
+    lasting: Lasting,
 ) -> Outcome:
     """Whether clients can come: the pod is ready, the aggregator says so of the run it was started for, the Service leads to it.
 
@@ -170,10 +221,13 @@ def aggregator(
     pods = current(kubectl.get("pods", namespace=namespace, selector=selector))
     if not pods:
         return pending(f"Deployment {deployment} has no pod yet")
-    for item in problems(pods):
-        if item.terminal:
-            return failed(f"{item}. {last_words(kubectl, item.pod, namespace)}")
-        return pending(str(item))
+    found = problems(pods)
+    lasted = lasting([(item.pod, item.reason) for item in found if item.terminal])
+    for item in found:
+        if (item.pod, item.reason) in lasted:
+            return failed(f"{item}. {last_words(kubectl, item, namespace)}".strip())
+    if found:
+        return pending(str(found[0]))
     pod = max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
     code, text = fetch("/readyz")
     if code != 200:
@@ -183,8 +237,12 @@ def aggregator(
     if code != 200 or not isinstance(status, dict):
         return pending(f"{status_url}/status gave no JSON document ({code})")
     if run and status.get("run") != run:
-        return pending(f"the aggregator at {status_url} has run {status.get('run')}, not {run}: the old one is still there")
-    slices = kubectl.get("endpointslices.discovery.k8s.io", namespace=namespace, selector=f"kubernetes.io/service-name={service}")
+        return pending(
+            f"the aggregator at {status_url} has run {status.get('run')}, not {run}: the old one is still there"
+        )
+    slices = kubectl.get(
+        "endpointslices.discovery.k8s.io", namespace=namespace, selector=f"kubernetes.io/service-name={service}"
+    )
     ready = [
         address
         for each in slices
@@ -196,5 +254,9 @@ def aggregator(
         return failed(f"there is no Service {service} in namespace {namespace}: apply it first (role federation)")
     address = pod["status"].get("podIP", "")
     if address not in ready:
-        return pending(f"Service {service} does not lead to {address} yet (it leads to {', '.join(ready) or 'nothing'})")
-    return done({"pod": pod["metadata"]["name"], "node": pod["spec"].get("nodeName", ""), "address": address, "status": status})
+        return pending(
+            f"Service {service} does not lead to {address} yet (it leads to {', '.join(ready) or 'nothing'})"
+        )
+    return done(
+        {"pod": pod["metadata"]["name"], "node": pod["spec"].get("nodeName", ""), "address": address, "status": status}
+    )

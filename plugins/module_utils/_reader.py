@@ -26,7 +26,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def check_run(run: str) -> str:
     """The name of a run, which is also the name of a folder; EdgeflError when it can't be one."""
     if not NAME.fullmatch(run):
-        raise EdgeflError(f"{run!r} is no name of a run: use letters, digits, `.`, `_` and `-`, and begin with a letter or digit (edgefl_run).")
+        raise EdgeflError(
+            f"{run!r} is no name of a run: use letters, digits, `.`, `_` and `-`, and begin with a letter or digit (edgefl_run)."
+        )
     return run
 
 
@@ -40,7 +42,9 @@ class Reader:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
-    def read(self, offset: int, sha256: str, linger: float, kubectl: Kubectl | None, namespace: str, selector: str) -> dict[str, Any]:
+    def read(
+        self, offset: int, sha256: str, linger: float, kubectl: Kubectl | None, namespace: str, selector: str
+    ) -> dict[str, Any]:
         """What is new since `offset` bytes with the checksum `sha256`, after up to `linger` seconds; as `training_results` returns it."""
         check_run(self.run)
         end = self.clock() + linger
@@ -57,10 +61,9 @@ class Reader:
                 pods = kubectl.get("pods", namespace=namespace, selector=selector)
             except Transient:
                 pods = []
-            found["problems"] = [item.as_dict() | {"text": str(item)} for item in _pods.problems(pods)]
-            for item in found["problems"]:
-                if item["terminal"]:
-                    item["log"] = _pods.last_words(kubectl, item["pod"], namespace)
+            for item in _pods.problems(pods):
+                log = _pods.last_words(kubectl, item, namespace) if item.terminal else ""
+                found["problems"].append(item.as_dict() | {"text": str(item), "log": log})
         return found
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
@@ -70,7 +73,9 @@ class Reader:
         except FileNotFoundError:
             data = b""
         except OSError as error:
-            raise EdgeflError(f"{path} can't be read ({error.strerror}): run this on the cloud node with become, and check edgefl_state_dir.") from error
+            raise EdgeflError(
+                f"{path} can't be read ({error.strerror}): run this on the cloud node with become, and check edgefl_state_dir."
+            ) from error
         reset = offset > 0 and (len(data) < offset or hashlib.sha256(data[:offset]).hexdigest() != sha256)
         parsed = _training.parse(data)
         skip = 0 if reset else data[:offset].count(b"\n")

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._training import Event, figure, losses, newest_loop, nodes, rounds, shares, summary
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._training import (
+    Event,
+    figure,
+    losses,
+    newest_loop,
+    nodes,
+    rounds,
+    shares,
+    summary,
+)
 
 # Size of a chart in its own units; about as wide as a phone, so that its text is not made smaller there
 WIDTH, HEIGHT = 380, 230
@@ -34,13 +43,14 @@ class Series:
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover `low` to `high`, at least two."""
     span = high - low
-    if not span > 0:
-        span = abs(high) or 1.0
+    # Values that differ by less than can be written are drawn as equal ones
+    if span <= 1e-9 * max(abs(low), abs(high), 1e-3):
+        span = max(abs(high), 1e-9) if high else 1.0
     raw = span / max(1, about - 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    exponent = math.floor(math.log10(raw))
+    step = next(10.0**exponent * factor for factor in (1, 2, 5, 10) if 10.0**exponent * factor >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
+    return [round(number * step, 2 - exponent) for number in range(first, max(last, first + 1) + 1)]
 
 
 def short(value: float) -> str:
@@ -82,8 +92,12 @@ def _axes(frame: Frame, labels: Sequence[str], x_title: str) -> list[str]:
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{short(mark)}</text>')
     every = max(1, math.ceil(len(labels) / 10))
     for place in range(0, len(labels), every):
-        parts.append(f'<text x="{frame.x(place):g}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(labels[place])}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
+        parts.append(
+            f'<text x="{frame.x(place):g}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(labels[place])}</text>'
+        )
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>'
+    )
     return parts
 
 
@@ -95,7 +109,9 @@ def _svg(identity: str, title: str, text: str, parts: list[str]) -> str:
 def _legend(series: Sequence[Series]) -> str:
     if len(series) < 2:
         return ""
-    items = "".join(f'<li><i class="c{index % COLORS}"></i>{escape(each.name)}</li>' for index, each in enumerate(series))
+    items = "".join(
+        f'<li><i class="c{index % COLORS}"></i>{escape(each.name)}</li>' for index, each in enumerate(series)
+    )
     return f'<ul class="legend">{items}</ul>'
 
 
@@ -109,7 +125,15 @@ def _told(series: Sequence[Series], unit: str) -> str:
     return "; ".join(parts) or "no values"
 
 
-def lines(identity: str, title: str, labels: Sequence[str], series: Sequence[Series], x_title: str, unit: str = "", zero: bool = True) -> str:
+def lines(
+    identity: str,
+    title: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    x_title: str,
+    unit: str = "",
+    zero: bool = True,
+) -> str:
     """A figure with one line a series; `zero`: the y axis begins at 0."""
     values = [value for each in series for value in each.values if value is not None]
     if not values:
@@ -128,14 +152,18 @@ def lines(identity: str, title: str, labels: Sequence[str], series: Sequence[Ser
         parts += [f'<polyline class="c{index % COLORS}" points="{" ".join(run)}"/>' for run in points if len(run) > 1]
         for place, value in enumerate(each.values):
             # A value between two gaps has no line, only its dot
-            alone = value is not None and not any(each.values[place - 1 : place] + each.values[place + 1 : place + 2])
-            if value is not None and (dots or alone):
+            beside = [*each.values[max(0, place - 1) : place], *each.values[place + 1 : place + 2]]
+            if value is not None and (dots or all(other is None for other in beside)):
                 tip = f"{each.name}, {x_title} {labels[place]}: {figure(value)}{unit}"
-                parts.append(f'<circle class="c{index % COLORS}" cx="{frame.x(place):g}" cy="{frame.y(value):g}" r="3"><title>{escape(tip)}</title></circle>')
+                parts.append(
+                    f'<circle class="c{index % COLORS}" cx="{frame.x(place):g}" cy="{frame.y(value):g}" r="3"><title>{escape(tip)}</title></circle>'
+                )
     return _figure(identity, title, _told(series, unit), parts, series)
 
 
-def bars(identity: str, title: str, labels: Sequence[str], series: Sequence[Series], x_title: str, unit: str = "") -> str:
+def bars(
+    identity: str, title: str, labels: Sequence[str], series: Sequence[Series], x_title: str, unit: str = ""
+) -> str:
     """A figure with one bar a place of the x axis, in which the series stand on each other."""
     totals = [sum(each.values[place] or 0 for each in series) for place in range(len(labels))]
     if not any(totals):
@@ -167,7 +195,10 @@ def charts(events: list[Event]) -> str:
     last = newest_loop(events)
     loops = sorted({event["loop"] for event in every})
     start = next((event for event in events if event["event"] == "start"), {})
-    numbers = [*([0] if start.get("accuracy") is not None else []), *range(1, max(event["round"] for event in every) + 1)]
+    numbers = [
+        *([0] if start.get("accuracy") is not None else []),
+        *range(1, max(event["round"] for event in every) + 1),
+    ]
 
     def of_loops(key: str) -> list[Series]:
         found = []
@@ -216,8 +247,18 @@ def _tables(events: list[Event], found: dict[str, Any]) -> str:
     for event in rounds(events):
         share = shares(event)
         row = [str(event["loop"])] if loops else []
-        row += [str(event["round"]), figure(event.get("accuracy")), figure(event.get("loss")), figure(event.get("seconds"), 2)]
-        row += [f"{share[name].samples} in {figure(share[name].seconds, 2)} s" if name in share and share[name].pods else "-" for name in names]
+        row += [
+            str(event["round"]),
+            figure(event.get("accuracy")),
+            figure(event.get("loss")),
+            figure(event.get("seconds"), 2),
+        ]
+        row += [
+            f"{share[name].samples} in {figure(share[name].seconds, 2)} s"
+            if name in share and share[name].pods
+            else "-"
+            for name in names
+        ]
         rows.append([*row, "; ".join(losses(event)) or "-"])
     head = [*(["loop"] if loops else []), "round", "accuracy", "loss", "seconds", *names, "lost or repeated"]
     by_node = [
@@ -237,7 +278,11 @@ def _tables(events: list[Event], found: dict[str, Any]) -> str:
     settings = [[key, _plain(value)] for key, value in {**found["settings"], **found["engine"]}.items()]
     text = _table("Rounds", head, rows) if rows else ""
     if by_node:
-        text += _table("Nodes", ["node", "rounds", "pods", "slice", "samples", "seconds", "CPU seconds", "peak memory", "lost"], by_node)
+        text += _table(
+            "Nodes",
+            ["node", "rounds", "pods", "slice", "samples", "seconds", "CPU seconds", "peak memory", "lost"],
+            by_node,
+        )
     return text + (_table("Settings", ["name", "value"], settings) if settings else "")
 
 

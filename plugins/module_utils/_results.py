@@ -20,14 +20,18 @@ LATEST = "latest"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def files(events: list[dict[str, Any]], run: str, logs: dict[str, str], manifests: dict[str, str], sha256: str) -> dict[str, bytes]:
+def files(
+    events: list[dict[str, Any]], run: str, logs: dict[str, str], manifests: dict[str, str], sha256: str
+) -> dict[str, bytes]:
     """What is to be written: path below the run's folder -> content. The last, summary.json, tells that the others are there.
 
     Raises EdgeflError when the events are not those with the checksum `sha256` (empty: not asked), or a name is not that of a file.
     """
     lines = _training.dump(events)
     if sha256 and hashlib.sha256(lines).hexdigest() != sha256:
-        raise EdgeflError("The events are not those that the aggregator wrote (their checksum differs): give them as training_results returned them.")
+        raise EdgeflError(
+            "The events are not those that the aggregator wrote (their checksum differs): give them as training_results returned them."
+        )
     found = {}
     for folder, texts in (("logs", logs), ("manifests", manifests)):
         for name, text in texts.items():
@@ -66,7 +70,9 @@ def write(folder: Path, wanted: dict[str, bytes], names: list[str]) -> None:
         except OSError as error:
             raise _error(path, error) from error
         if size != len(data) or checksum != hashlib.sha256(data).hexdigest():
-            raise EdgeflError(f"{path} does not hold what was written to it ({size} of {len(data)} bytes): check the disk.")
+            raise EdgeflError(
+                f"{path} does not hold what was written to it ({size} of {len(data)} bytes): check the disk."
+            )
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -105,4 +111,6 @@ def link(dest: Path, run: str) -> None:
 
 
 def _error(path: Path, error: OSError) -> EdgeflError:
-    return EdgeflError(f"{path} can't be written ({error.strerror}): make room or give rights there, or set edgefl_results_dir to another folder.")
+    return EdgeflError(
+        f"{path} can't be written ({error.strerror}): make room or give rights there, or set edgefl_results_dir to another folder."
+    )

@@ -29,6 +29,8 @@ SOURCE = "kubernetes.io/config.source"
 FIELDS = ("command", "args")
 # An API server that is just busy answers within this many seconds; one that is away is no base for a change
 ANSWER_TIMEOUT = 60
+# A container without a readiness probe is called ready as soon as it starts; one that stays up for so many seconds did not fail at once
+STEADY = 10
 # A container that failed so often will not come up by itself
 RESTARTS = 3
 
@@ -295,7 +297,7 @@ class Parser:
             )
         except EdgeflError as error:
             if "STDIN" in error.message or "YAML" in error.message or "no objects" in error.message:
-                reason = error.message.rpartition("error: ")[2]
+                reason = error.message.rpartition("error: ")[2].removeprefix("error parsing STDIN: ")
                 raise EdgeflError(
                     f"{self.path} is not a manifest that Kubernetes can read ({reason}): correct the file."
                 ) from error
@@ -305,7 +307,15 @@ class Parser:
 class Mirror:
     """A static pod as the API server shows it: its mirror pod."""
 
-    def __init__(self, kubectl: Kubectl, pod: dict[str, Any], index: int, hostname: str, node: str | None) -> None:
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        pod: dict[str, Any],
+        index: int,
+        hostname: str,
+        node: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         metadata = pod["metadata"]
         self.kubectl = kubectl
         self.name: str = metadata["name"]
@@ -313,6 +323,9 @@ class Mirror:
         self.container: str = pod["spec"]["containers"][index]["name"]
         self.hostname = hostname
         self.node = node
+        self.clock = clock
+        # What tells the present containers from those before, and since when (seconds of the clock) they are ready
+        self.seen: tuple[Any, float] = (None, 0)
         self.is_api_server = "kube-apiserver" in (self.name, self.container)
 
     def read(self) -> dict[str, Any] | None:
@@ -343,8 +356,11 @@ class Mirror:
         pod = self.read()
         return None if pod is None else pod["metadata"]["annotations"].get(HASH)
 
-    def runs(self, accepts: Callable[[dict[str, Any]], str]) -> Outcome:
-        """Done when the mirror pod is one that `accepts` takes (it returns why not, or an empty string) and the pod works."""
+    def runs(self, accepts: Callable[[dict[str, Any]], str], steady: float = STEADY) -> Outcome:
+        """Done when the mirror pod is one that `accepts` takes (it returns why not, or an empty string) and the pod works.
+
+        Containers whose readiness nothing probes must stay up for `steady` seconds.
+        """
         pod = self.read()
         if pod is None:
             return pending(f"static pod {self.name} is not there")
@@ -362,7 +378,15 @@ class Mirror:
                 # It names the checks that have not passed yet
                 return pending(error.message)
             return done() if answer == "ok" else pending(f"/readyz says {answer!r}")
-        return _ready(pod)
+        outcome = _ready(pod)
+        if outcome.state != "done" or all("readinessProbe" in each for each in pod["spec"]["containers"]):
+            return outcome
+        starts = [(each["name"], each.get("restartCount", 0)) for each in pod["status"].get("containerStatuses", [])]
+        present = (pod["metadata"]["annotations"].get(HASH), starts)
+        if self.seen[0] != present:
+            self.seen = (present, self.clock())
+        left = steady - (self.clock() - self.seen[1])
+        return outcome if left <= 0 else pending(f"{self.name} has to stay up for {left:.0f} s more")
 
     def accepts_new(self, old: str | None) -> Callable[[dict[str, Any]], str]:
         """Takes any pod whose hash is not `old`."""
@@ -456,10 +480,10 @@ class Task:
             self._check_backup_dir()
         if dry:
             return result
-        mirror = Mirror(self.kubectl, pod, index, self.hostname, self.node)
+        mirror = Mirror(self.kubectl, pod, index, self.hostname, self.node, self.clock)
         if not changed:
             if self.wait:
-                self._wait(lambda: mirror.runs(mirror.accepts_flag(self.flag)), self._what(mirror))
+                self._wait(lambda: mirror.runs(mirror.accepts_flag(self.flag), steady=0), self._what(mirror))
             return result
         old = None
         if self.wait:

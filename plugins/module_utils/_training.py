@@ -109,7 +109,9 @@ def shares(event: Event) -> dict[str, Share]:
     for node in sorted({*by_node, *lost}):
         clients = by_node.get(node, [])
         seconds = [client["seconds"] for client in clients if client.get("seconds") is not None]
-        found[node] = Share(sum(client["examples"] for client in clients), max(seconds, default=None), len(clients), lost.count(node))
+        found[node] = Share(
+            sum(client["examples"] for client in clients), max(seconds, default=None), len(clients), lost.count(node)
+        )
     return found
 
 
@@ -147,7 +149,10 @@ def summary(events: list[Event], run: str) -> dict[str, Any]:
         "repeated": sum(event.get("repeated", 0) for event in every),
         "started": start.get("time"),
         "finished": end.get("time"),
-        "per_loop": [_loop(loop, [event for event in every if event["loop"] == loop]) for loop in sorted({event["loop"] for event in every})],
+        "per_loop": [
+            _loop(loop, [event for event in every if event["loop"] == loop])
+            for loop in sorted({event["loop"] for event in every})
+        ],
         "nodes": {node: _node(node, every) for node in nodes(events)},
         "settings": start.get("settings", {}),
         "engine": start.get("engine", {}),
@@ -163,7 +168,13 @@ def _sum(events: list[Event], key: str) -> float:
 
 def _loop(loop: int, events: list[Event]) -> dict[str, Any]:
     last = events[-1]
-    return {"loop": loop, "rounds": len(events), "accuracy": last.get("accuracy"), "loss": last.get("loss"), "seconds": _sum(events, "seconds")}
+    return {
+        "loop": loop,
+        "rounds": len(events),
+        "accuracy": last.get("accuracy"),
+        "loss": last.get("loss"),
+        "seconds": _sum(events, "seconds"),
+    }
 
 
 def _node(node: str, events: list[Event]) -> dict[str, Any]:
@@ -176,7 +187,9 @@ def _node(node: str, events: list[Event]) -> dict[str, Any]:
         "samples": sum(share.samples for share in mine),
         "seconds": round(sum(share.seconds or 0 for share in mine), 4),
         "cpu_seconds": round(sum(client.get("cpu_seconds") or 0 for client in clients), 4),
-        "peak_rss_bytes": max((client["peak_rss_bytes"] for client in clients if client.get("peak_rss_bytes")), default=None),
+        "peak_rss_bytes": max(
+            (client["peak_rss_bytes"] for client in clients if client.get("peak_rss_bytes")), default=None
+        ),
         "lost": sum(share.lost for share in mine),
         "slices": [list(pair) for pair in slices],
     }
@@ -187,15 +200,39 @@ def table(events: list[Event]) -> str:
     names = nodes(events)
     out = io.StringIO()
     writer = csv.writer(out)
-    head = ["run", "loop", "round", "time", "accuracy", "loss", "seconds", "train_seconds", "samples", "nodes", "clients", "lost", "repeated"]
+    head = [
+        "run",
+        "loop",
+        "round",
+        "time",
+        "accuracy",
+        "loss",
+        "seconds",
+        "train_seconds",
+        "samples",
+        "nodes",
+        "clients",
+        "lost",
+        "repeated",
+    ]
     writer.writerow(head + [f"{name} {what}" for name in names for what in ("samples", "seconds")])
     for event in rounds(events):
         share = shares(event)
         there = [name for name in names if name in share and share[name].pods]
         row = [event[key] for key in ("run", "loop", "round", "time")]
         row += [event.get(key) for key in ("accuracy", "loss", "seconds", "train_seconds")]
-        row += [sum(item.samples for item in share.values()), len(there), len(event.get("clients", [])), len(event.get("lost", [])), event.get("repeated", 0)]
-        row += [value for name in names for value in ((share[name].samples, share[name].seconds) if name in there else (None, None))]
+        row += [
+            sum(item.samples for item in share.values()),
+            len(there),
+            len(event.get("clients", [])),
+            len(event.get("lost", [])),
+            event.get("repeated", 0),
+        ]
+        row += [
+            value
+            for name in names
+            for value in ((share[name].samples, share[name].seconds) if name in there else (None, None))
+        ]
         writer.writerow(row)
     return out.getvalue()
 
@@ -208,7 +245,7 @@ def figure(value: float | None, digits: int = 4) -> str:
 def line(event: Event, total: int | None, width: int = 0, loops: int = 1) -> str:
     """A round in one line of text, in columns: round, accuracy, loss, seconds, and what each node did.
 
-    `total` is the number of rounds of a loop, of which there are `loops`; `width` is the width of the longest node name, so that the columns of all lines agree.
+    `total` is the number of rounds of a loop, of which there are `loops`; `width` is that of the longest node name, so that columns agree.
     """
     of = f"{event['round']}/{total}" if total else str(event["round"])
     loop = f"loop {event['loop']}/{loops}  " if loops > 1 else ""
@@ -224,23 +261,37 @@ def line(event: Event, total: int | None, width: int = 0, loops: int = 1) -> str
 
 def losses(event: Event) -> list[str]:
     """What a round lost, one line each, with the reason."""
-    found = [f"{item['node']}/{item['pod']} (part {item['shard']}) is lost: {item['reason']}" for item in event.get("lost", [])]
+    found = [
+        f"{item['node']}/{item['pod']} (part {item['shard']}) is lost: {item['reason']}"
+        for item in event.get("lost", [])
+    ]
     if event.get("repeated"):
         why = "; ".join(item["reason"] for item in event.get("repeats", []))
-        found.append(f"the round was repeated {event['repeated']} time{'s' * (event['repeated'] > 1)}" + (f": {why}" if why else ""))
+        found.append(
+            f"the round was repeated {event['repeated']} time{'s' * (event['repeated'] > 1)}"
+            + (f": {why}" if why else "")
+        )
     return found
 
 
 def words(found: dict[str, Any], report: str) -> list[str]:
     """A summary in a few lines for people; `report` is where the report is."""
     many = found["rounds"]
-    share = f"accuracy {figure(found['accuracy'])}, loss {figure(found['loss'])}" if found["accuracy"] is not None else "not evaluated"
-    text = [f"Run {found['run']} ({found['app'] or 'unknown app'}): {found['state']}; {many} round{'s' * (many != 1)}, {share}, {found['seconds']:.1f} s"]
+    share = (
+        f"accuracy {figure(found['accuracy'])}, loss {figure(found['loss'])}"
+        if found["accuracy"] is not None
+        else "not evaluated"
+    )
+    text = [
+        f"Run {found['run']} ({found['app'] or 'unknown app'}): {found['state']}; {many} round{'s' * (many != 1)}, {share}, {found['seconds']:.1f} s"
+    ]
     if found.get("reason"):
         text.append(f"It failed: {found['reason']}")
     width = max(map(len, found["nodes"]), default=0)
     for name, node in found["nodes"].items():
         memory = f", {node['peak_rss_bytes'] / 1e6:.0f} MB" if node["peak_rss_bytes"] else ""
         lost = f", {node['lost']} lost" if node["lost"] else ""
-        text.append(f"  {name:<{width}}  {node['rounds']} rounds, {node['samples']} samples, {node['seconds']:.1f} s{memory}{lost}")
+        text.append(
+            f"  {name:<{width}}  {node['rounds']} rounds, {node['samples']} samples, {node['seconds']:.1f} s{memory}{lost}"
+        )
     return [*text, f"Report: {report}"]

@@ -12,7 +12,7 @@ version_added: "1.0.0"
 description:
   - Waits until the pod of the aggregator is ready, its C(/readyz) answers 200, its C(/status) names the run that the Deployment was
     made for, and the Service leads to the pod.
-  - Fails at once, with the pod, the reason and the last lines of its log, when that can never be, such as for an image that is not on the node.
+  - Fails early, with the pod, the reason and the last lines of its log, when that can never be, such as for an image that is not on the node.
 author:
   - edgefl developers (@edgefl)
 requirements:
@@ -106,7 +106,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._pods import aggregator
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._pods import Lasting, aggregator
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._status import fetcher
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import pending, wait
 
@@ -127,9 +127,11 @@ def main() -> None:
     options = module.params
     kubectl = for_module(module, options["kubeconfig"])
     fetch = fetcher(options["status_url"])
+    lasting = Lasting()
 
     def look() -> Any:
-        return aggregator(kubectl, fetch, options["namespace"], options["deployment"], options["service"], options["status_url"])
+        place = options["namespace"], options["deployment"], options["service"], options["status_url"]
+        return aggregator(kubectl, fetch, *place, lasting)
 
     try:
         if module.check_mode:

@@ -95,7 +95,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import GoError, Recipe, build, remove_older, wrong
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import (
+    GoError,
+    Recipe,
+    build,
+    remove_older,
+    wrong,
+)
 
 
 def main() -> None:

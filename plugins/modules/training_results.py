@@ -114,7 +114,9 @@ status:
   returned: always
   type: dict
 problems:
-  description: Pods that are not ready, with C(pod), C(node), C(reason), C(message), C(restarts) and C(terminal) (it will not pass by itself).
+  description: >-
+    Pods that are not ready, with C(pod), C(node), C(reason), C(message), C(restarts), C(terminal) (it will not pass by
+    itself), C(text) (all of it in words) and C(log) (the last lines of its log when terminal).
   returned: always
   type: list
   elements: dict
@@ -170,7 +172,9 @@ def main() -> None:
     reader = Reader(Path(options["state_dir"]), options["run"], fetcher(options["status_url"], timeout=2))
     try:
         kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
-        found = reader.read(options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"])
+        found = reader.read(
+            options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"]
+        )
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
     module.exit_json(changed=False, **found)

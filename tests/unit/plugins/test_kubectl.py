@@ -75,6 +75,7 @@ def test_logs() -> None:
         "Unable to connect to the server: EOF",
         'Error from server (InternalError): an error on the server ("[-]etcd failed") has prevented the request from succeeding',
         "Error from server: etcdserver: leader changed",
+        'Error from server (Forbidden): pods is forbidden: User "kubernetes-admin" cannot list resource "pods" in API group ""',
     ],
 )
 def test_an_api_server_that_restarts_is_transient(text: str) -> None:
@@ -101,7 +102,7 @@ def test_only_the_last_line_is_for_people() -> None:
             'error: error loading config file "/etc/kubernetes/admin.conf": open /etc/kubernetes/admin.conf: permission denied',
             "run this with become",
         ),
-        ('Error from server (Forbidden): nodes is forbidden: User "x" cannot list resource "nodes"', "is forbidden"),
+        ('error: context "x" does not exist', 'context "x" does not exist'),
     ],
 )
 def test_what_does_not_go_away_is_final(text: str, message: str) -> None:

@@ -399,7 +399,23 @@ CRASH: dict[str, Any] = {
     ],
 )
 def test_other_static_pods_must_be_ready(pod: dict[str, Any], state: str) -> None:
-    assert mirror([pod], name="etcd").runs(lambda pod: "").state == state
+    assert mirror([pod], name="etcd").runs(lambda pod: "", steady=0).state == state
+
+
+def test_a_container_that_nothing_probes_must_stay_up() -> None:
+    now = [0.0]
+    pods = [mirror_pod(name="etcd")]
+    subject = mirror(pods, name="etcd")
+    subject.clock = lambda: now[0]
+    assert subject.runs(lambda pod: "").reason == "etcd has to stay up for 10 s more"
+    now[0] = 9
+    pods[:] = [mirror_pod(name="etcd", restartCount=1)]
+    assert subject.runs(lambda pod: "").reason == "etcd has to stay up for 10 s more"
+    now[0] = 19
+    assert subject.runs(lambda pod: "").state == "done"
+    pods[0]["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/readyz"}}
+    pods[0]["status"]["containerStatuses"][0]["restartCount"] = 2
+    assert subject.runs(lambda pod: "").state == "done"
 
 
 class Machine:
@@ -413,7 +429,7 @@ class Machine:
         self.broken = broken
         self.delay = delay
         self.now = 0.0
-        self.written = [(0.0, path.read_bytes())]
+        self.written = [(float("-inf"), path.read_bytes())]
 
     def clock(self) -> float:
         return self.now
@@ -434,11 +450,9 @@ class Machine:
         if "patch" in arguments:
             assert data is not None
             return 0, json.dumps(parse(data)), ""
-        running = next(
-            content for when, content in reversed(self.written) if self.now >= when + self.delay or when == 0
-        )
+        running = next(content for when, content in reversed(self.written) if self.now >= when + self.delay)
         config = self.config(running)
-        starting = any(when and when <= self.now < when + self.delay / 2 for when, _content in self.written[-1:])
+        starting = any(when <= self.now < when + self.delay / 2 for when, _content in self.written[-1:])
         if (self.broken and any(self.broken in argument for argument in config[1])) or starting:
             return (
                 1,

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The same after a change of one line.
+echo "$GREETING again from the $1"

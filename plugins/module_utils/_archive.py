@@ -1,0 +1,141 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: one archive of images that every runtime takes, with only the layers that are named.
+
+It is an OCI image layout (L(specification,https://github.com/opencontainers/image-spec/blob/main/image-layout.md)), for containerd, and has the
+C(manifest.json) of C(docker save), for Docker. containerd takes layers that are not in the archive from its content store, Docker from its stack of
+layers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import Image, Layer
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+GZIP = LAYER + "+gzip"
+# Two empty blocks end an archive
+END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A layer as a content store knows it: digest of what is stored, its bytes, and whether they are compressed."""
+
+    digest: str
+    size: int
+    media_type: str = LAYER
+
+
+@dataclass(frozen=True)
+class Content:
+    """An image, its configuration, and the blob of each layer in order."""
+
+    image: Image
+    config: bytes
+    blobs: tuple[Blob, ...]
+
+    @property
+    def manifest(self) -> bytes:
+        """The OCI manifest; the same image always gives the same bytes."""
+        return _json(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": CONFIG, "digest": self.image.digest, "size": len(self.config)},
+                "layers": [
+                    {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size} for blob in self.blobs
+                ],
+            }
+        )
+
+    @property
+    def manifest_digest(self) -> str:
+        """Digest of the manifest, and with it of all that it names."""
+        return _digest(self.manifest)
+
+
+def archive(contents: Iterable[Content], layers: Iterable[Layer], suffix: str) -> Iterator[bytes]:
+    """The archive, piece by piece: manifests and configurations of all `contents`, and `layers`, each once.
+
+    containerd gives an image its name before it has seen whether all of it is there: `suffix` is added to the names that it reads.
+    """
+    contents = list(contents)
+    yield _file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+    index, docker = [], []
+    written: set[str] = set()
+    for content in contents:
+        manifest = content.manifest
+        index.append(
+            {
+                "mediaType": MANIFEST,
+                "digest": _digest(manifest),
+                "size": len(manifest),
+                "annotations": {
+                    "io.containerd.image.name": content.image.full_name + suffix,
+                    "org.opencontainers.image.ref.name": content.image.full_name.rpartition(":")[2] + suffix,
+                },
+            }
+        )
+        docker.append(
+            {
+                "Config": _path(content.image.digest),
+                "RepoTags": [content.image.name],
+                "Layers": [_path(blob.digest) for blob in content.blobs],
+            }
+        )
+        for data in (manifest, content.config):
+            if (digest := _digest(data)) not in written:
+                written.add(digest)
+                yield _file(_path(digest), data)
+    for layer in layers:
+        if layer.diff_id not in written:
+            written.add(layer.diff_id)
+            yield _header(_path(layer.diff_id), layer.size)
+            yield from layer.read()
+            yield _padding(layer.size)
+    # At the end, so that an archive that was cut off names no image
+    yield _file("index.json", _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": index}))
+    yield _file("manifest.json", _json(docker))
+    yield END
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _file(name: str, data: bytes) -> bytes:
+    whole = io.BytesIO()
+    whole.write(_header(name, len(data)))
+    whole.write(data)
+    whole.write(_padding(len(data)))
+    return whole.getvalue()

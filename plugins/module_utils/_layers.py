@@ -1,0 +1,176 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: images of this host's Docker, layer by layer.
+
+C(docker save) always writes an image whole. Docker keeps, beside the files of each layer, a list (C(tar-split.json.gz)) of the bytes between
+them; from both the layer's archive is put together again, alone, byte for byte. Its SHA-256 is the layer's diff id, so what is read is proven.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+
+CHUNK = 1 << 20
+# Storage drivers of Docker that keep the files of a layer in a folder of its own
+DRIVERS = ("overlay2",)
+
+
+class UnreadableError(EdgeflError):
+    """This Docker keeps its layers in a way that is not known here; C(docker save) still gives the image."""
+
+
+def chain_ids(diff_ids: list[str]) -> list[str]:
+    """For each layer the name of the stack that ends with it (OCI image specification, "Layer ChainID")."""
+    chains: list[str] = []
+    for diff_id in diff_ids:
+        chains.append(f"sha256:{hashlib.sha256(f'{chains[-1]} {diff_id}'.encode()).hexdigest()}" if chains else diff_id)
+    return chains
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as it was built: `digest` is that of its configuration, which names every layer, so it names all of the content."""
+
+    name: str
+    digest: str
+    diff_ids: tuple[str, ...]
+    arch: str
+    size: int
+
+    @property
+    def full_name(self) -> str:
+        """The name with its registry, as containerd knows it (a name without one belongs to docker.io)."""
+        return full_name(self.name)
+
+
+def full_name(name: str) -> str:
+    """C(docker.io/library/x:latest) of C(x): the rule of Docker's command line."""
+    first, slash, _rest = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        name = f"docker.io/{name}"
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def parse_image(name: str, item: dict[str, Any]) -> Image:
+    """Reads one object of C(docker image inspect)."""
+    return Image(
+        name=name,
+        digest=item["Id"],
+        diff_ids=tuple(item["RootFS"].get("Layers") or ()),
+        arch=item["Architecture"],
+        size=int(item.get("Size", 0)),
+    )
+
+
+class LayerStore:
+    """The folder of a Docker (`root`, its "Docker Root Dir") with one of DRIVERS.
+
+    Raises UnreadableError when something is not where Docker of today puts it, or may not be read.
+    """
+
+    def __init__(self, root: str, driver: str) -> None:
+        if driver not in DRIVERS:
+            raise UnreadableError(f"Docker's storage driver {driver} is not one of {', '.join(DRIVERS)}")
+        self.folder = Path(root)
+        self.meta = self.folder / "image" / driver
+        self.files = self.folder / driver
+
+    def config(self, digest: str) -> bytes:
+        """The configuration of an image, proven by its digest."""
+        try:
+            data = (self.meta / "imagedb/content/sha256" / digest.removeprefix("sha256:")).read_bytes()
+        except OSError as error:
+            raise UnreadableError(f"the image's configuration is not in {self.meta} ({error.strerror})") from error
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            raise UnreadableError(f"the image's configuration in {self.meta} is damaged")
+        return data
+
+    def layer(self, chain_id: str, diff_id: str) -> Layer:
+        """The layer that ends the stack `chain_id`."""
+        folder = self.meta / "layerdb/sha256" / chain_id.removeprefix("sha256:")
+        try:
+            stored = (folder / "diff").read_text().strip()
+            name = (folder / "cache-id").read_text().strip()
+        except OSError as error:
+            raise UnreadableError(f"layer {diff_id} is not in {folder} ({error.strerror})") from error
+        if stored != diff_id:
+            raise UnreadableError(f"{folder} holds another layer than {diff_id}")
+        return Layer(diff_id, folder / "tar-split.json.gz", self.files / name / "diff")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: `split` lists the bytes between the files, `files` is the folder with the files."""
+
+    diff_id: str
+    split: Path
+    files: Path
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        try:
+            with gzip.open(self.split, "rb") as lines:
+                for line in lines:
+                    yield json.loads(line)
+        except (OSError, EOFError, ValueError) as error:
+            raise UnreadableError(f"{self.split} cannot be read ({error})") from error
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the archive, known without reading the files."""
+        total = 0
+        for entry in self._entries():
+            if entry["type"] == 1:
+                total += entry.get("size", 0)
+            else:
+                payload = entry.get("payload") or ""
+                total += len(payload) // 4 * 3 - payload[-2:].count("=")
+        return total
+
+    def read(self) -> Iterator[bytes]:
+        """The archive, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""
+        digest = hashlib.sha256()
+        for piece in self._pieces():
+            digest.update(piece)
+            yield piece
+        if f"sha256:{digest.hexdigest()}" != self.diff_id:
+            raise UnreadableError(f"the files of layer {self.diff_id} in {self.files} were changed since it was built")
+
+    def _pieces(self) -> Iterator[bytes]:
+        for entry in self._entries():
+            if entry["type"] != 1:
+                yield base64.b64decode(entry.get("payload") or "")
+            elif entry.get("size"):
+                yield from self._file(entry)
+
+    def _file(self, entry: dict[str, Any]) -> Iterator[bytes]:
+        # Names that are no UTF-8 stand in a field of their own
+        name = base64.b64decode(entry["name_raw"]) if entry.get("name_raw") else entry["name"].encode()
+        path = os.path.join(os.fsencode(self.files), name.lstrip(b"/"))
+        left = entry["size"]
+        try:
+            with open(path, "rb") as file:
+                while left and (piece := file.read(min(CHUNK, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise UnreadableError(
+                f"{os.fsdecode(path)} of layer {self.diff_id} cannot be read ({error.strerror})"
+            ) from error
+        if left:
+            raise UnreadableError(
+                f"{os.fsdecode(path)} of layer {self.diff_id} is shorter than it was when it was built"
+            )

@@ -1,0 +1,223 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Find what is wrong before anything is changed
+version_added: "1.0.0"
+description:
+  - Runs on the cloud node and compares the settings of a training with the cluster.
+  - Fails with all problems in one message; each says what to change.
+author:
+  - edgefl developers (@edgefl)
+requirements:
+  - The C(kubectl) command on the host.
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Changes nothing.
+options:
+  kubeconfig:
+    description: Kubeconfig on the host, with the right to read nodes.
+    type: path
+    default: /etc/kubernetes/admin.conf
+  namespace:
+    description: Namespace of the workloads.
+    type: str
+    default: edgefl
+  cloud_node:
+    description: Name of the node that the aggregator runs on.
+    type: str
+    required: true
+  edges:
+    description: What each edge contributes.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      host:
+        description: Name in the inventory.
+        type: str
+        required: true
+      node:
+        description: Name of its node in the cluster.
+        type: str
+        required: true
+      partition:
+        description: First sample of its slice of the data.
+        type: int
+        required: true
+      clients:
+        description: End of its slice, the first sample that is not in it.
+        type: int
+        required: true
+      replicas:
+        description: Number of its pods.
+        type: int
+        default: 1
+      kind:
+        description: Kind of its workload.
+        type: str
+        default: Deployment
+      runtime:
+        description: What runs its pods; V(auto) for what the node reports.
+        type: str
+        default: auto
+      resources: &resources
+        description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
+        type: dict
+        default: {}
+  server_port:
+    description: Port of the aggregator for clients.
+    type: int
+    default: 8888
+  status_port:
+    description: Port of the aggregator for its status.
+    type: int
+    default: 8889
+  samples:
+    description: Number of samples that the data has for training.
+    type: int
+    default: 60000
+  engine:
+    description: Engine of the federation.
+    type: str
+    default: flower
+  app:
+    description: Application.
+    type: str
+    default: fashion_mnist
+  apps:
+    description: Applications that there are; empty when any is taken.
+    type: list
+    elements: str
+    default: []
+  selection:
+    description: How clients are selected for a round.
+    type: str
+    default: node
+  aggregator_resources: *resources
+  known_variables:
+    description: Variables that the collection has; when empty, O(given_variables) is not looked at.
+    type: list
+    elements: str
+    default: []
+  given_variables:
+    description: Variables of the collection that are set.
+    type: list
+    elements: str
+    default: []
+  removed_variables:
+    description: Variables that the collection had once, and what to use now.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Settings and cluster fit together
+  edgefl.kubeedge.preflight:
+    cloud_node: cloud
+    edges:
+      - {host: edge1, node: edge1, partition: 0, clients: 10000}
+      - {host: edge2, node: edge2, partition: 10000, clients: 30000}
+"""
+
+RETURN = r"""
+problems:
+  description: What is wrong; empty when nothing is.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - "edge3: edg3 is not a node of the cluster, which has cloud, edge1, edge2, edge3: let it join, or set edgefl_node_name of this host. Did you mean edge3?"
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
+            "namespace": {"type": "str", "default": "edgefl"},
+            "cloud_node": {"type": "str", "required": True},
+            "edges": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "host": {"type": "str", "required": True},
+                    "node": {"type": "str", "required": True},
+                    "partition": {"type": "int", "required": True},
+                    "clients": {"type": "int", "required": True},
+                    "replicas": {"type": "int", "default": 1},
+                    "kind": {"type": "str", "default": "Deployment"},
+                    "runtime": {"type": "str", "default": "auto"},
+                    "resources": {"type": "dict", "default": {}},
+                },
+            },
+            "server_port": {"type": "int", "default": 8888},
+            "status_port": {"type": "int", "default": 8889},
+            "samples": {"type": "int", "default": 60000},
+            "engine": {"type": "str", "default": "flower"},
+            "app": {"type": "str", "default": "fashion_mnist"},
+            "apps": {"type": "list", "elements": "str", "default": []},
+            "selection": {"type": "str", "default": "node"},
+            "aggregator_resources": {"type": "dict", "default": {}},
+            "known_variables": {"type": "list", "elements": "str", "default": []},
+            "given_variables": {"type": "list", "elements": "str", "default": []},
+            "removed_variables": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    found = problems(module)
+    if found:
+        module.fail_json(msg=check.message(found), problems=found)
+    module.exit_json(changed=False, problems=[])
+
+
+def problems(module: AnsibleModule) -> list[str]:
+    """All that is wrong: first with the settings alone, then with the cluster and this host."""
+    options: dict[str, Any] = module.params
+    edges = [check.Edge(**each) for each in options["edges"]]
+    ports = {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
+    found = []
+    if options["known_variables"]:
+        found += check.variables(options["given_variables"], options["known_variables"], options["removed_variables"])
+    found += check.choices("edgefl_engine", options["engine"], check.ENGINES)
+    found += check.choices("edgefl_selection", options["selection"], check.SELECTIONS)
+    if options["apps"]:
+        found += check.choices("edgefl_app", options["app"], options["apps"])
+    found += check.names(edges, options["cloud_node"])
+    found += check.workloads(edges)
+    found += check.slices(edges, options["samples"])
+    found += check.port_numbers(ports)
+    found += check.ports(check.listening(ports.values()), ports)
+    try:
+        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
+    except EdgeflError as error:
+        return [*found, error.message]
+    found += check.cluster(edges, options["cloud_node"], options["aggregator_resources"], nodes)
+    found += check.crowds(edges, nodes)
+    return found
+
+
+if __name__ == "__main__":
+    main()

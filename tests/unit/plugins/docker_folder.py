@@ -1,0 +1,188 @@
+"""A folder like Docker's own, with images of a few small layers, and a stand-in for containerd's C(ctr): for tests without either."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import chain_ids
+
+Files = dict[str, bytes]
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class DockerFolder:
+    """C(root) is what Docker calls its root directory; `images` is what C(docker image inspect) says, by name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.images: dict[str, dict[str, Any]] = {}
+
+    def add(self, name: str, layers: list[Files], command: str = "run") -> dict[str, Any]:
+        """An image of layers, each a dict from file name to content."""
+        archives = [self._archive(files) for files in layers]
+        diff_ids = [sha256(archive) for archive in archives]
+        for archive, diff_id, chain, files in zip(archives, diff_ids, chain_ids(diff_ids), layers):
+            self._layer(archive, diff_id, chain.removeprefix("sha256:"), files)
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {"Cmd": [command]},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            }
+        ).encode()
+        place = self.root / "image/overlay2/imagedb/content/sha256" / sha256(config).removeprefix("sha256:")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(config)
+        self.images[name] = {
+            "Id": sha256(config),
+            "RepoTags": [name],
+            "Architecture": "amd64",
+            "Size": sum(map(len, archives)),
+            "RootFS": {"Type": "layers", "Layers": diff_ids},
+        }
+        return self.images[name]
+
+    def run(self, arguments: list[str]) -> tuple[int, str, str]:
+        """Stands for C(module.run_command) with C(docker)."""
+        if arguments[:2] == ["docker", "info"]:
+            return 0, f'"{self.root}" "overlay2"\n', ""
+        names = arguments[3:]
+        found = [self.images[name] for name in names if name in self.images]
+        lost = [name for name in names if name not in self.images]
+        return (1, json.dumps(found), f"Error: No such image: {lost[0]}") if lost else (0, json.dumps(found), "")
+
+    def _archive(self, files: Files) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return out.getvalue()
+
+    def _layer(self, archive: bytes, diff_id: str, chain: str, files: Files) -> None:
+        folder = self.root / "image/overlay2/layerdb/sha256" / chain
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "diff").write_text(diff_id)
+        (folder / "cache-id").write_text(chain)
+        content = self.root / "overlay2" / chain / "diff"
+        for name, data in files.items():
+            (content / name).parent.mkdir(parents=True, exist_ok=True)
+            (content / name).write_bytes(data)
+        content.mkdir(parents=True, exist_ok=True)
+        entries: list[dict[str, Any]] = []
+        end = 0
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            for member in members:
+                entries.append({"type": 2, "payload": base64.b64encode(archive[end : member.offset_data]).decode()})
+                entries.append({"type": 1, "name": member.name, "size": member.size, "payload": "AAAAAAAAAAA="})
+                end = member.offset_data + member.size
+        entries.append({"type": 2, "payload": base64.b64encode(archive[end:]).decode()})
+        with gzip.open(folder / "tar-split.json.gz", "wt") as lines:
+            for position, entry in enumerate(entries):
+                lines.write(json.dumps(entry | {"position": position}) + "\n")
+
+
+# What C(ctr) does, as far as the agent uses it, with a folder for its content and one for its images.
+CTR = '''#!/usr/bin/env python3
+import hashlib, io, json, os, sys, tarfile
+home = os.environ["FAKE_CONTAINERD"]
+if os.path.exists(home + "/stopped"):
+    sys.exit("ctr: failed to dial: connect: no such file or directory")
+content, images = home + "/content/", home + "/images.json"
+os.makedirs(content, exist_ok=True)
+known = json.load(open(images)) if os.path.exists(images) else {}
+words = [word for word in sys.argv[1:] if word != "--namespace"][1:]
+def blob(digest):
+    return open(content + digest, "rb").read()
+def put(data):
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    open(content + digest, "wb").write(data)
+    return digest
+def parts(digest):
+    manifest = json.loads(blob(digest))
+    return [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+wanted = [word[6:] for word in words if word.startswith("name==")]
+listed = [name for name in known if not wanted or name in wanted]
+if words[:2] == ["content", "ls"]:
+    print("\\n".join(os.listdir(content)))
+elif words[:2] == ["content", "get"]:
+    sys.stdout.buffer.write(blob(words[2]))
+elif words[:2] == ["images", "ls"]:
+    quiet = "--quiet" in words
+    if not quiet:
+        print("REF TYPE DIGEST SIZE PLATFORMS LABELS")
+    for name in listed:
+        print(name if quiet else name + " application/x " + known[name] + " 1.0 MiB linux/amd64 -")
+elif words[:2] == ["images", "check"]:
+    print("REF TYPE DIGEST STATUS SIZE UNPACKED")
+    for name in listed:
+        need = parts(known[name])
+        there = [digest for digest in need if os.path.exists(content + digest)]
+        state = "complete" if len(there) == len(need) else "incomplete"
+        print(name, "application/x", known[name], state, "(%d/%d)" % (len(there), len(need)), "1.0 MiB/1.0 MiB", str(len(there) == len(need)).lower())
+elif words[:2] == ["images", "import"]:
+    blobs = {}
+    try:
+        with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+            for member in archive:
+                blobs[member.name] = put(archive.extractfile(member).read())
+    except tarfile.TarError as error:
+        sys.exit("ctr: unexpected EOF: %s" % error)
+    if "index.json" not in blobs:
+        sys.exit("ctr: unrecognized image format")
+    for entry in json.loads(blob(blobs["index.json"]))["manifests"]:
+        known[entry["annotations"]["io.containerd.image.name"]] = entry["digest"]
+    json.dump(known, open(images, "w"))
+    for entry in json.loads(blob(blobs["index.json"]))["manifests"]:
+        for digest in parts(entry["digest"]):
+            if not os.path.exists(content + digest):
+                sys.exit("ctr: content digest " + digest + ": not found")
+elif words[:2] == ["images", "tag"]:
+    source, target = [word for word in words[2:] if word != "--force"]
+    known[target] = known[source]
+    json.dump(known, open(images, "w"))
+elif words[:2] == ["images", "rm"]:
+    name = words[-1]
+    if name not in known:
+        sys.exit("ctr: image " + name + ": not found")
+    del known[name]
+    json.dump(known, open(images, "w"))
+else:
+    sys.exit("ctr: what is %r?" % words)
+'''
+
+
+class Containerd:
+    """The stand-in's state, for tests to look at and to spoil."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.program = home / "bin/ctr"
+        self.program.parent.mkdir(parents=True)
+        self.program.write_text(CTR)
+        self.program.chmod(0o755)
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Digest of the manifest by name."""
+        path = self.home / "images.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    @property
+    def content(self) -> set[str]:
+        return {path.name for path in (self.home / "content").glob("*")}
+
+    def stop(self) -> None:
+        (self.home / "stopped").touch()

@@ -1,0 +1,221 @@
+"""Pods that are not ready, and the aggregator that is waited for; with objects as the API gives them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+
+
+def pod(
+    text: str, name: str = "client-1", owner: bool = True, made: str = "2030-01-01T00:00:00Z", **labels: str
+) -> Any:
+    """A Pod object with this status (YAML), made by a ReplicaSet if `owner`."""
+    meta: dict[str, Any] = {"name": name, "creationTimestamp": made, "labels": labels or {"app": "client"}}
+    if owner:
+        meta["ownerReferences"] = [{"kind": "ReplicaSet", "name": "client", "controller": True}]
+    return {"metadata": meta, "spec": {"nodeName": "edge1"}, "status": yaml.safe_load(text)}
+
+
+READY = """
+phase: Running
+podIP: 10.0.0.2
+conditions: [{type: PodScheduled, status: "True"}, {type: Ready, status: "True"}]
+containerStatuses: [{restartCount: 0, state: {running: {}}}]
+"""
+NEVER_PULL = """
+phase: Pending
+conditions: [{type: Ready, status: "False"}]
+containerStatuses:
+  - {restartCount: 0, state: {waiting: {reason: ErrImageNeverPull, message: Container image "x:1" is not present with pull policy of Never}}}
+"""
+CRASH = """
+phase: Running
+conditions: [{{type: Ready, status: "False"}}]
+containerStatuses:
+  - restartCount: {restarts}
+    state: {{waiting: {{reason: CrashLoopBackOff, message: back-off 40s restarting failed container}}}}
+    lastState: {{terminated: {{reason: Error, exitCode: 2}}}}
+"""
+OUT_OF_MEMORY = """
+phase: Running
+conditions: [{type: Ready, status: "False"}]
+containerStatuses: [{restartCount: 1, state: {terminated: {reason: OOMKilled, exitCode: 137}}}]
+"""
+UNSCHEDULABLE = """
+phase: Pending
+conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/3 nodes are available: 3 Insufficient cpu."}]
+"""
+TOO_SMALL = """
+phase: Failed
+reason: OutOfcpu
+message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9000, used: 100, capacity: 2000'
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "terminal", "words"),
+    [
+        (NEVER_PULL, "ErrImageNeverPull", True, "run ship_images.yml"),
+        (CRASH.format(restarts=2), "CrashLoopBackOff", False, "ended 2 times, the last time with Error: exit code 2"),
+        (CRASH.format(restarts=4), "CrashLoopBackOff", True, "ended 4 times"),
+        (OUT_OF_MEMORY, "OOMKilled", False, "raise memory_limit"),
+        (UNSCHEDULABLE, "Unschedulable", False, "3 Insufficient cpu"),
+        (TOO_SMALL, "OutOfcpu", True, "lower the requests"),
+        ("{phase: Failed, reason: Evicted, message: low on disk}", "Evicted", False, "low on disk"),
+        ("{phase: Pending}", "Starting", False, "its container is being made"),
+        (
+            "{phase: Pending, containerStatuses: [{state: {waiting: {reason: ContainerCreating}}}]}",
+            "Starting",
+            False,
+            "being made",
+        ),
+        (
+            '{phase: Running, conditions: [{type: Ready, status: "False"}], containerStatuses: [{state: {running: {}}}]}',
+            "NotReady",
+            False,
+            "not ready yet",
+        ),
+        ("{phase: Running, containerStatuses: [{state: {terminated: {exitCode: 0}}}]}", "Error", False, "exit code 0"),
+        ("{}", "Starting", False, ""),
+    ],
+)
+def test_problem(status: str, reason: str, terminal: bool, words: str) -> None:
+    found = _pods.problem(pod(status))
+    assert found and (found.reason, found.terminal) == (reason, terminal)
+    assert words in found.message and str(found).startswith("pod client-1 on node edge1: ")
+
+
+@pytest.mark.parametrize("status", [READY, "{phase: Succeeded}"])
+def test_no_problem(status: str) -> None:
+    assert _pods.problem(pod(status)) is None
+
+
+def test_a_pod_that_nobody_makes_anew() -> None:
+    found = _pods.problem(pod("{phase: Failed, reason: Evicted}", owner=False))
+    assert found and found.terminal
+
+
+OLD: Any = {"app": "client", "pod-template-hash": "a"}
+NEW: Any = {"app": "client", "pod-template-hash": "b"}
+
+
+def test_pods_that_were_replaced_do_not_count() -> None:
+    old = pod(TOO_SMALL, "client-0", **OLD)
+    new = pod(READY, "client-1", made="2030-01-01T00:01:00Z", **NEW)
+    other = pod(TOO_SMALL, "other-0", app="other")
+    assert _pods.current([old, new, other]) == [new, other]
+    leaving = pod(READY, "client-2", made="2030-01-01T00:02:00Z", **OLD)
+    leaving["metadata"]["deletionTimestamp"] = "2030-01-01T00:03:00Z"
+    assert _pods.current([leaving, new]) == [new]
+    assert _pods.current([old]) == [old]
+
+
+def test_terminal_problems_come_first() -> None:
+    found = _pods.problems([pod(UNSCHEDULABLE, "a", app="a"), pod(NEVER_PULL, "z", app="z"), pod(READY, "r", app="r")])
+    assert [item.pod for item in found] == ["z", "a"]
+
+
+def test_a_problem_that_was_just_mended_may_be_seen_for_a_while() -> None:
+    now = [0.0]
+    lasting = _pods.Lasting(15, lambda: now[0])
+    key, other = ("a", "ErrImageNeverPull"), ("b", "ErrImageNeverPull")
+    assert lasting([key]) == set()
+    now[0] = 10
+    assert lasting([other, key]) == set()
+    now[0] = 16
+    assert lasting([other, key]) == {key}
+    assert lasting([]) == set() and lasting([key]) == set()
+
+
+# -- the aggregator --------------------------------------------------------------------------------------------------
+
+DEPLOYMENT = yaml.safe_load("""
+metadata: {name: fashion-mnist, generation: 2, annotations: {edgefl.kubeedge/run: r1}}
+spec: {selector: {matchLabels: {app: federated-learning}}}
+status: {observedGeneration: 2}
+""")
+SLICE = {"endpoints": [{"addresses": ["10.0.0.2"], "conditions": {"ready": True}}]}
+
+
+def look(
+    deployment: Any = DEPLOYMENT,
+    pods: Any = None,
+    slices: Any = None,
+    status: Any = None,
+    readyz: tuple[int, str] = (200, "ready"),
+    log: str = "",
+    service: Any = "there",
+) -> Any:
+    answers = {
+        "deployment": deployment,
+        "pods": {"items": [pod(READY, "agg")] if pods is None else pods},
+        "endpointslices.discovery.k8s.io": {"items": [SLICE] if slices is None else slices},
+        "service": {} if service else None,
+    }
+
+    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        words = arguments[4:]
+        if words[0] == "logs":
+            return 0, log, ""
+        found = answers[words[1]]
+        return 0, "" if found is None else json.dumps(found), ""
+
+    def fetch(path: str) -> tuple[int, Any]:
+        return readyz if path == "/readyz" else (200, status or {"run": "r1", "state": "waiting"})
+
+    return _pods.aggregator(
+        Kubectl(run, "/k"), fetch, "edgefl", "fashion-mnist", "svc", "http://127.0.0.1:8889", _pods.Lasting(0)
+    )
+
+
+def test_the_aggregator_is_ready() -> None:
+    outcome = look()
+    assert outcome.state == "done"
+    assert outcome.value == {
+        "pod": "agg",
+        "node": "edge1",
+        "address": "10.0.0.2",
+        "status": {"run": "r1", "state": "waiting"},
+    }
+
+
+REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "words"),
+    [
+        ({"deployment": None}, "failed", "no Deployment fashion-mnist"),
+        ({"deployment": {**DEPLOYMENT, "status": {}}}, "pending", "not looked at"),
+        (
+            {"deployment": {**DEPLOYMENT, "status": {"observedGeneration": 2, "conditions": [REFUSED]}}},
+            "failed",
+            "exceeded quota",
+        ),
+        ({"pods": []}, "pending", "no pod yet"),
+        ({"pods": [pod(NEVER_PULL)]}, "failed", "ErrImageNeverPull"),
+        ({"pods": [pod(CRASH.format(restarts=4))], "log": "port taken\n"}, "failed", "last log lines:\nport taken"),
+        ({"pods": [pod(UNSCHEDULABLE)]}, "pending", "Insufficient cpu"),
+        ({"readyz": (503, "not ready: x")}, "pending", "/readyz says 503: not ready: x"),
+        ({"readyz": (0, "nothing answers (refused)")}, "pending", "/readyz says nothing answers"),
+        ({"status": {"run": "r0"}}, "pending", "has run r0, not r1"),
+        ({"slices": []}, "pending", "leads to nothing"),
+        ({"slices": [], "service": None}, "failed", "no Service svc"),
+        ({"slices": [{"endpoints": None}]}, "pending", "leads to nothing"),
+        (
+            {"slices": [{"endpoints": [{"addresses": ["10.0.0.2"], "conditions": {"ready": False}}]}]},
+            "pending",
+            "leads to nothing",
+        ),
+        ({"slices": [{"endpoints": [{"addresses": ["10.0.0.9"]}]}]}, "pending", "leads to 10.0.0.9"),
+    ],
+)
+def test_the_aggregator_is_not_ready(change: dict[str, Any], state: str, words: str) -> None:
+    outcome = look(**change)
+    assert outcome.state == state and words in outcome.reason

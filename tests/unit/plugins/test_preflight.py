@@ -1,0 +1,169 @@
+"""The preflight's checks: each problem is found, says what to change, and right settings have none."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node
+from hypothesis import given
+from hypothesis import strategies as st
+
+EDGE1 = check.Edge("edge1", "edge1", 0, 10_000)
+EDGE2 = check.Edge("edge2", "edge2", 10_000, 30_000)
+CLOUD = Node("cloud", True, "", "containerd", "1.6.20", "amd64", "192.0.2.10", False, 2000, 4 * 2**30)
+NODES = {
+    "cloud": CLOUD,
+    "edge1": replace(CLOUD, name="edge1", edge=True),
+    "edge2": replace(CLOUD, name="edge2", edge=True),
+}
+
+
+def test_right_settings_have_no_problems() -> None:
+    edges = [EDGE1, EDGE2]
+    assert check.names(edges, "cloud") == []
+    assert check.workloads(edges) == []
+    assert check.slices(edges, 60_000) == []
+    assert check.cluster(edges, "cloud", {}, NODES) == []
+    assert check.crowds(edges, NODES) == []
+    assert check.variables(["edgefl_rounds"], ["edgefl_rounds"], {}) == []
+    assert check.choices("edgefl_kind", "Pod", check.KINDS) == []
+    assert check.port_numbers({"edgefl_server_port": 8888, "edgefl_status_port": 8889}) == []
+
+
+@pytest.mark.parametrize(
+    ("edges", "words"),
+    [
+        ([replace(EDGE1, clients=0)], "give it no samples"),
+        ([replace(EDGE1, partition=1000, clients=10)], "in the wrong order"),
+        ([replace(EDGE2, clients=60_001)], "outside of the data, which has samples 0 to 60000 (edgefl_samples)"),
+        ([replace(EDGE1, partition=-1)], "outside of the data"),
+        ([EDGE2, replace(EDGE1, clients=15_000)], "edge1 and edge2 both have samples 10000 to 15000"),
+        ([replace(EDGE1, clients=60_000), EDGE2], "edge1 and edge2 both have samples 10000 to 30000"),
+    ],
+)
+def test_slices(edges: list[check.Edge], words: str) -> None:
+    (problem,) = check.slices(edges, 60_000)
+    assert words in problem
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5))
+def test_slices_without_problems_share_no_sample(pairs: list[tuple[int, int]]) -> None:
+    edges = [check.Edge(f"e{index}", f"e{index}", *pair) for index, pair in enumerate(pairs)]
+    samples = [sample for first, end in pairs for sample in range(first, end)]
+    sound = all(first < end <= 15 for first, end in pairs) and len(samples) == len(set(samples))
+    assert (check.slices(edges, 15) == []) == sound
+
+
+def test_hosts_of_one_node() -> None:
+    edges = [EDGE1, replace(EDGE2, node="edge1"), check.Edge("edge3", "cloud", 0, 1)]
+    assert check.names(edges, "cloud") == [
+        "edge1 and edge2 have the same node name edge1: set edgefl_node_name of each to the name of its own node.",
+        "edge3 is in the group of the edges with the node name of the cloud, cloud: correct edgefl_node_name.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edge", "words"),
+    [
+        (replace(EDGE1, kind="Deploymnt"), "edgefl_kind is 'Deploymnt': use Deployment or StatefulSet or Pod. Did you mean Deployment?"),
+        (replace(EDGE1, runtime="podman"), "edgefl_runtime is 'podman'"),
+        (replace(EDGE1, replicas=0), "needs at least 1 pod"),
+        (replace(EDGE1, node="Edge 1"), "cannot be the name of a node"),
+    ],
+)  # fmt: skip
+def test_workloads(edge: check.Edge, words: str) -> None:
+    (problem,) = check.workloads([edge])
+    assert problem.startswith("edge1: ")
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("edge", "nodes", "words"),
+    [
+        (replace(EDGE1, node="edg1"), {}, "edg1 is not a node of the cluster, which has cloud, edge1, edge2: let it join, or set edgefl_node_name"),
+        (replace(EDGE1, node="edg1"), {}, "Did you mean edge1?"),
+        (EDGE1, {"ready": False, "reason": "Kubelet stopped posting"}, "node edge1 is not ready (Kubelet stopped posting): repair it"),
+        (EDGE1, {"runtime": "cri-o"}, "runs its pods with cri-o: containerd and docker are supported"),
+        (replace(EDGE1, runtime="docker"), {}, "edgefl_runtime is docker, but node edge1 runs its pods with containerd"),
+        (replace(EDGE1, resources={"memory_request": "8Gi"}), {}, "edgefl_client_resources: memory_request 8Gi is more than node edge1 has"),
+        (replace(EDGE1, resources={"cpu_request": "2", "cpu_limit": "1"}), {}, "cpu_request 2 is more than cpu_limit 1"),
+        (replace(EDGE1, resources={"cpu_request": "two"}), {}, "is not a Kubernetes quantity"),
+    ],
+)  # fmt: skip
+def test_cluster(edge: check.Edge, nodes: dict[str, object], words: str) -> None:
+    (problem,) = check.cluster([edge, EDGE2], "cloud", {}, {**NODES, "edge1": replace(NODES["edge1"], **nodes)})
+    assert problem.startswith("edge1: ")
+    assert words in problem
+
+
+def test_the_cloud_is_checked_too() -> None:
+    (problem,) = check.cluster([EDGE1], "clod", {}, NODES)
+    assert problem.startswith("The cloud: clod is not a node")
+    (problem,) = check.cluster([EDGE1], "cloud", {"cpu_request": "100"}, NODES)
+    assert "edgefl_aggregator_resources: cpu_request 100 is more than node cloud has (2)" in problem
+
+
+def test_more_pods_than_fit() -> None:
+    edge = replace(EDGE1, replicas=3, resources={"memory_request": "2Gi"})
+    (problem,) = check.crowds([edge], NODES)
+    assert "3 pods with a memory request of 2Gi are more than node edge1 has: lower edgefl_replicas" in problem
+
+
+def test_variables() -> None:
+    found = check.variables(
+        ["edgefl_rounds", "edgefl_round", "edgefl_old", "edgefl_xyzzy"],
+        ["edgefl_rounds", "edgefl_kind"],
+        {"edgefl_old": "use edgefl_kind (since v2.0.0)."},
+    )
+    assert found == [
+        "The variable edgefl_old is not used any more: use edgefl_kind (since v2.0.0).",
+        "There is no variable edgefl_round. Did you mean edgefl_rounds?",
+        "There is no variable edgefl_xyzzy. Correct its name, or take it out.",
+    ]
+
+
+def test_port_numbers() -> None:
+    assert check.port_numbers({"edgefl_server_port": 0, "edgefl_status_port": 65536})[1].startswith(
+        "edgefl_status_port is 65536"
+    )
+    assert check.port_numbers({"edgefl_server_port": 1, "edgefl_status_port": 1}) == [
+        "edgefl_server_port and edgefl_status_port are both 1: give each its own port."
+    ]
+
+
+def test_a_taken_port_is_found_with_its_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (listener,) = check.listening([port])
+        assert (listener.port, listener.pid) == (port, os.getpid())
+        (problem,) = check.ports([listener], {"edgefl_server_port": port})
+        assert problem.startswith(f"Port {port} of the cloud node is taken by process {os.getpid()} (")
+        assert problem.endswith("stop it, or set edgefl_server_port to a free port.")
+    assert check.listening([port]) == []
+
+
+def test_our_own_aggregator_may_have_the_port() -> None:
+    ours = check.Listener(8888, 7, "python3 -m edgefl.aggregator --server_address=0.0.0.0:8888")
+    assert check.ports([ours], {"edgefl_server_port": 8888}) == []
+    assert check.ports([check.Listener(8888, 0, "")], {"edgefl_server_port": 8888})[0].startswith(
+        "Port 8888 of the cloud node is taken by a process that cannot be seen"
+    )
+
+
+def test_listening_without_ipv6_and_with_processes_that_end(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    row = "0: 00000000:22B8 00000000:0000 {state} 0:0 0:0 0 0 0 4711 1"
+    (tmp_path / "net/tcp").write_text("header\n" + row.format(state="0A") + "\n" + row.format(state="01") + "\n")
+    (tmp_path / "12").mkdir()
+    assert check.listening([8888], tmp_path) == [check.Listener(8888, 0, "")]
+    assert check.listening([8889], tmp_path) == []
+
+
+def test_message() -> None:
+    assert check.message(["a"]) == "a"
+    assert check.message(["a", "b"]) == "2 problems, nothing was changed:\n1. a\n2. b"
