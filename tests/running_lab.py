@@ -85,6 +85,11 @@ class Lab:
         """Objects in our namespace."""
         return self.objects(kinds, f"--namespace={NAMESPACE}")
 
+    def pods(self, clients: bool) -> list[dict[str, Any]]:
+        """The clients' pods, or the aggregator's; those that are on their way out are left out."""
+        there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in there if pod["metadata"]["name"].startswith("fashion-mnist-client-") == clients]
+
     def play(self, playbook: str, *words: str | Path, inventory: Path | None = None, show: bool = True) -> Run:
         """Runs a playbook as the README says, and shows its lines as they come."""
         chosen: list[str | Path] = ["--inventory", inventory] if inventory is not None else []

@@ -18,6 +18,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outco
 LINGER = 4.0
 # Seconds without news after which a line says what is waited for
 QUIET = 10.0
+# A run that ended so many seconds ago ended while we came here: its rounds are news
+RECENT = 60.0
 # kubectl takes CPU from the training: the pods are looked at when nothing comes
 PODS_AFTER = 3.0
 
@@ -40,9 +42,9 @@ class Follower:
     def follow(self, first: dict[str, Any]) -> dict[str, Any]:
         """Returns the last read, with all events. Raises EdgeflError when the run failed, or can't go on, or time is up.
 
-        A run that is done in the `first` read is returned without a word.
+        A run that was done some time before the `first` read is returned without a word.
         """
-        if first["state"] == "done":
+        if first["state"] == "done" and (first["age"] is None or first["age"] > RECENT):
             return first
         begin = self._news = self._told = self.clock()
         self._shown: set[tuple[int, int]] = set()

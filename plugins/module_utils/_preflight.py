@@ -21,6 +21,7 @@ ENGINES = ("flower",)
 KINDS = ("Deployment", "StatefulSet", "Pod")
 SELECTIONS = ("node", "pod")
 RUNTIMES = ("containerd", "docker")
+PREFIX = "edgefl_"
 # In the command line of our own aggregator, whose ports are no problem
 OURS = "edgefl.aggregator"
 # RFC 1123, which Kubernetes asks of the names of nodes
@@ -63,8 +64,11 @@ def variables(given: Iterable[str], known: Iterable[str], removed: Mapping[str, 
     for name in sorted(set(given) - known):
         if name in removed:
             found.append(f"The variable {name} is not used any more: {removed[name]}")
-        else:
-            found.append(f"There is no variable {name}.{near(name, known) or ' Correct its name, or take it out.'}")
+            continue
+        # What all of them begin with would make any two alike
+        like = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+        advice = f"Did you mean {PREFIX}{like[0]}?" if like else "Correct its name, or take it out."
+        found.append(f"There is no variable {name}. {advice}")
     return found
 
 

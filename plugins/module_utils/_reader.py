@@ -90,6 +90,7 @@ class Reader:
             "state": state,
             "reason": self._reason(state, parsed, status, "" if code else str(answer)),
             "status": status,
+            "age": round(max(0.0, time.time() - parsed.events[-1]["time"]), 3) if parsed.events else None,
         }
 
     def _reason(self, state: str, parsed: _training.Parsed, status: dict[str, Any], silence: str) -> str:

@@ -40,7 +40,7 @@ class Series:
     values: Sequence[float | None]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover `low` to `high`, at least two."""
     span = high - low
     # Values that differ by less than can be written are drawn as equal ones

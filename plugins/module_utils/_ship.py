@@ -8,6 +8,7 @@ Source (C(Source), on C(_layers)), plan (pure) and target (C(Link), on C(_ship_a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,9 +19,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Blob, Content, archive
@@ -40,6 +41,11 @@ ROOM = 2
 # A runtime's own files, and what else happens on the node meanwhile
 SPARE = 200_000_000
 PIPE = 1 << 20
+# Runs the program that is the first so many bytes of its standard input: on a command line it would fill sudo's log
+BOOT = (
+    "import os, sys\nleft, text = int(sys.argv[1]), b''\nwhile left > len(text):\n    part = os.read(0, left - len(text))\n"
+    "    if not part: sys.exit('no program came')\n    text += part\nexec(compile(text, 'agent', 'exec'), {'__name__': '__main__'})\n"
+)
 
 Run = Callable[..., "tuple[int, str, str]"]
 
@@ -206,8 +212,7 @@ def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
 
 def _saved(names: list[str]) -> Iterator[bytes]:
     with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        while piece := process.stdout.read(PIPE):
+        while piece := cast("IO[bytes]", process.stdout).read(PIPE):
             yield piece
     if process.returncode:
         raise EdgeflError(
@@ -218,17 +223,17 @@ def _saved(names: list[str]) -> Iterator[bytes]:
 class Link:
     """A running agent on the target: what it says (`state`), and a way to hand it an archive. Use it in a C(with) statement."""
 
-    def __init__(self, target: Target | None, runtime: str, names: list[str], ssh: list[str]) -> None:
+    def __init__(
+        self, target: Target | None, runtime: str, names: list[str], ssh: list[str], timeout: float = 1800
+    ) -> None:
         self.target = target
         self.runtime = runtime
+        self.timeout = timeout
         # Inside Ansible's archive of modules there is no file to read
         loader: Any = _ship_agent.__loader__
-        program = [
-            "python3" if target else sys.executable,
-            "-c",
-            loader.get_source(_ship_agent.__name__),
-            json.dumps({"runtime": runtime, "names": names}),
-        ]
+        text: bytes = loader.get_source(_ship_agent.__name__).encode()
+        program = ["python3" if target else sys.executable, "-c", BOOT, str(len(text))]
+        program.append(json.dumps({"runtime": runtime, "names": names}))
         if target:
             remote = ["sudo", "-n", *program] if target.become else program
             program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
@@ -237,11 +242,34 @@ class Link:
         self.process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=PIPE
         )
+        self.late = False
+        self.timer = threading.Timer(timeout, self._give_up)
+        self.timer.daemon = True
+        self.timer.start()
+        self._write([text])
+
+    def _give_up(self) -> None:
+        self.late = True
+        self.process.kill()
+
+    def _write(self, pieces: Iterable[bytes]) -> int:
+        """Bytes that were written, to the last; fewer when the agent is gone, which says why."""
+        stream = cast("IO[bytes]", self.process.stdin)
+        sent = 0
+        try:
+            for piece in pieces:
+                stream.write(piece)
+                sent += len(piece)
+            stream.flush()
+        except BrokenPipeError:
+            pass
+        return sent
 
     def __enter__(self) -> Link:
         return self
 
     def __exit__(self, *_unused: object) -> None:
+        self.timer.cancel()
         if self.process.poll() is None:
             self.process.kill()
         for stream in (self.process.stdin, self.process.stdout):
@@ -256,10 +284,14 @@ class Link:
 
     def hear(self) -> dict[str, Any]:
         """The next thing that the agent says; EdgeflError when it is an error, or nothing."""
-        assert self.process.stdout is not None
-        text = self.process.stdout.readline()
+        text = cast("IO[bytes]", self.process.stdout).readline()
         if not text:
             self.process.wait()
+            if self.late:
+                raise EdgeflError(
+                    f"{self.target or 'This host'}: not done after {self.timeout:.0f} s. See whether its {self.runtime} hangs, and how fast the link is;"
+                    " a longer timeout can be given."
+                )
             self.errors.seek(0)
             raise EdgeflError(explain_ssh(self.errors.read().decode(errors="replace"), self.target))
         answer: dict[str, Any] = json.loads(text)
@@ -269,19 +301,16 @@ class Link:
 
     def send(self, names: list[str], cargo: Shipment, compression: str) -> tuple[dict[str, Any], int]:
         """Hands over the archive; what the agent says of the images then, and the bytes that went over the wire."""
-        stream = self.process.stdin
-        assert stream is not None
         request = {"names": names, "whole": cargo.whole, "filter": ["zstd", "-dc"] if compression == "zstd" else []}
-        sent = 0
+        self._write([json.dumps(request).encode() + b"\n"])
         try:
-            stream.write(json.dumps(request).encode() + b"\n")
-            for piece in _compressed(cargo.pieces, compression):
-                stream.write(piece)
-                sent += len(piece)
-            stream.close()
-        except BrokenPipeError:
-            # The agent has given up, and says why
-            pass
+            sent = self._write(_compressed(cargo.pieces, compression))
+        except UnreadableError as error:
+            raise EdgeflError(
+                f"{error.message}. Nothing was changed on {self.target or 'this host'}. Remove the image (docker image rm) and build it again."
+            ) from error
+        with contextlib.suppress(BrokenPipeError):
+            cast("IO[bytes]", self.process.stdin).close()
         return self.hear(), sent
 
 
@@ -293,8 +322,7 @@ def _compressed(pieces: Iterator[bytes], compression: str) -> Iterator[bytes]:
     with subprocess.Popen(
         ["zstd", "-q", "-3", "-T0", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=PIPE
     ) as process:
-        source, result = process.stdin, process.stdout
-        assert source is not None and result is not None
+        source, result = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
         def fill() -> None:
             try:
@@ -355,7 +383,7 @@ def explain_ssh(text: str, target: Target | None) -> str:
         ),
         (
             r"Permission denied",
-            f"it does not let user {target.user} in with this host's key: correct ansible_user, or run the role openssh (site.yml --tags openssh).",
+            f"it does not let user {target.user} in with this host's key: correct edgefl_ssh_user, or run the role openssh (site.yml --tags openssh).",
         ),
         (
             r"sudo: .*password is required|is not in the sudoers|not allowed to",
@@ -379,17 +407,27 @@ def explain_ssh(text: str, target: Target | None) -> str:
     return f"{target} cannot be used from this host: {last}."
 
 
+# What runtimes say of an archive that was damaged, or cut off
+_DAMAGED = re.compile(
+    r"invalid diffID|unexpected EOF|content digest .* not found|no such file or directory|unrecognized image format",
+    re.IGNORECASE,
+)
+
+
 def explain_agent(answer: dict[str, Any], target: Target | None, runtime: str) -> str:
     """What to do about an error that the agent reports."""
-    where, reason = str(target) if target else "This host", answer["reason"]
+    where, reason, code = str(target) if target else "This host", answer["reason"], answer["error"]
+    if re.search(r"no space left", reason, re.IGNORECASE):
+        return f"{where}: its disk became full ({reason}). Nothing was changed there: make room and run this again."
+    if code == "failed" and _DAMAGED.search(reason):
+        code = "corrupt"
     advice = {
         "absent": f"runtime {runtime} is not there ({reason}): set edgefl_runtime to what runs the node's pods, or install it.",
         "stopped": f"runtime {runtime} does not answer ({reason}): start it (systemctl start {runtime}).",
         "corrupt": f"what arrived is not what was sent ({reason}). Nothing was changed there: run this again.",
+        "failed": f"{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.",
     }
-    if re.search(r"no space left", reason, re.IGNORECASE):
-        return f"{where}: its disk became full ({reason}). Nothing was changed there: make room and run this again."
-    return f"{where}: {advice.get(answer['error'], f'{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.')}"
+    return f"{where}: {advice[code]}"
 
 
 def check_room(steps: list[Step], state: dict[str, Any], cargo: Shipment, where: str) -> None:
@@ -425,6 +463,7 @@ def ship(
     ssh: list[str],
     compression: str = "none",
     check_mode: bool = False,
+    timeout: float = 1800,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Brings the images to the target and returns the results of the module image_ship."""
@@ -432,7 +471,7 @@ def ship(
     where = str(target) if target else "This host"
     images = source.images(names)
     full = [image.full_name for image in images]
-    with Link(target, runtime, full, ssh) as link:
+    with Link(target, runtime, full, ssh, timeout) as link:
         state = link.hear()
         steps = plan(images, state)
         wanted = [step for step in steps if step.needed]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: what runs on the node that receives images, as root, under any Python 3.
 
-Its source goes there on the command line of C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all:
+Its source is the first that goes there over C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all:
 it tells what the runtime has, reads an answer, hands the archive that follows to the runtime untouched, and tells what the runtime has then.
 """
 
@@ -240,4 +240,4 @@ def main(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[-1]))

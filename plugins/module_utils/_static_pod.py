@@ -436,7 +436,13 @@ def _ready(pod: dict[str, Any]) -> Outcome:
             return failed(message) if container.get("restartCount", 0) >= RESTARTS else pending(message)
     if any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", [])):
         return done()
-    return pending(f"pod {name} is not ready ({status.get('phase', 'no phase')})")
+    ends = [
+        f"container {each['name']} ended with exit code {ended.get('exitCode')} and was started anew {each.get('restartCount', 0)} times"
+        for each in status.get("containerStatuses", [])
+        for ended in [each.get("state", {}).get("terminated") or each.get("lastState", {}).get("terminated")]
+        if ended
+    ]
+    return pending(f"pod {name} is not ready ({'; '.join(ends) or status.get('phase', 'no phase')})")
 
 
 @dataclass

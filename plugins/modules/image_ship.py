@@ -76,6 +76,10 @@ options:
     description: Seconds until a node that does not answer counts as away.
     type: int
     default: 10
+  timeout:
+    description: Seconds until a transfer that is not done is given up.
+    type: int
+    default: 1800
 """
 
 EXAMPLES = r"""
@@ -168,6 +172,7 @@ def main() -> None:
             "known_hosts": {"type": "path"},
             "compression": {"type": "str", "choices": ["none", "zstd"], "default": "none"},
             "connect_timeout": {"type": "int", "default": 10},
+            "timeout": {"type": "int", "default": 1800},
         },
         supports_check_mode=True,
     )
@@ -193,6 +198,7 @@ def main() -> None:
             ssh_command(options["ssh_key"], options["known_hosts"], options["connect_timeout"]),
             options["compression"],
             module.check_mode,
+            options["timeout"],
         )
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)

@@ -25,7 +25,7 @@ attributes:
     description: Changes nothing.
   idempotent:
     support: full
-    description: A run that is done is returned at once.
+    description: A run that is done is returned at once; its rounds are shown when it ended within the last minute.
 options:
   state_dir:
     description: Folder on the host in which the aggregator keeps a folder for each run.
@@ -132,6 +132,10 @@ reset:
   description: Whether RV(events) begins again at the first line.
   returned: always
   type: bool
+age:
+  description: Seconds since the last line was written; null when there is none.
+  returned: always
+  type: float
 summary:
   description: Figures of the run, of each loop and of each node.
   returned: with O(wait)

@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[Values, list[str]]] = {
         {"edgefl_partition": 2000, "edgefl_clients": 1000},
         ["2000", "1000", "edgefl_partition", "edgefl_clients"],
     ),
-    "empty slice": ({"edgefl_partition": 1000, "edgefl_clients": 1000}, ["1000", "edgefl_clients"]),
+    "empty slice": ({"edgefl_partition": 1000, "edgefl_clients": 1000}, ["no samples", "1000", "edgefl_clients"]),
     "slice out of range": ({"edgefl_partition": 59000, "edgefl_clients": 61000}, ["61000", "60000"]),
     "unknown kind": ({"edgefl_kind": "DaemonSet"}, ["DaemonSet", "Deployment", "StatefulSet", "Pod"]),
     "unknown engine": ({"edgefl_engine": "petals"}, ["petals", "flower"]),
@@ -115,12 +115,12 @@ def test_two_hosts_for_one_node(lab: Lab, tmp_path: Path) -> None:
 
 def test_two_clouds(lab: Lab, tmp_path: Path) -> None:
     inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud", "second": "cloud", "edge1": "edge1"})
-    refused(lab, ["exactly one", "cloud0", "second"], inventory=inventory)
+    refused(lab, ["2 hosts in the group `cloud`", "exactly one"], inventory=inventory)
 
 
 def test_no_edge(lab: Lab, tmp_path: Path) -> None:
     inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud"})
-    refused(lab, ["edges"], inventory=inventory)
+    refused(lab, ["0 in the group `edges`", "at least one"], inventory=inventory)
 
 
 def test_unreachable_edge(lab: Lab, tmp_path: Path) -> None:

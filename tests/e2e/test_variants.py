@@ -13,10 +13,9 @@ from running_lab import Lab, rounds
 def clients(lab: Lab) -> dict[str, str]:
     """Node of each live client pod -> kind of its owner."""
     found = {}
-    for pod in lab.ours("pods"):
-        if "client" in pod["metadata"]["name"] and "deletionTimestamp" not in pod["metadata"]:
-            owner = pod["metadata"].get("ownerReferences", [{"kind": "Pod"}])[0]["kind"]
-            found[pod["spec"]["nodeName"]] = "Deployment" if owner == "ReplicaSet" else owner
+    for pod in lab.pods(clients=True):
+        owner = pod["metadata"].get("ownerReferences", [{"kind": "Pod"}])[0]["kind"]
+        found[pod["spec"]["nodeName"]] = "Deployment" if owner == "ReplicaSet" else owner
     return found
 
 

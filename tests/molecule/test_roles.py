@@ -67,8 +67,8 @@ def test_every_role_has_scenarios() -> None:
 def test_scenario(scenario: str, show: Callable[[str], None]) -> None:
     before = volumes()
     verify = (ROOT / "molecule" / scenario / "verify.yml").read_text()
-    assert "shared/refuse.yml" in verify, (
-        f"molecule/{scenario}/verify.yml: give the role a wrong value, too (../shared/refuse.yml)"
+    assert "shared/tasks/refuse.yml" in verify, (
+        f"molecule/{scenario}/verify.yml: give the role a wrong value, too (../shared/tasks/refuse.yml)"
     )
 
     def progress(line: str) -> None:

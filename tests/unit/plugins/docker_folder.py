@@ -95,7 +95,7 @@ class DockerFolder:
 
 
 # What C(ctr) does, as far as the agent uses it, with a folder for its content and one for its images.
-CTR = '''#!/usr/bin/env python3
+CTR = """#!/usr/bin/env python3
 import hashlib, io, json, os, sys, tarfile
 home = os.environ["FAKE_CONTAINERD"]
 if os.path.exists(home + "/stopped"):
@@ -161,7 +161,7 @@ elif words[:2] == ["images", "rm"]:
     json.dump(known, open(images, "w"))
 else:
     sys.exit("ctr: what is %r?" % words)
-'''
+"""
 
 
 class Containerd:

@@ -6,12 +6,14 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node
 
 EDGE1 = check.Edge("edge1", "edge1", 0, 10_000)
 EDGE2 = check.Edge("edge2", "edge2", 10_000, 30_000)
@@ -95,7 +97,7 @@ def test_workloads(edge: check.Edge, words: str) -> None:
         (replace(EDGE1, resources={"cpu_request": "two"}), {}, "is not a Kubernetes quantity"),
     ],
 )  # fmt: skip
-def test_cluster(edge: check.Edge, nodes: dict[str, object], words: str) -> None:
+def test_cluster(edge: check.Edge, nodes: dict[str, Any], words: str) -> None:
     (problem,) = check.cluster([edge, EDGE2], "cloud", {}, {**NODES, "edge1": replace(NODES["edge1"], **nodes)})
     assert problem.startswith("edge1: ")
     assert words in problem

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.plugins.docker_folder import Containerd, DockerFolder, sha256
+
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship, _ship_agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
@@ -31,8 +34,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
     shipment,
     ssh_command,
 )
-
-from unit.plugins.docker_folder import Containerd, DockerFolder, sha256
 
 BASE = {"bin/sh": b"shell" * 300, "etc/os": b"debian"}
 PACKAGES = {"lib/flwr.py": bytes(range(256)) * 40}
@@ -82,7 +83,7 @@ def test_a_file_that_was_changed_is_noticed(docker: DockerFolder, content: bytes
     store = LayerStore(str(docker.root), "overlay2")
     layer = store.layer(layers(docker)[0], layers(docker)[0])
     (layer.files / "bin/sh").write_bytes(content)
-    with pytest.raises(UnreadableError, match="shorter than|were changed"):
+    with pytest.raises(UnreadableError, match=r"shorter than|were changed"):
         list(layer.read())
 
 
@@ -229,8 +230,6 @@ def test_layers_that_changed_on_this_host_are_not_sent_under_their_name(
 
 
 def test_compressed(docker: DockerFolder, containerd: Containerd, tmp_path: Path) -> None:
-    import shutil
-
     if not shutil.which("zstd"):
         with pytest.raises(EdgeflError, match="zstd is not installed on this host and This host"):
             send(docker, compression="zstd")
@@ -249,12 +248,18 @@ def test_no_room(docker: DockerFolder, containerd: Containerd, monkeypatch: pyte
 
 def test_stopped_and_absent(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
     containerd.stop()
-    with pytest.raises(EdgeflError, match="containerd does not answer .*systemctl start containerd"):
+    with pytest.raises(EdgeflError, match=r"containerd does not answer .*systemctl start containerd"):
         send(docker)
     containerd.program.unlink()
     monkeypatch.setenv("PATH", str(containerd.program.parent))
-    with pytest.raises(EdgeflError, match="containerd is not there .*edgefl_runtime"):
+    with pytest.raises(EdgeflError, match=r"containerd is not there .*edgefl_runtime"):
         send(docker)
+
+
+def test_a_runtime_that_hangs_is_given_up(docker: DockerFolder, containerd: Containerd) -> None:
+    containerd.program.write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(EdgeflError, match=r"not done after 1 s\. See whether its containerd hangs"):
+        send(docker, timeout=1)
 
 
 def test_not_built(docker: DockerFolder) -> None:
@@ -305,7 +310,7 @@ EDGE = Target("192.0.2.11", "ops", 2222)
     [
         ("@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "set up anew"),
         ("No ED25519 host key is known for x and you have requested strict checking.\nHost key verification failed.", "host key is not known"),
-        ("ops@192.0.2.11: Permission denied (publickey).", "correct ansible_user"),
+        ("ops@192.0.2.11: Permission denied (publickey).", "correct edgefl_ssh_user"),
         ("sudo: a password is required", "cannot become root"),
         ("sh: 1: python3: not found", "no python3"),
         ("ssh: connect to host 192.0.2.11 port 2222: Connection refused", "start its SSH server"),

@@ -402,6 +402,14 @@ def test_other_static_pods_must_be_ready(pod: dict[str, Any], state: str) -> Non
     assert mirror([pod], name="etcd").runs(lambda pod: "", steady=0).state == state
 
 
+def test_the_exit_code_of_a_container_that_ends_is_told() -> None:
+    pod = mirror_pod(
+        name="etcd", ready="False", restartCount=2, state={"terminated": {"exitCode": 1, "reason": "Error"}}
+    )
+    reason = mirror([pod], name="etcd").runs(lambda pod: "").reason
+    assert reason == "pod etcd-cloud is not ready (container etcd ended with exit code 1 and was started anew 2 times)"
+
+
 def test_a_container_that_nothing_probes_must_stay_up() -> None:
     now = [0.0]
     pods = [mirror_pod(name="etcd")]

@@ -6,9 +6,9 @@ import csv
 import hashlib
 import io
 import json
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -287,7 +287,15 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def answer(events: list[dict[str, Any]], state: str, **more: Any) -> dict[str, Any]:
-    values = {"events": events, "state": state, "reason": "", "status": {}, "problems": [], "reset": False}
+    values = {
+        "events": events,
+        "state": state,
+        "reason": "",
+        "status": {},
+        "problems": [],
+        "reset": False,
+        "age": 100.0,
+    }
     return values | {"offset": 1, "sha256": "x"} | more
 
 
@@ -326,6 +334,8 @@ def test_follow_shows_each_round_once_and_returns_all_events() -> None:
 def test_a_run_that_is_done_is_returned_without_a_word() -> None:
     found, shown = follow(answer(WHOLE, "done"))
     assert found["events"] == WHOLE and shown == []
+    found, shown = follow(answer(WHOLE, "done", age=5.0))
+    assert found["events"] == WHOLE and len(shown) == 2
 
 
 def test_follow_after_the_aggregator_went_back() -> None:
