@@ -15,14 +15,19 @@ PYTEST := $(BIN)/pytest
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# One at a time: all checkouts share one lab.
+LAB_HOME ?= $(or $(EDGEFL_LAB_HOME),$(HOME)/.local/share/edgefl/lab)
+LOCKED = mkdir -p "$(dir $(LAB_HOME))" && exec 9>"$(LAB_HOME).lock" && \
+  { flock --nonblock 9 || { echo "Another make lab is at work; waiting for it"; flock 9; }; } &&
+
 lab: .venv  ## A three-node KubeEdge cluster on this machine, and a model trained on it
-	$(BIN)/ansible-playbook lab.yml
+	@$(LOCKED) $(BIN)/ansible-playbook lab.yml
 
 lab-down: .venv  ## Remove the lab (what was compiled stays, so that the next one is quick)
-	$(BIN)/ansible-playbook lab_down.yml
+	@$(LOCKED) $(BIN)/ansible-playbook lab_down.yml
 
 lab-purge: .venv  ## Remove the lab and what was compiled for it
-	$(BIN)/ansible-playbook lab_down.yml --extra-vars lab_nodes_purge=true
+	@$(LOCKED) $(BIN)/ansible-playbook lab_down.yml --extra-vars lab_nodes_purge=true
 
 # The environment ---------------------------------------------------------------------------------------------------
 
@@ -96,10 +101,10 @@ format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format .
 
-lock: .venv-test  ## Lock requirements*.in again
-	for name in requirements requirements-test; do \
-	  UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes \
-	    --python-version=3.11 $$name.in --output-file=$$name.txt; \
+lock: .venv-test  ## Lock what requirements*.in and the like ask for
+	for name in requirements requirements-test roles/edgefl/files/kubernetes; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
+	    --no-emit-index-url --no-emit-find-links --python-version=3.11 $$name.in --output-file=$$name.txt; \
 	done
 
 clean:  ## Remove environments and caches (not the lab, not results)

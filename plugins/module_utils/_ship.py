@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,7 +106,11 @@ def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
         elif missing:
             reason = f"{len(missing)} of {len(image.diff_ids)} layers differ"
         else:
-            reason = "only its name is missing" if image.digest in content else "same layers, another configuration"
+            reason = (
+                "only its name is missing"
+                if image.digest in content | set(state.get("ids", ()))
+                else "same layers, another configuration"
+            )
         steps.append(Step(image, reason, missing))
     return steps
 
@@ -240,7 +245,12 @@ class Link:
         # In a file, as nobody reads it while the archive is written
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=PIPE
+            program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            bufsize=PIPE,
+            start_new_session=True,
         )
         self.late = False
         self.timer = threading.Timer(timeout, self._give_up)
@@ -250,7 +260,9 @@ class Link:
 
     def _give_up(self) -> None:
         self.late = True
-        self.process.kill()
+        # With all that it started: a runtime's command that hangs would hold the pipe that is written to
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _write(self, pieces: Iterable[bytes]) -> int:
         """Bytes that were written, to the last; fewer when the agent is gone, which says why."""
@@ -284,7 +296,10 @@ class Link:
 
     def hear(self) -> dict[str, Any]:
         """The next thing that the agent says; EdgeflError when it is an error, or nothing."""
-        text = cast("IO[bytes]", self.process.stdout).readline()
+        stream = cast("IO[bytes]", self.process.stdout)
+        # A login script of the user may greet before the agent speaks
+        while (text := stream.readline()) and not text.startswith(b"{"):
+            pass
         if not text:
             self.process.wait()
             if self.late:
@@ -386,7 +401,7 @@ def explain_ssh(text: str, target: Target | None) -> str:
             f"it does not let user {target.user} in with this host's key: correct edgefl_ssh_user, or run the role openssh (site.yml --tags openssh).",
         ),
         (
-            r"sudo: .*password is required|is not in the sudoers|not allowed to",
+            r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",
             f"user {target.user} cannot become root there without a password: give it a file in /etc/sudoers.d.",
         ),
         (r"sudo: .*not found|sudo: command not found", "it has no sudo: install it, or log in as root."),

@@ -121,8 +121,11 @@ class Containerd:
                     self.remove(name)
             raise
         if not whole:
-            for name in arriving:
-                self.remove(name)
+            # Those of an earlier transfer that lost its power as well: they would keep its layers for ever
+            repositories = {name.rpartition(":")[0] for name in names}
+            for name in self.ctr("images", "ls", "--quiet").split():
+                if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories:
+                    self.remove(name)
 
     def remove(self, name: str) -> None:
         """Takes a name away; one that is not there is no error, as it may have failed before it got it."""
@@ -139,7 +142,7 @@ class Docker:
     root = "/var/lib/docker"
 
     def state(self, names: list[str]) -> dict[str, Any]:
-        """`chains`: the layers of every image, in order; `images`: what is there under each name."""
+        """`ids`: of all images; `chains`: the layers of each, in order; `images`: what is there under each name."""
         try:
             info = json.loads(run(["docker", "info", "--format", "{{json .}}"]))
         except AgentError as error:
@@ -154,6 +157,7 @@ class Docker:
         chains = [item["RootFS"].get("Layers") or [] for item in items]
         return {
             "layers": [],
+            "ids": ids,
             "chains": [] if foreign else chains,
             "images": {name: self.image(name) for name in names},
             "store": "chain",

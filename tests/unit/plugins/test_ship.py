@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,8 @@ def state(**more: Any) -> dict[str, Any]:
         (state(layers=["c"]), "2 of 3 layers differ", (0, 1)),
         (state(layers=["a", "b", "c"]), "same layers, another configuration", ()),
         (state(layers=["a", "b", "c", "sha256:config"]), "only its name is missing", ()),
+        (state(ids=["sha256:config"], chains=[["a", "b", "c"]]), "only its name is missing", ()),
+        (state(ids=["sha256:other"], chains=[["a", "b", "c"]]), "same layers, another configuration", ()),
         # Docker has layers in stacks only: c is there, but on another b
         (state(chains=[["a", "b"], ["a", "x", "c"]]), "1 of 3 layers differ", (2,)),
         (state(chains=[["b", "c"]]), MISSING, (0, 1, 2)),
@@ -262,6 +266,38 @@ def test_a_runtime_that_hangs_is_given_up(docker: DockerFolder, containerd: Cont
         send(docker, timeout=1)
 
 
+def test_a_transfer_that_hangs_is_given_up(docker: DockerFolder, containerd: Containerd) -> None:
+    docker.add("kubeedge/large:v1", [{"data": os.urandom(5_000_000)}])
+    branch = 'elif words[:2] == ["images", "import"]:\n'
+    text = containerd.program.read_text()
+    containerd.program.write_text(text.replace(branch, f"{branch}    import time; time.sleep(60)\n"))
+    # More than a pipe holds, and nobody reads: only the end of the command that hangs ends the writing
+    begin = time.monotonic()
+    with pytest.raises(EdgeflError, match="not done after 3 s"):
+        send(docker, "kubeedge/large:v1", timeout=3)
+    assert time.monotonic() - begin < 30
+
+
+def test_what_an_earlier_transfer_left_goes(docker: DockerFolder, containerd: Containerd) -> None:
+    send(docker)
+    left = "docker.io/kubeedge/fashion-mnist-client:v0-incoming"
+    other = "docker.io/kubeedge/other:v0-incoming"
+    digest = containerd.images[FULL]
+    (containerd.home / "images.json").write_text(json.dumps({FULL: digest, left: digest, other: digest}))
+    docker.add("kubeedge/fashion-mnist-client:v2", [BASE, {"app/model.py": b"new"}])
+    send(docker, "kubeedge/fashion-mnist-client:v2")
+    assert set(containerd.images) == {FULL, "docker.io/kubeedge/fashion-mnist-client:v2", other}
+
+
+def test_a_login_script_that_greets(docker: DockerFolder, containerd: Containerd, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/bash\necho Welcome\nexec bash -c "${@: -1}"\n')
+    ssh.chmod(0o755)
+    sent = ship(Source(docker.run), [NAME], Target("edge1", "root", become=False), "containerd", [str(ssh)])
+    assert sent["changed"]
+    assert list(containerd.images) == [FULL]
+
+
 def test_not_built(docker: DockerFolder) -> None:
     with pytest.raises(EdgeflError, match=r"Not built on this host: kubeedge/nothing:v1\. Build it first"):
         send(docker, NAME, "kubeedge/nothing:v1")
@@ -312,6 +348,8 @@ EDGE = Target("192.0.2.11", "ops", 2222)
         ("No ED25519 host key is known for x and you have requested strict checking.\nHost key verification failed.", "host key is not known"),
         ("ops@192.0.2.11: Permission denied (publickey).", "correct edgefl_ssh_user"),
         ("sudo: a password is required", "cannot become root"),
+        ("ops is not allowed to execute 'python3' as root on edge1.", "cannot become root"),
+        ("Others are not allowed to use this.\nssh: connect to host x port 22: Connection refused", "start its SSH server"),
         ("sh: 1: python3: not found", "no python3"),
         ("ssh: connect to host 192.0.2.11 port 2222: Connection refused", "start its SSH server"),
         ("ssh: connect to host 192.0.2.11 port 2222: Connection timed out", "does not answer"),
