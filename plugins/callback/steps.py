@@ -77,7 +77,7 @@ def last_line(path: str) -> str:
     return f"{lines[-1].decode(errors='replace').strip()[:90]} ({len(lines)})" if lines else ""
 
 
-class CallbackModule(Default):  # type: ignore[misc]
+class CallbackModule(Default):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "edgefl.kubeedge.steps"
@@ -156,7 +156,11 @@ class CallbackModule(Default):  # type: ignore[misc]
             super_start(play)
             return
         left = self._left()
-        self._line(f"{self._index + 1}/{len(self._expected)} {play.get_name().strip()}" + (f"  ({about(left)})" if left else ""), color=C.COLOR_HIGHLIGHT)
+        self._line(
+            f"{self._index + 1}/{len(self._expected)} {play.get_name().strip()}"
+            + (f"  ({about(left)})" if left else ""),
+            color=C.COLOR_HIGHLIGHT,
+        )
 
     def _task_start(self, task: t.Any, prefix: str | None = None) -> None:
         self._finish()

@@ -54,7 +54,9 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise GoError(f"{path} can't be read ({error.strerror}): it is part of what is compiled, bring it back") from error
+        raise GoError(
+            f"{path} can't be read ({error.strerror}): it is part of what is compiled, bring it back"
+        ) from error
 
 
 def wrong(folder: Path, programs: dict[str, str]) -> str:
@@ -83,7 +85,17 @@ def build(recipe: Recipe, folder: Path, progress: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{recipe.name}.") as temporary:
         out = Path(temporary, "out")
         out.mkdir()
-        command = [recipe.go, "build", "-v", "-trimpath", "-buildvcs=false", "-tags", recipe.tags, "-ldflags", recipe.ldflags]
+        command = [
+            recipe.go,
+            "build",
+            "-v",
+            "-trimpath",
+            "-buildvcs=false",
+            "-tags",
+            recipe.tags,
+            "-ldflags",
+            recipe.ldflags,
+        ]
         environment = {**os.environ, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
         with progress.open("w") as lines:
             done = subprocess.run(
@@ -97,7 +109,9 @@ def build(recipe: Recipe, folder: Path, progress: Path) -> None:
             )
         if done.returncode != 0:
             tail = "\n".join(progress.read_text().splitlines()[-15:])
-            raise GoError(f"go build of {recipe.name} failed with {done.returncode}; what it said is in {progress}, at the end:\n{tail}")
+            raise GoError(
+                f"go build of {recipe.name} failed with {done.returncode}; what it said is in {progress}, at the end:\n{tail}"
+            )
         for name, package in recipe.programs.items():
             made = out / _binary_name(package)
             if made.name != name:
@@ -118,7 +132,11 @@ def _binary_name(package: str) -> str:
 def remove_older(folder: Path) -> list[str]:
     """Remove what the same recipe made before under another key; returns the names."""
     prefix = folder.name.rpartition("-")[0] + "-"
-    older = [path for path in folder.parent.iterdir() if path.name.startswith(prefix) and path != folder and not path.is_symlink()]
+    older = [
+        path
+        for path in folder.parent.iterdir()
+        if path.name.startswith(prefix) and path != folder and not path.is_symlink()
+    ]
     for path in older:
         shutil.rmtree(path)
     return sorted(path.name for path in older)

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def cached(folder: Path, name: str = "hello") -> Path:
         {"programs": {"other": "edgefl.example/hello"}},
     ],
 )
-def test_key_changes_with_each_input(recipe: Recipe, change: dict[str, object]) -> None:
+def test_key_changes_with_each_input(recipe: Recipe, change: dict[str, Any]) -> None:
     assert replace(recipe, **change).key() != recipe.key()
 
 
