@@ -17,7 +17,7 @@ help:  ## This list
 
 # One at a time: all checkouts share one lab.
 LAB_HOME ?= $(or $(EDGEFL_LAB_HOME),$(HOME)/.local/share/edgefl/lab)
-LOCKED = mkdir -p "$(dir $(LAB_HOME))" && exec 9>"$(LAB_HOME).lock" && \
+LOCKED = mkdir -p "$$(dirname "$(LAB_HOME)")" && exec 9>"$(LAB_HOME).lock" && \
   { flock --nonblock 9 || { echo "Another make lab is at work; waiting for it"; flock 9; }; } &&
 
 lab: .venv  ## A three-node KubeEdge cluster on this machine, and a model trained on it

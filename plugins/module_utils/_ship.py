@@ -398,7 +398,7 @@ def explain_ssh(text: str, target: Target | None) -> str:
         ),
         (
             r"Permission denied",
-            f"it does not let user {target.user} in with this host's key: correct edgefl_ssh_user, or run the role openssh (site.yml --tags openssh).",
+            f"it does not let user {target.user} in with this host's key: correct ansible_user, or run the role openssh (site.yml --tags openssh).",
         ),
         (
             r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",

@@ -31,10 +31,6 @@ options:
     description: Kubeconfig on the host, with the right to read nodes.
     type: path
     default: /etc/kubernetes/admin.conf
-  namespace:
-    description: Namespace of the workloads.
-    type: str
-    default: edgefl
   cloud_node:
     description: Name of the node that the aggregator runs on.
     type: str
@@ -156,7 +152,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "namespace": {"type": "str", "default": "edgefl"},
             "cloud_node": {"type": "str", "required": True},
             "edges": {
                 "type": "list",

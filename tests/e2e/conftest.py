@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from helpers import run
+from helpers import run, tail
 from running_lab import Lab
 
 
@@ -14,5 +14,8 @@ from running_lab import Lab
 def lab(show: Callable[[str], None]) -> Lab:
     """The lab, up and trained: `make lab` does what is missing, which takes seconds or, on a bare machine, twenty minutes."""
     show("")
-    run("make", "lab", show=show, timeout=3600).ok()
+    made = run("make", "lab", show=show, timeout=3600)
+    if made.code != 0:
+        # Every test would repeat the whole output, which was shown as it came
+        pytest.fail(f"make lab ended with {made.code}:\n{tail(made.output, 15)}", pytrace=False)
     return Lab(show)

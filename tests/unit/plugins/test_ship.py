@@ -346,7 +346,7 @@ EDGE = Target("192.0.2.11", "ops", 2222)
     [
         ("@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "set up anew"),
         ("No ED25519 host key is known for x and you have requested strict checking.\nHost key verification failed.", "host key is not known"),
-        ("ops@192.0.2.11: Permission denied (publickey).", "correct edgefl_ssh_user"),
+        ("ops@192.0.2.11: Permission denied (publickey).", "correct ansible_user"),
         ("sudo: a password is required", "cannot become root"),
         ("ops is not allowed to execute 'python3' as root on edge1.", "cannot become root"),
         ("Others are not allowed to use this.\nssh: connect to host x port 22: Connection refused", "start its SSH server"),
