@@ -43,11 +43,13 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@lab/say.sh "Installing Ansible into $(VENV)" \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
+	@lab/say.sh "Installing the tools of the tests into $(VENV)" \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
 	@touch $@
 
 # Flower, TensorFlow and the data as in the client's image, for tests/fl. In an environment of their own: their versions are not ours.
@@ -56,7 +58,8 @@ export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
 export EDGEFL_DATA_DIR ?= $(CURDIR)/.venv-fl/data
 .venv-fl/.ready: fl_src/requirements-client.txt | $(BIN)/pip
 	$(PYTHON) -m venv .venv-fl
-	.venv-fl/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@lab/say.sh "Installing TensorFlow into .venv-fl" \
+	  .venv-fl/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/.venv-fl/data' >/dev/null; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	  unpack || { $$root apt-get update -qq && unpack; }
 	@touch $@
