@@ -39,6 +39,15 @@ class Run:
         return " ".join(self.result.output.split())
 
 
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two states, a line each; empty when nothing does."""
+    return [
+        f"{name}: {before.get(name)} -> {after.get(name)}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
 @dataclass(frozen=True)
 class Lab:
     """The running lab. `show` writes a line to the terminal."""
@@ -132,12 +141,16 @@ class Lab:
         for item in self.ours("pods"):
             found[f"pod/{item['metadata']['name']}"] = item["metadata"]["uid"]
         for host in self.hosts:
-            found[host] = self.ssh(
+            lines = self.ssh(
                 host,
-                "find /etc /root/.ssh /home/*/.ssh /var/lib/edgefl /opt -xdev -type f ! -name 'resolv.conf' ! -path '/etc/kubeedge/*'"
-                " -exec sha256sum {} + 2>/dev/null | sort -k2;"
-                "dpkg-query -W; docker images --no-trunc 2>/dev/null | sort; ctr -n k8s.io images ls -q 2>/dev/null | sort",
+                "find /etc /root/.ssh /home/*/.ssh /var/lib/edgefl /opt -xdev -type f ! -name resolv.conf ! -path '/etc/kubeedge/*'"
+                " -exec sha256sum {} + 2>/dev/null | awk '{print $2, $1}';"
+                "dpkg-query --show; docker images --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' 2>/dev/null;"
+                "ctr --namespace=k8s.io images ls --quiet 2>/dev/null; true",
             )
+            for line in lines.splitlines():
+                what, _blank, value = line.partition(" ")
+                found[f"{host}: {what}"] = value
         return found
 
 

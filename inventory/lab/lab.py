@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 HOME = Path(os.environ.get("EDGEFL_LAB_HOME") or Path.home() / ".local/share/edgefl/lab")
@@ -22,6 +23,8 @@ def inventory(home: Path) -> dict[str, object]:
         lab = json.loads((home / "inventory.json").read_text())
     except FileNotFoundError:
         lab = {"nodes": {}}
+    # Ansible splits it at spaces, then ssh does: one kind of quotes for each
+    known_hosts = shlex.quote(f'UserKnownHostsFile="{home / "known_hosts"}"')
     hosts = {}
     for index, (node, address) in enumerate(lab["nodes"].items()):
         name = CLOUD if node == "cloud" else node
@@ -30,14 +33,14 @@ def inventory(home: Path) -> dict[str, object]:
             "ansible_host": address,
             "ansible_user": lab["user"],
             "ansible_ssh_private_key_file": str(home / "id_ed25519"),
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={home / 'known_hosts'} -o GlobalKnownHostsFile=/dev/null",
+            "ansible_ssh_common_args": f"-o {known_hosts} -o GlobalKnownHostsFile=/dev/null",
             "ansible_python_interpreter": "/usr/bin/python3",
             # Each node's own share of the pod range, by its place in the lab
             "containerd_pod_subnet": ".".join(lab["pod_subnet"].split(".")[:2]) + f".{index}.0/24",
         }
         if name != CLOUD:
             hosts[name]["edgefl_partition"], hosts[name]["edgefl_clients"] = SLICES[index - 1]
-    shared = {f"lab_{key}": lab[key] for key in ("pod_subnet", "service_subnet", "ca_bundle", "cache") if key in lab}
+    shared = {f"lab_{key}": lab[key] for key in ("service_subnet", "ca_bundle", "cache") if key in lab}
     return {
         "_meta": {"hostvars": hosts},
         "all": {"children": ["cloud", "edges"], "vars": shared},

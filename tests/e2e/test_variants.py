@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from running_lab import Lab, rounds
 
 
 def clients(lab: Lab) -> dict[str, str]:
-    """Node of each live client pod -> kind of its owner."""
+    """Node of each live client pod -> kind of its owner; waits until those that go have gone."""
+    for _attempt in range(60):
+        if not [pod for pod in lab.ours("pods") if "deletionTimestamp" in pod["metadata"]]:
+            break
+        time.sleep(1)
     found = {}
     for pod in lab.pods(clients=True):
         owner = pod["metadata"].get("ownerReferences", [{"kind": "Pod"}])[0]["kind"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -33,28 +35,35 @@ def recaps(output: str) -> dict[str, dict[str, int]]:
 
 
 def leftovers(scenario: str) -> list[str]:
-    """Containers, networks and volumes with the scenario's label or name that the engine still has."""
-    found = []
-    for kind in (["ps", "--all"], ["network", "ls"]):
-        command = ["docker", *kind, "--quiet", "--filter", f"label=edgefl.molecule={scenario}"]
-        found += subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return found
+    """Containers and networks of the scenario in this checkout that the engine still has."""
+    mark = f"edgefl-molecule-{scenario.replace('_', '-')}-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}"
+    return [
+        name
+        for kind in (["ps", "--all"], ["network", "ls"])
+        for name in docker(*kind, "--quiet", f"--filter=label=edgefl.molecule={mark}")
+    ]
 
 
-def volumes() -> set[str]:
-    """Names of the engine's volumes."""
-    return set(
-        subprocess.run(["docker", "volume", "ls", "--quiet"], check=True, capture_output=True, text=True).stdout.split()
-    )
+def idle_volumes() -> set[str]:
+    """The engine's volumes that no container has: those of other people's running machines are none of them."""
+    return set(docker("volume", "ls", "--quiet", "--filter=dangling=true"))
+
+
+def docker(*words: str) -> list[str]:
+    """The words that a docker command writes; none when no engine runs yet."""
+    if shutil.which("docker") is None:
+        return []
+    return subprocess.run(["docker", *words], check=False, capture_output=True, text=True).stdout.split()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def engine() -> Iterator[None]:
-    """The engine must be one that this user may ask: Ansible's docker connection does."""
-    yield
+def engine() -> None:
+    """An engine that runs must answer this user, as Ansible's docker connection asks it; the first scenario starts one that does not run."""
+    if shutil.which("docker") is None:
+        return
     answer = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, (
-        f"Molecule's tests need an engine that answers this user (run as root, or join docker's group): {answer.stderr}"
+    assert "permission denied" not in answer.stderr, (
+        f"Molecule's tests need an engine that answers this user: run them as root, or join the group docker. {answer.stderr}"
     )
 
 
@@ -65,7 +74,7 @@ def test_every_role_has_scenarios() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str, show: Callable[[str], None]) -> None:
-    before = volumes()
+    before = idle_volumes()
     verify = (ROOT / "molecule" / scenario / "verify.yml").read_text()
     assert "shared/tasks/refuse.yml" in verify, (
         f"molecule/{scenario}/verify.yml: give the role a wrong value, too (../shared/tasks/refuse.yml)"
@@ -83,7 +92,7 @@ def test_scenario(scenario: str, show: Callable[[str], None]) -> None:
     assert sums["converge"]["changed"] >= sums["check"]["changed"], "check mode announced what did not come"
     assert sums["idempotence"]["changed"] == 0
     assert leftovers(scenario) == []
-    assert volumes() - before == set()
+    assert idle_volumes() - before == set()
 
 
 def test_shared_files_belong_to_no_scenario() -> None:
