@@ -49,7 +49,7 @@ class Store:
             for path in self.folder.iterdir()
             if (match := _NAME.fullmatch(path.name))
         ]
-        return [path for _, path in sorted(found, reverse=True)]
+        return [path for _dummy, path in sorted(found, reverse=True)]
 
     def save(self, point: Checkpoint) -> Path:
         """Write atomically; waits while the disk is full."""

@@ -63,7 +63,7 @@ class Members(SimpleClientManager):
     def unregister(self, client: ClientProxy) -> None:
         super().unregister(client)
         with self._changed:
-            member, _ = self._known.pop(client.cid, (None, None))
+            member, _dummy = self._known.pop(client.cid, (None, None))
             self._changed.notify_all()
         if member:
             say(f"{member.node}/{member.pod} left")
@@ -109,7 +109,7 @@ class Members(SimpleClientManager):
 
     def members(self) -> list[Member]:
         with self._changed:
-            return [member for member, _ in self._known.values()]
+            return [member for member, _dummy in self._known.values()]
 
     def proxy(self, member: Member) -> ClientProxy | None:
         with self._changed:
@@ -117,7 +117,7 @@ class Members(SimpleClientManager):
 
     def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: enough([member for member, _ in self._known.values()]), seconds)
+            return self._changed.wait_for(lambda: enough([member for member, _dummy in self._known.values()]), seconds)
 
 
 class FlowerLink:
@@ -211,7 +211,7 @@ class FlowerLink:
         ]
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
-        combined, _ = self._strategy.aggregate_fit(round_, [answer.body for answer in answers], [])
+        combined, _dummy = self._strategy.aggregate_fit(round_, [answer.body for answer in answers], [])
         return list(parameters_to_ndarrays(combined))
 
     def state(self) -> dict[str, Weights]:

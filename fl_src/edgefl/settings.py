@@ -87,7 +87,7 @@ share = _number(float, 0, 1, "a number from 0 to 1")
 
 def address(text: str) -> str:
     """HOST:PORT, [IPv6]:PORT included."""
-    host, _, port = text.rpartition(":")
+    host, _dummy, port = text.rpartition(":")
     if (
         not host
         or not port.isascii()
@@ -101,7 +101,7 @@ def address(text: str) -> str:
 
 def host_port(text: str) -> tuple[str, int]:
     """Split a checked address; an IPv6 host loses its brackets."""
-    host, _, port = text.rpartition(":")
+    host, _dummy, port = text.rpartition(":")
     return host.strip("[]"), int(port)
 
 
@@ -124,7 +124,7 @@ def app_name(text: str) -> str:
 
 
 def option(text: str) -> tuple[str, float]:
-    key, _, value = text.partition("=")
+    key, _dummy, value = text.partition("=")
     try:
         if not key.isidentifier():
             raise ValueError

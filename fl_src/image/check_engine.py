@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Prove that the installed Flower works: a server and a client on loopback, one round. Run by install.py."""
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Once(Server):
         for name in ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg"):
             more = {"proximal_mu": 0.1} if name == "FedProx" else {}
             made = getattr(strategy, name)(initial_parameters=sent, fit_metrics_aggregation_fn=lambda _: {}, **more)
-            combined, _ = made.aggregate_fit(1, [(proxy, result)], [])
+            combined, _dummy = made.aggregate_fit(1, [(proxy, result)], [])
             assert parameters_to_ndarrays(combined)[0].shape == (4, 4)
         with contextlib.suppress(Exception):
             proxy.fit(FitIns(sent, {}), timeout=0.001, group_id=1)  # the way of a client that is too slow

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Prove that the installed TensorFlow trains, the ways that apps use it. Run by install.py."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
 
     install.py --target DIR --lock FILE [--without FILE] --slim FILE --check FILE
@@ -49,7 +48,7 @@ STUB = """def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
 
-    def absent(*_, **__):
+    def absent(*_dummy, **__):
         raise RuntimeError(f"{__name__}.{name} was taken out of the image; take its line out of fl_src/image/*-slim.txt")
 
     return absent
@@ -61,7 +60,7 @@ def slim(target: Path, rules: Path) -> None:
         rule = line.partition("#")[0].strip()
         if not rule:
             continue
-        verb, _, pattern = rule.rpartition(" ")
+        verb, _dummy, pattern = rule.rpartition(" ")
         paths = [path for path in target.glob(pattern.strip()) if path.exists()]
         if not paths:
             sys.exit(f"{rules} line {number}: {pattern} matches nothing any more; take the line out or correct it")

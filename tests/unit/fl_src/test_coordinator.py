@@ -82,7 +82,7 @@ class LocalLink:
                 continue
             inputs, labels = train_slice(task.start, task.stop)
             w = weights[0].copy()
-            for _ in range(20):
+            for _dummy in range(20):
                 w += 0.5 * inputs.T @ (labels - 1 / (1 + np.exp(-(inputs @ w)))) / len(labels)
             answers.append(
                 Answer(
@@ -174,7 +174,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 def test_loops_begin_anew_each(tmp_path: Path) -> None:
     link = LocalLink()
-    lines, _ = run(tmp_path, link, "--rounds=2", "--loops=3")
+    lines, _dummy = run(tmp_path, link, "--rounds=2", "--loops=3")
     assert [(entry["loop"], entry["round"]) for entry in lines if entry["event"] == "round"] == [
         (loop, round_) for loop in (1, 2, 3) for round_ in (1, 2)
     ]
@@ -183,7 +183,7 @@ def test_loops_begin_anew_each(tmp_path: Path) -> None:
 
 
 def test_a_complete_run_is_not_trained_again(tmp_path: Path) -> None:
-    first, _ = run(tmp_path, LocalLink(), "--rounds=2")
+    first, _dummy = run(tmp_path, LocalLink(), "--rounds=2")
     link = LocalLink()
     again, made = run(tmp_path, link, "--rounds=2")
     assert again == first and link.sent == [] and made.status.state == "done"
@@ -200,7 +200,7 @@ def test_killed_anywhere_it_goes_on_without_gap_or_duplicate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_lines: int, checkpoint_too: bool
 ) -> None:
     """Killed just before the n-th line is written; `checkpoint_too`: just before the checkpoint that precedes it."""
-    reference, _ = run(None, LocalLink(), "--rounds=3")
+    reference, _dummy = run(None, LocalLink(), "--rounds=3")
     with monkeypatch.context() as patch:
         real = Journal.append
 
@@ -215,7 +215,7 @@ def test_killed_anywhere_it_goes_on_without_gap_or_duplicate(
         patch.setattr(Journal, "append", append)
         with pytest.raises(Killed):
             run(tmp_path, LocalLink(), "--rounds=3")
-    lines, _ = run(tmp_path, LocalLink(), "--rounds=3")
+    lines, _dummy = run(tmp_path, LocalLink(), "--rounds=3")
     on_disk = [json.loads(row) for row in (tmp_path / "rounds.jsonl").read_text().splitlines()]
     assert lines == on_disk
     for key in ("event", "loop", "round", "accuracy"):
@@ -232,7 +232,7 @@ def test_a_damaged_checkpoint_repeats_its_round(tmp_path: Path, capsys: pytest.C
         run(tmp_path, LocalLink(trouble=stop), "--rounds=4")
     Store(tmp_path).files()[0].write_bytes(b"garbage")
     link = LocalLink()
-    lines, _ = run(tmp_path, link, "--rounds=4")
+    lines, _dummy = run(tmp_path, link, "--rounds=4")
     assert [entry["round"] for entry in lines] == [0, 1, 2, 3, 4, 4]
     assert link.restored and link.restored[1]["m_t"][0].tolist() == [1.0, 1.0]
     told = capsys.readouterr().err
@@ -246,7 +246,7 @@ def test_another_app_under_the_same_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lost_pod_is_named_and_the_round_kept() -> None:
-    lines, _ = run(
+    lines, _dummy = run(
         None, LocalLink(trouble=lambda round_, _: {"a": "the connection was lost"} if round_ == 1 else {}), "--rounds=2"
     )
     assert lines[1]["lost"] == [{"node": "edge1", "pod": "a", "shard": "1/1", "reason": "the connection was lost"}]
@@ -264,7 +264,7 @@ def test_a_round_with_too_few_samples_is_repeated_with_the_old_model(capsys: pyt
             {"b": "the connection was lost"} if (round_, attempt) in ((2, 0), (2, 1)) else {}
         )
     )
-    lines, _ = run(None, link, "--rounds=2")
+    lines, _dummy = run(None, link, "--rounds=2")
     assert [entry["round"] for entry in lines] == [0, 1, 2, 2]
     assert [len(entry.get("repeats", [])) for entry in lines] == [0, 0, 2, 0]
     assert (
@@ -276,7 +276,7 @@ def test_a_round_with_too_few_samples_is_repeated_with_the_old_model(capsys: pyt
 
 
 def test_min_round_samples_decides(capsys: pytest.CaptureFixture[str]) -> None:
-    lines, _ = run(
+    lines, _dummy = run(
         None,
         LocalLink(trouble=lambda round_, attempt: {"b": "gone"} if attempt == 0 else {}),
         "--rounds=1",
@@ -291,7 +291,7 @@ def test_an_app_that_fails_everywhere_ends_the_run() -> None:
 
 
 def test_lost_connections_alone_never_end_the_run() -> None:
-    lines, _ = run(
+    lines, _dummy = run(
         None,
         LocalLink(trouble=lambda round_, attempt: {"a": "gone", "b": "gone"} if attempt < 30 and round_ == 1 else {}),
         "--rounds=1",
@@ -326,7 +326,7 @@ def test_selection_by_pod_trains_whole_slices() -> None:
 
 def test_evaluation_by_the_clients() -> None:
     app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
-    lines, _ = run(None, LocalLink(), "--rounds=2", app=app)
+    lines, _dummy = run(None, LocalLink(), "--rounds=2", app=app)
     assert lines[0]["accuracy"] is None and lines[2]["accuracy"] > 0.9
 
 
@@ -338,5 +338,5 @@ def test_fail_writes_the_reason(tmp_path: Path) -> None:
     entry = json.loads(out.getvalue())
     assert entry["event"] == "failed" and entry["reason"] == "the strategy is broken"
     assert made.status.state == "failed" and not made.status.ready
-    lines, _ = run(tmp_path, LocalLink(), "--rounds=1")
+    lines, _dummy = run(tmp_path, LocalLink(), "--rounds=1")
     assert [entry["event"] for entry in lines] == ["start", "round", "done"]
