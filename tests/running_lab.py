@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from helpers import BIN, ROOT, Result, run
+from helpers import BIN, ROOT, Result, inventory, run
 
 NAMESPACE = "edgefl"
 # What of an object nobody but the cluster itself writes
@@ -58,7 +58,7 @@ class Lab:
     @cached_property
     def hosts(self) -> dict[str, dict[str, Any]]:
         """Node name -> host variables of the lab's inventory, group variables among them, templates as written."""
-        listed = json.loads(subprocess.check_output([BIN / "ansible-inventory", "--list"], cwd=ROOT, text=True))
+        listed = inventory(subprocess.check_output([BIN / "ansible-inventory", "--list"], cwd=ROOT, text=True))
         return {about["edgefl_node_name"]: about for about in listed["_meta"]["hostvars"].values()}
 
     @property

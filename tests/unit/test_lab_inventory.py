@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, inventory
 
 LAB = {
     "nodes": {"cloud": "172.30.0.2"} | {f"edge{number}": f"172.30.0.{number + 2}" for number in range(1, 11)},
@@ -33,12 +33,7 @@ def read(home: Path) -> tuple[int, dict[str, Any], str]:
         text=True,
         check=False,
     )
-    # Ansible marks text that comes from a plugin, which is never a template
-    found = (
-        json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-        if done.stdout.startswith("{")
-        else {}
-    )
+    found = inventory(done.stdout) if done.stdout.startswith("{") else {}
     return done.returncode, found, done.stdout + done.stderr
 
 
