@@ -61,7 +61,7 @@ def test_check_mode_of_stop_changes_nothing(lab: Lab) -> None:
 
 
 def test_second_lab_is_quick(lab: Lab) -> None:
-    seconds = []
+    seconds: list[float] = []
     while not seconds or (seconds[-1] > SECOND_LAB and len(seconds) < 2):
         begin = time.monotonic()
         run("make", "lab", show=lab.show).ok()
