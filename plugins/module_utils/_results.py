@@ -13,21 +13,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _report_compare, _report_data, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_data import Details, Run, Setting
 
-LATEST = "latest"
+LATEST, SUMMARY = "latest", "summary.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def files(
-    events: list[dict[str, Any]], run: str, logs: dict[str, str], manifests: dict[str, str], sha256: str
+    run: Run, logs: dict[str, str], manifests: dict[str, str], sha256: str, kept: dict[str, bytes]
 ) -> dict[str, bytes]:
     """What is to be written: path below the run's folder -> content. The last, summary.json, tells that the others are there.
 
-    Raises EdgeflError when the events are not those with the checksum `sha256` (empty: not asked), or a name is not that of a file.
+    `kept` are the files of samples and details that the run was made of. Raises EdgeflError when the events are not those with the
+    checksum `sha256` (empty: not asked), or a name is not that of a file.
     """
-    lines = _training.dump(events)
+    lines = _training.dump(run.events)
     if sha256 and hashlib.sha256(lines).hexdigest() != sha256:
         raise EdgeflError(
             "The events are not those that the aggregator wrote (their checksum differs): give them as training_results returned them."
@@ -38,11 +41,89 @@ def files(
             if not _FILE_NAME.fullmatch(name):
                 raise EdgeflError(f"{name!r} in {folder} is no name of a file: use letters, digits, `.`, `_` and `-`.")
             found[f"{folder}/{name}"] = str(text).encode()
+    found |= kept
     found[_training.FILE] = lines
-    found["rounds.csv"] = _training.table(events).encode()
-    found["report.html"] = _report.page(events, run).encode()
-    found["summary.json"] = (json.dumps(_training.summary(events, run), indent=2, allow_nan=False) + "\n").encode()
+    found["rounds.csv"] = _training.table(run.events).encode()
+    found |= _report.run_report(run).files()
+    found[SUMMARY] = _json(_training.summary(run.events, run.name))
     return found
+
+
+def comparison_files(name: str, settings: list[Setting], details: Details, kept: dict[str, bytes]) -> dict[str, bytes]:
+    """The same for a comparison of settings."""
+    found = {**kept, "comparison.csv": _report_compare.csv_table(settings).encode()}
+    found |= _report.comparison_report(name, settings, details).files()
+    found[SUMMARY] = _json(_report_compare.summary(name, settings))
+    return found
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def beside(folder: Path, samples: list[Any] | None, details: dict[str, Any] | None) -> dict[str, bytes]:
+    """The files of samples and details: as given, or, where None is given, as they are in the folder, if they are."""
+    given = {
+        _report_data.SAMPLES: None if samples is None else _report_data.lines(samples),
+        _report_data.DETAILS: None if details is None else _json(details),
+    }
+    found = {}
+    for name, data in given.items():
+        path = folder / name
+        try:
+            data = path.read_bytes() if data is None and path.is_file() else data
+        except OSError as error:
+            raise EdgeflError(f"{path} can't be read ({error.strerror}): give rights to it.") from error
+        if data is not None:
+            found[name] = data
+    return found
+
+
+def made_of(name: str, events: list[dict[str, Any]], kept: dict[str, bytes]) -> Run:
+    """A run from its events and the files of its samples and details."""
+    samples = [_loads(line, _report_data.SAMPLES) for line in kept.get(_report_data.SAMPLES, b"").splitlines()]
+    return Run(name, events, _report_data.samples(samples), details_of(kept))
+
+
+def details_of(kept: dict[str, bytes]) -> Details:
+    """The details as objects."""
+    return _report_data.details(_loads(kept.get(_report_data.DETAILS, b"{}"), _report_data.DETAILS))
+
+
+def _loads(data: bytes, name: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise EdgeflError(f"{name} in the folder of the results is damaged ({error}): remove it.") from error
+
+
+def compared(dest: Path, given: list[dict[str, Any]]) -> list[Setting]:
+    """The settings with their runs, read from the folders of the runs.
+
+    Raises EdgeflError for a name that is there twice, a setting without runs, and a run that has no results.
+    """
+    names = [setting["name"] for setting in given]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EdgeflError(f"Settings are to have different names; there twice: {', '.join(twice)}.")
+    found = []
+    for setting in given:
+        if not setting["runs"]:
+            raise EdgeflError(f"Setting {setting['name']!r} has no runs: name at least one.")
+        found.append(Setting(setting["name"], [_stored(dest / check_run(run)) for run in setting["runs"]]))
+    return found
+
+
+def _stored(folder: Path) -> Run:
+    path = folder / _training.FILE
+    try:
+        parsed = _training.parse(path.read_bytes())
+    except OSError as error:
+        raise EdgeflError(
+            f"{path} can't be read ({error.strerror}): a run is compared when its results are there; collect them, or leave it out."
+        ) from error
+    if parsed.problem or not _training.rounds(parsed.events):
+        raise EdgeflError(f"{path}: {parsed.problem or 'it has no finished round'}; train it again, or leave it out.")
+    return made_of(folder.name, parsed.events, beside(folder, None, None))
 
 
 def differing(folder: Path, wanted: dict[str, bytes]) -> list[str]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: results_write
-short_description: Write the results of a training to a folder
+short_description: Write the results of a training, or of a comparison of several, to a folder
 version_added: "1.0.0"
 description:
-  - Writes C(rounds.jsonl), C(rounds.csv), C(summary.json), C(report.html), and logs and manifests, to a folder named after the run, and makes
-    C(latest) point to it.
+  - Writes C(rounds.jsonl), C(rounds.csv), C(summary.json), C(report.html), the data of its plots in C(plots), and logs and manifests, to a
+    folder named after the run, and makes C(latest) point to it.
+  - With O(settings) it compares runs whose results are there, and writes C(comparison.csv), C(summary.json), C(report.html) and C(plots).
   - Each file is replaced in one step and read back. Meant for the controller.
+requirements:
+  - matplotlib >= 3.11
 author:
   - edgefl developers (@edgefl)
 seealso:
@@ -33,14 +36,39 @@ options:
     type: path
     required: true
   run:
-    description: Name of the run.
+    description: Name of the run, or of the comparison.
     type: str
     required: true
   events:
     description: All events of the run, as M(edgefl.kubeedge.training_results) returned them.
     type: list
     elements: dict
-    required: true
+  settings:
+    description: What to compare instead, in this order; the first is what the others are measured against.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the setting.
+        type: str
+        required: true
+      runs:
+        description: Names of its runs; their results are in folders of O(dest).
+        type: list
+        elements: str
+        required: true
+  samples:
+    description:
+      - CPU, memory, pods and events during the run, with fields and units as C(docs/report.md) of the collection says.
+      - Kept as C(samples.jsonl). Those that are there already stay when none are given.
+    type: list
+    elements: dict
+  details:
+    description:
+      - C(limits), C(capacity), C(shipping), C(scalings), C(listings), C(versions) and C(variables) for the report, as C(docs/report.md) of the
+        collection says.
+      - Kept as C(details.json). Those that are there already stay when none are given.
+    type: dict
   sha256:
     description: Checksum of the aggregator's file, as M(edgefl.kubeedge.training_results) returned it; what is written must have it. Empty for no check.
     type: str
@@ -65,6 +93,17 @@ EXAMPLES = r"""
     logs:
       aggregator.log: "{{ aggregator_log.stdout }}"
   delegate_to: localhost
+
+- name: Compare three settings
+  edgefl.kubeedge.results_write:
+    dest: results
+    run: autoscalers
+    settings:
+      - name: none
+        runs: ["20300101-120000", "20300101-121500"]
+      - name: hpa
+        runs: ["20300101-120500", "20300101-122000"]
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -86,7 +125,7 @@ sizes:
   returned: success
   type: dict
 sha256:
-  description: Checksum of C(rounds.jsonl).
+  description: Checksum of C(rounds.jsonl); for a comparison, of C(comparison.csv).
   returned: success
   type: str
 summary:
@@ -103,11 +142,12 @@ text:
 import hashlib
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _results, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report_compare, _results, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_svg import MATPLOTLIB_ERROR
 
 
 def main() -> None:
@@ -115,37 +155,60 @@ def main() -> None:
         argument_spec={
             "dest": {"type": "path", "required": True},
             "run": {"type": "str", "required": True},
-            "events": {"type": "list", "elements": "dict", "required": True},
+            "events": {"type": "list", "elements": "dict"},
+            "settings": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "runs": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+            "samples": {"type": "list", "elements": "dict"},
+            "details": {"type": "dict"},
             "sha256": {"type": "str", "default": ""},
             "logs": {"type": "dict", "default": {}},
             "manifests": {"type": "dict", "default": {}},
         },
+        required_one_of=[("events", "settings")],
+        mutually_exclusive=[("events", "settings"), ("samples", "settings")],
         supports_check_mode=True,
     )
+    if MATPLOTLIB_ERROR:
+        module.fail_json(msg=missing_required_lib("matplotlib"), exception=MATPLOTLIB_ERROR)
     options = module.params
-    dest, run, events = Path(options["dest"]), options["run"], options["events"]
+    dest, name = Path(options["dest"]), options["run"]
     try:
-        folder = dest / check_run(run)
-        wanted = _results.files(events, run, options["logs"], options["manifests"], options["sha256"])
+        folder = dest / check_run(name)
+        report = str(folder / "report.html")
+        kept = _results.beside(folder, options["samples"], options["details"])
+        if options["settings"] is None:
+            run = _results.made_of(name, options["events"], kept)
+            wanted = _results.files(run, options["logs"], options["manifests"], options["sha256"], kept)
+            summary = _training.summary(run.events, name)
+            text, data = _training.words(summary, report), wanted[_training.FILE]
+        else:
+            settings = _results.compared(dest, options["settings"])
+            wanted = _results.comparison_files(name, settings, _results.details_of(kept), kept)
+            summary = _report_compare.summary(name, settings)
+            text, data = _report_compare.words(summary, report), wanted["comparison.csv"]
         names = _results.differing(folder, wanted)
-        link = _results.link_differs(dest, run)
+        link = _results.link_differs(dest, name)
         if not module.check_mode:
             _results.write(folder, wanted, names)
             if link:
-                _results.link(dest, run)
+                _results.link(dest, name)
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
-    report = str(folder / "report.html")
-    found = _training.summary(events, run)
     module.exit_json(
         changed=bool(names) or link,
         path=str(folder),
         report=report,
         files=names + [_results.LATEST] * link,
-        sizes={name: len(data) for name, data in wanted.items()},
-        sha256=hashlib.sha256(wanted[_training.FILE]).hexdigest(),
-        summary=found,
-        text=_training.words(found, report),
+        sizes={path: len(content) for path, content in wanted.items()},
+        sha256=hashlib.sha256(data).hexdigest(),
+        summary=summary,
+        text=text,
     )
 
 

@@ -1,75 +1,23 @@
-"""The lines of a run: read as they grow, told to people, summed up, written as files."""
+"""The lines of a run: read as they grow, told to people, summed up."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.plugins.training_lines import RUN, WHOLE, client, data, done, lost, round_, start
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _results, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import Follower
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import Reader, check_run
 from edgefl import report
-
-RUN = "r1"
-
-
-def client(node: str, examples: int, seconds: float | None = 0.5, pod: str = "a") -> dict[str, Any]:
-    return {
-        "node": node,
-        "pod": f"{node}-{pod}",
-        "shard": "1/1",
-        "start": 0,
-        "stop": examples,
-        "examples": examples,
-        "seconds": seconds,
-        "cpu_seconds": 1.0,
-        "peak_rss_bytes": 400_000_000,
-        "loss": 0.5,
-        "accuracy": 0.8,
-    }
-
-
-def lost(node: str, reason: str = "the connection was lost") -> dict[str, Any]:
-    return {"node": node, "pod": f"{node}-a", "shard": "1/1", "reason": reason}
-
-
-def round_(number: int, loop: int = 1, accuracy: float | None = 0.8, **more: Any) -> dict[str, Any]:
-    values = {
-        "accuracy": accuracy,
-        "loss": None if accuracy is None else 1 - accuracy,
-        "seconds": 1.25,
-        "train_seconds": 1.0,
-        "clients": [client("edge1", 10000), client("edge2", 20000)],
-        "lost": [],
-    }
-    return report.line("round", RUN, loop, number, **(values | more))
-
-
-def start(**settings: Any) -> dict[str, Any]:
-    given_ = {"app": "fashion_mnist", "rounds": 2, "loops": 1} | settings
-    return report.line("start", RUN, 1, 0, accuracy=0.1, loss=2.3, settings=given_, engine={"flwr": "1"})
-
-
-def done(number: int = 2, loop: int = 1) -> dict[str, Any]:
-    return report.line("done", RUN, loop, number, accuracy=0.8, loss=0.2, seconds=2.5, train_seconds=2.0, rounds=number)
-
-
-def data(*events: dict[str, Any]) -> bytes:
-    """As the aggregator writes it."""
-    return "".join(report.dump(event) + "\n" for event in events).encode()
-
-
-WHOLE = [start(), round_(1), round_(2, accuracy=0.9), done()]
 
 
 def test_parse_reads_what_the_aggregator_writes_and_dump_gives_it_back() -> None:
@@ -379,81 +327,3 @@ def test_follow_when_the_cloud_node_is_gone() -> None:
 def test_follow_goes_on_when_ssh_is_gone_for_a_while() -> None:
     found, shown = follow(answer([], "waiting"), *["waits for SSH"] * 3, answer(WHOLE, "done"))
     assert found["state"] == "done" and "  waits for SSH (4 s without news)" in shown
-
-
-# -- files -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
-def test_ticks_cover_what_they_are_for(low: float, span: float) -> None:
-    marks = _report.ticks(low, low + span)
-    assert 2 <= len(marks) <= 12 and marks == sorted(set(marks))
-    slack = 1e-6 * (abs(low) + span + 1e-3)
-    assert marks[0] <= low + slack and marks[-1] >= low + span - slack
-
-
-def svgs(text: str) -> list[ElementTree.Element]:
-    parts = text.split("<svg")[1:]
-    return [ElementTree.fromstring("<svg" + part.split("</svg>")[0] + "</svg>") for part in parts]
-
-
-def test_report_has_four_charts_that_are_told_in_words() -> None:
-    page = _report.page(WHOLE, RUN)
-    charts = svgs(page)
-    assert len(charts) == 4
-    for chart in charts:
-        ids = chart.attrib["aria-labelledby"].split()
-        assert [item.attrib.get("id") for item in list(chart)[:2]] == ids
-    assert len(charts[0].findall("circle")) == 3 and len(charts[2].findall("rect")) == 4
-    assert "http" not in page and "prefers-color-scheme" in page and 'name="viewport"' in page
-    assert page == _report.page(json.loads(json.dumps(WHOLE)), RUN)
-
-
-def test_report_of_loops_gaps_and_nothing() -> None:
-    events = [start(loops=2), round_(1), round_(2, accuracy=None), round_(1, loop=2), FAILED]
-    page = _report.page(events, RUN)
-    assert "loop 2" in page and "It failed: no data" in page
-    assert svgs(page)
-    assert "No round was finished" in _report.page([start()], RUN) and _report.page([], RUN)
-    assert len(svgs(_report.page([start(), *(round_(number) for number in range(1, 200))], RUN))) == 4
-
-
-def test_report_escapes() -> None:
-    events = [start(app="<b>"), round_(1, clients=[client("<i>&", 5)], lost=[lost("<u>", '"><script>')]), done()]
-    page = _report.page(events, RUN)
-    assert "<b>" not in page and "<i>&" not in page and "<script" not in page and "<u>" not in page
-
-
-def test_files_are_written_once(tmp_path: Path) -> None:
-    wanted = _results.files(WHOLE, RUN, {"a.log": "x\n"}, {"m.yaml": "y\n"}, hashlib.sha256(data(*WHOLE)).hexdigest())
-    folder = tmp_path / RUN
-    assert list(wanted)[-1] == "summary.json" and _results.differing(folder, wanted) == list(wanted)
-    _results.write(folder, wanted, list(wanted))
-    assert _results.differing(folder, wanted) == []
-    assert (folder / "rounds.jsonl").read_bytes() == data(*WHOLE)
-    assert not list(folder.rglob(".*"))
-    (folder / "rounds.csv").write_text("")
-    assert _results.differing(folder, wanted) == ["rounds.csv"]
-    assert json.loads((folder / "summary.json").read_text())["accuracy"] == 0.9
-
-
-def test_files_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(EdgeflError, match="checksum"):
-        _results.files(WHOLE, RUN, {}, {}, "0" * 64)
-    with pytest.raises(EdgeflError, match="no name of a file"):
-        _results.files(WHOLE, RUN, {"../a": ""}, {}, "")
-    (tmp_path / RUN).write_text("a file where the folder is to be")
-    with pytest.raises(EdgeflError, match="edgefl_results_dir"):
-        _results.write(tmp_path / RUN, {"a": b""}, ["a"])
-
-
-def test_latest(tmp_path: Path) -> None:
-    assert _results.link_differs(tmp_path, "r1")
-    _results.link(tmp_path, "r1")
-    assert not _results.link_differs(tmp_path, "r1") and _results.link_differs(tmp_path, "r2")
-    _results.link(tmp_path, "r2")
-    assert (tmp_path / "latest").readlink() == Path("r2")
-    (tmp_path / "latest").unlink()
-    (tmp_path / "latest").mkdir()
-    with pytest.raises(EdgeflError, match="is not a link"):
-        _results.link_differs(tmp_path, "r2")
