@@ -19,6 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._resources import 
 
 ENGINES = ("flower",)
 KINDS = ("Deployment", "StatefulSet", "Pod")
+AUTOSCALERS = ("none", "hpa", "vpa")
 SELECTIONS = ("node", "pod")
 RUNTIMES = ("containerd", "docker")
 PREFIX = "edgefl_"
@@ -40,6 +41,7 @@ class Edge:
     replicas: int = 1
     kind: str = "Deployment"
     runtime: str = "auto"
+    autoscale: str = "none"
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -125,6 +127,12 @@ def workloads(edges: Iterable[Edge]) -> list[str]:
     found = []
     for edge in edges:
         found += [f"{edge.host}: {text}" for text in choices("edgefl_kind", edge.kind, KINDS)]
+        found += [f"{edge.host}: {text}" for text in choices("edgefl_autoscale", edge.autoscale, AUTOSCALERS)]
+        if edge.autoscale in ("hpa", "vpa") and edge.kind == "Pod":
+            found.append(
+                f"{edge.host}: edgefl_autoscale is {edge.autoscale}, but a single Pod has nobody who would make another one for it: "
+                "set edgefl_kind to Deployment or StatefulSet, or edgefl_autoscale to none."
+            )
         found += [f"{edge.host}: {text}" for text in choices("edgefl_runtime", edge.runtime, ("auto", *RUNTIMES))]
         if edge.replicas < 1:
             found.append(

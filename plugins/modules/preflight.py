@@ -69,6 +69,10 @@ options:
         description: What runs its pods; V(auto) for what the node reports.
         type: str
         default: auto
+      autoscale:
+        description: Who scales its pods, V(none), V(hpa) or V(vpa).
+        type: str
+        default: none
       resources: &resources
         description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
         type: dict
@@ -165,6 +169,7 @@ def main() -> None:
                     "replicas": {"type": "int", "default": 1},
                     "kind": {"type": "str", "default": "Deployment"},
                     "runtime": {"type": "str", "default": "auto"},
+                    "autoscale": {"type": "str", "default": "none"},
                     "resources": {"type": "dict", "default": {}},
                 },
             },
