@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test quality lint sanity unit fl molecule e2e docs format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test quality lint sanity unit report fl molecule e2e bench-train bench-clients docs format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,14 +86,30 @@ sanity: .venv-test  ## ansible-test sanity
 unit: .venv-test  ## Unit tests, which need neither lab nor network
 	$(PYTEST) tests/unit
 
+report: .venv-test  ## The report in a browser (Debian's chromium)
+	$(PYTEST) tests/report
+
 fl: .venv-test .venv-fl/.ready  ## Flower and TensorFlow as real processes
 	$(PYTEST) tests/fl
+
+REPEAT ?= 1
+faults: .venv-test .venv-fl/.ready  ## Faults with real processes, and the time to recover; REPEAT=10 does each ten times
+	$(PYTEST) tests/faults --repeat=$(REPEAT)
 
 molecule: .venv-test  ## Roles that need no cluster, on bare machines
 	$(PYTEST) tests/molecule
 
 e2e: .venv-test  ## The whole job on the lab
 	$(PYTEST) tests/e2e
+
+# Benchmarks -----------------------------------------------------------------------------------------------------------
+# BENCH="--repeats 1 --json FILE" gives options; docs/benchmarks.md has the results.
+
+bench-train: .venv-fl/.ready  ## Training: the how-to's code, ours, and the same steps without Flower (some minutes)
+	$(EDGEFL_PYTHON) tests/bench/train.py $(BENCH)
+
+bench-clients: .venv-fl/.ready  ## One aggregator with 10, 50 and 200 clients (some minutes)
+	$(EDGEFL_PYTHON) tests/bench/clients.py $(BENCH)
 
 # Upkeep ---------------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from helpers import LINK
+from processes import DATA, Federation
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,3 +29,16 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(line, end="" if line.endswith("\n") else "\n", flush=True)
 
     return write
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Federation]:
+    """Aggregator and clients as real processes: needs fl_src/requirements-client.txt and Fashion-MNIST. Never skips."""
+    if not (DATA / "train-images-idx3-ubyte").exists():
+        pytest.fail(
+            f"{DATA} has no Fashion-MNIST: run fl_src/image/unpack_data.sh FOLDER and set EDGEFL_DATA_DIR=FOLDER",
+            pytrace=False,
+        )
+    made = Federation(tmp_path)
+    yield made
+    made.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from . import apps, settings, status
 from .checkpoint import Store
@@ -19,6 +21,7 @@ EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until a signal ends it. Exit code 1 when the run failed, 2 when an option is wrong."""
+    _obey_signals()
     chosen = settings.aggregator(arguments)
     state = status.Status()
     coordinator: Coordinator | None = None
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         def work(link: flower_server.FlowerLink) -> None:
             assert coordinator
+            _obey_signals()  # Flower has put its own handlers there: they wait for threads that wait for clients
             state.members = link.members
             state.update(ready=True)
             say(f"clients can connect to {chosen.server_address}{' with TLS' if chosen.tls else ''}")
@@ -50,6 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BaseException as err:
         traceback.print_exc()
         _fail(coordinator, f"{type(err).__name__}: {err}")
+
+
+def _obey_signals() -> None:
+    """End at once when told to; as process 1 of a container we would get no signal that we don't ask for."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _frame: Any) -> None:
+    say(f"{signal.Signals(number).name}: the aggregator ends")
+    os._exit(0)  # every line and checkpoint is on the disk; gRPC's threads would wait for clients
 
 
 def _fail(coordinator: Coordinator | None, reason: str) -> None:

@@ -85,11 +85,11 @@ def _work(chosen: ClientSettings) -> None:
     begin = time.perf_counter()
     try:
         worker = Worker(chosen, apps.load(chosen.app))
+        from . import flower_client
+
         say(
             f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}"
         )
-        from . import flower_client
-
         flower_client.serve(chosen.server_address, worker, chosen.tls)
     except (AppError, DataError) as err:
         say(f"failed: {err}")

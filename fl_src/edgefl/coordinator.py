@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from . import __version__, apps, plan
 from .apps import App, Weights
 from .checkpoint import Checkpoint, Store
@@ -203,6 +205,11 @@ class Coordinator:
                 )
             time.sleep(min(5.0, 0.25 * 2 ** min(attempts, 5)))
         new = apps.check_weights(s.app, link.combine(round_, weights, answers))
+        if not all(np.isfinite(array).all() for array in new):
+            raise RunError(
+                f"round {round_}: {s.strategy} made weights that are not finite of what came back; "
+                "choose smaller steps (--strategy_option, such as eta=0.01) and start again"
+            )
         loss, accuracy = self._evaluate_here(new)
         if accuracy is None:
             loss, accuracy, missing = self._evaluate_there(new, link)

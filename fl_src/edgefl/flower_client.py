@@ -7,7 +7,6 @@ requirements-client.in and this file are all that depends on it.
 from __future__ import annotations
 
 import random
-import socket
 import time
 import traceback
 from typing import Protocol
@@ -17,7 +16,7 @@ import grpc
 from . import channel, flower_common
 from .apps import Weights
 from .report import say
-from .settings import Tls, host_port
+from .settings import Tls
 
 # isort: split
 from flwr.client import Client, start_client
@@ -39,7 +38,7 @@ from flwr.common import (
 )
 
 flower_common.quiet()
-SHORTEST, LONGEST = 0.3, 3.0
+SHORTEST, LONGEST = 0.3, 2.0
 """Seconds between two tries, doubling from one to the other; each is drawn at random below that (jitter)."""
 OK = Status(Code.OK, "")
 
@@ -103,7 +102,7 @@ def serve(address: str, work: Work, tls: Tls | None) -> None:
     while True:
         begin = time.monotonic()
         try:
-            _reach(address)
+            channel.reach(address, tls)
             with channel.client_side(tls):
                 start_client(
                     server_address=address,
@@ -126,8 +125,3 @@ def serve(address: str, work: Work, tls: Tls | None) -> None:
             told = time.monotonic()
         time.sleep(random.uniform(delay / 2, delay))
         delay = min(LONGEST, delay * 2)
-
-
-def _reach(address: str) -> None:
-    """Raises OSError when nothing listens: cheaper than a gRPC channel, which may be tried for days."""
-    socket.create_connection(host_port(address), timeout=LONGEST).close()

@@ -6,7 +6,7 @@ import logging
 import os
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"  # Flower would report each start to its makers
-os.environ.setdefault("GRPC_VERBOSITY", "none")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
 def quiet() -> None:

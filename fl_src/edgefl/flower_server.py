@@ -6,7 +6,6 @@ requirements-aggregator.in and this file are all that depends on it.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -22,7 +21,7 @@ from .channel import Peer
 from .link import Answer, Lost
 from .plan import Member, Task
 from .report import say
-from .settings import AggregatorSettings
+from .settings import AggregatorSettings, host_port
 
 # isort: split
 from flwr.common import (
@@ -212,7 +211,9 @@ class FlowerLink:
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
         combined, _dummy = self._strategy.aggregate_fit(round_, [answer.body for answer in answers], [])
-        return list(parameters_to_ndarrays(combined))
+        # Flower's adaptive strategies calculate in double precision; the model keeps its own
+        with np.errstate(over="ignore"):  # infinite then, which the coordinator tells
+            return [new.astype(old.dtype) for new, old in zip(parameters_to_ndarrays(combined), weights)]
 
     def state(self) -> dict[str, Weights]:
         found = {name: getattr(self._strategy, name, None) for name in REMEMBERED}
@@ -239,8 +240,6 @@ class _Runner(Server):
         self._work = work
 
     def fit(self, num_rounds: int, timeout: float | None) -> Any:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _end)  # instead of Flower's: they wait for threads that wait for clients
         self._work()
         while True:
             signal.pause()
@@ -251,16 +250,11 @@ def serve(settings: AggregatorSettings, work: Callable[[FlowerLink], None]) -> N
     members = Members(settings.tls is not None)
     link = FlowerLink(settings, members)
     tls = settings.tls
-    with channel.server_side(tls):
+    with channel.server_side(host_port(settings.server_address)[1], tls):
         start_server(
             server_address=settings.server_address, server=_Runner(members, lambda: work(link)), config=ServerConfig(num_rounds=settings.rounds),
             grpc_max_message_length=channel.MAX_MESSAGE, certificates=(tls.ca, tls.certificate, tls.key) if tls else None,
         )  # fmt: skip
-
-
-def _end(number: int, _frame: Any) -> None:
-    say(f"{signal.Signals(number).name}: the aggregator ends")
-    os._exit(0)  # every line and checkpoint is on the disk; gRPC's threads would wait for clients
 
 
 def _close(client: ClientProxy) -> None:

@@ -63,7 +63,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def patiently(work: Callable[[], None], what: str, pause: float = 2.0) -> None:
+def patiently(work: Callable[[], None], what: str, pause: float = 1.0) -> None:
     """Do `work`; while the disk is full, say so and try again: room may be made, and a trained round is worth the wait."""
     told = 0.0
     while True:

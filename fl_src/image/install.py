@@ -10,14 +10,15 @@ taken out; a line of it is
     stub GLOB    put a module in the place of this library that says it was taken out, when it is used
 
 A line that matches nothing is an error: the list belongs to the locked versions and must be looked at when they change.
---check names a program that uses what is installed. It proves that nothing needed is missing, and the modules that it
-imports are kept as bytecode only; the others stay as source. All is done in one go, for what a lower image layer holds
-can't be taken out by a higher one.
+Modules are kept as bytecode only, without docstrings (Python's level 2 of optimization): they start quicker, and take
+less memory and disk. --check names a program that uses what is installed and proves that nothing needed is
+missing. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import re
 import shutil
@@ -77,27 +78,18 @@ def slim(target: Path, rules: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def run(check: Path, target: Path, lower: list[str]) -> None:
-    """Run the check on the installed packages; modules that it imports get bytecode beside them."""
-    path = os.pathsep.join([str(target), *lower])
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {
-        "PYTHONPATH": path
-    }
-    subprocess.run([sys.executable, check], check=True, env=environment)
-
-
 def bytecode_only(target: Path) -> None:
-    """Turn module.py with __pycache__/module.TAG.pyc into module.pyc, which Python imports without source."""
-    tag = sys.implementation.cache_tag
-    for compiled in target.rglob(f"__pycache__/*.{tag}.pyc"):
-        name = compiled.name.removesuffix(f".{tag}.pyc")
-        source = compiled.parent.parent / f"{name}.py"
-        if not source.exists():
-            continue
-        compiled.rename(source.with_suffix(".pyc"))
-        source.unlink()
-    for folder in list(target.rglob("__pycache__")):
-        shutil.rmtree(folder)
+    """Turn module.py into module.pyc, which Python imports without source; what is no valid source stays."""
+    compileall.compile_dir(target, quiet=2, legacy=True, optimize=2)
+    for compiled in target.rglob("*.pyc"):
+        compiled.with_suffix(".py").unlink(missing_ok=True)
+
+
+def run(check: Path, target: Path) -> None:
+    """Run the check on what is installed, on top of what PYTHONPATH has."""
+    path = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    subprocess.run([sys.executable, "-B", check], check=True, env=environment | {"PYTHONPATH": path})
 
 
 def main() -> None:
@@ -126,12 +118,8 @@ def main() -> None:
         subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
     before = size(a.target)
     slim(a.target, a.slim)
-    lower = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    run(a.check, a.target, lower)
     bytecode_only(a.target)
-    run(a.check, a.target, lower)
-    for folder in list(a.target.rglob("__pycache__")):  # of what the second run imported from source
-        shutil.rmtree(folder)
+    run(a.check, a.target)
     print(f"{a.target}: {before} installed, {size(a.target)} kept")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from functools import partial
+import time
 from pathlib import Path
 
 import pytest
-from fl.processes import Federation, until
+
+from processes import Federation, until
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -45,30 +46,51 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 def test_training_over_mutual_tls(federation: Federation, folders: dict[str, Path]) -> None:
     aggregator = federation.aggregator("--rounds=2", f"--tls_dir={folders['aggregator']}")
-    federation.client("edge1", 0, 2_000, f"--tls_dir={folders['edge1']}")
-    federation.client("edge2", 2_000, 4_000, f"--tls_dir={folders['edge2']}")
+    clients = [
+        federation.light_client("edge1", 0, 500, f"--tls_dir={folders['edge1']}"),
+        federation.light_client("edge2", 500, 1_500, f"--tls_dir={folders['edge2']}"),
+    ]
     federation.event(aggregator, "done")
     assert federation.lines(aggregator)[0]["settings"]["tls"] is True
+    time.sleep(
+        6
+    )  # until a connection would be called refused: those that look whether the port answers, and later the good ones
+    for client in clients:
+        client.kill()
+    time.sleep(5)
+    assert aggregator.told("edge1-1 left")
+    assert not aggregator.told("refused")
 
 
 def test_who_is_not_that_node_is_refused(federation: Federation, folders: dict[str, Path]) -> None:
     aggregator = federation.aggregator(
         "--rounds=1", "--min_num_clients=1", "--min_sample_size=1", f"--tls_dir={folders['aggregator']}"
     )
-    until(federation.ready, "ready")
-    plain = federation.client("edge1", 0, 2_000, pod="plain")
-    stranger = federation.client("edge2", 0, 2_000, f"--tls_dir={folders['stranger']}", pod="stranger")
-    pretender = federation.client("edge2", 0, 2_000, f"--tls_dir={folders['edge1']}", pod="pretender")
+    pretender = federation.light_client("edge2", 0, 500, f"--tls_dir={folders['edge1']}", pod="pretender")
     until(lambda: aggregator.told("with the certificate of edge1 says it is node edge2"), "the pretender")
-    for one in (plain, stranger):
-        until(partial(one.told, "no aggregator at"), one.name)
-    assert federation.status()["nodes"] == {}
-    assert [entry["event"] for entry in federation.lines(aggregator)] == ["start"]
-    assert all(one.process.poll() is None for one in (plain, stranger, pretender))
+    assert federation.status()["nodes"] == {} and federation.rounds(aggregator) == []
+    assert pretender.lives
+
+
+@pytest.mark.parametrize("which", ["none", "stranger"])
+def test_who_has_no_certificate_of_our_ca_is_refused(
+    federation: Federation, folders: dict[str, Path], which: str
+) -> None:
+    aggregator = federation.aggregator(
+        "--rounds=1", "--min_num_clients=1", "--min_sample_size=1", f"--tls_dir={folders['aggregator']}"
+    )
+    until(federation.ready, "ready")
+    own = () if which == "none" else (f"--tls_dir={folders['stranger']}",)
+    client = federation.light_client("edge2", 0, 500, *own)
+    reason = "wants TLS: give --tls_dir" if which == "none" else "our certificate is not of its CA"
+    until(lambda: client.told(reason), "the client says why")
+    until(lambda: aggregator.told("refused: 127.0.0.1 (port "), "the aggregator says who")
+    assert federation.status()["nodes"] == {} and federation.rounds(aggregator) == []
+    assert client.lives
 
 
 def test_openssl_without_a_certificate_is_refused(federation: Federation, folders: dict[str, Path]) -> None:
-    federation.aggregator(f"--tls_dir={folders['aggregator']}")
+    aggregator = federation.aggregator(f"--tls_dir={folders['aggregator']}")
     until(federation.ready, "ready")
 
     def connect(*more: str) -> str:
@@ -90,5 +112,9 @@ def test_openssl_without_a_certificate_is_refused(federation: Federation, folder
         )
         return (shell.stdout + shell.stderr).decode(errors="replace")
 
+    handles = Path(f"/proc/{aggregator.process.pid}/fd")
+    before = len(list(handles.iterdir()))
     assert "error:" in connect()
+    until(lambda: aggregator.told("refused: 127.0.0.1 (port "), "the address in the log")
     assert "error:" not in connect("-cert", "tls.crt", "-key", "tls.key")
+    until(lambda: len(list(handles.iterdir())) <= before, "closed connections")

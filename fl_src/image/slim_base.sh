@@ -1,0 +1,28 @@
+#!/bin/sh
+# Take out of a Debian system what a container that runs one Python program never uses: package management, Perl,
+# accounts, file systems, character sets, documentation. A shell, coreutils and tar (kubectl cp) stay, and so does the
+# list of packages, for scanners. Run while the image is built, by the Dockerfile.
+set -eu
+packages='adduser apt debconf debian-archive-keyring diffutils e2fsprogs gpgv init-system-helpers
+  libapt-pkg6.0 libdb5.3 libext2fs2 libgcrypt20 libgnutls30 libhogweed6 libidn2-0 libnettle8 libp11-kit0 libpam-modules
+  libpam-modules-bin libpam-runtime libpam0g libsemanage2 libsepol2 libss2 libtasn1-6 libunistring2 login logsave mount
+  openssl passwd perl-base sysvinit-utils tzdata usr-is-merged util-linux-extra'
+for package in $packages; do
+  files=$(dpkg -L "$package" 2>/dev/null || dpkg -L "$package:$(dpkg --print-architecture)" 2>/dev/null) || continue
+  printf '%s\n' "$files" | while read -r path; do
+    [ -d "$path" ] || rm -f "$path"
+  done
+done
+rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo /usr/share/perl5 /usr/share/bash-completion \
+  /usr/lib/*/gconv /usr/lib/*/perl-base /usr/lib/apt /usr/lib/udev /usr/lib/systemd \
+  /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/log/* /var/backups/* /etc/apt /etc/systemd
+# Python's own modules as bytecode only, as install.py does it with the others; and no installer, there is nowhere to install to
+library=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
+rm -rf "$library/ensurepip" "$library/idlelib" "$library/lib2to3" "$library/pydoc_data" "$library/test" "$library/tkinter" \
+  "$library/turtledemo" "$library/site-packages/pip" "$library"/site-packages/pip-* "$library/site-packages/setuptools" \
+  "$library"/site-packages/setuptools-* "$library"/config-*
+find "$library" -name __pycache__ -exec rm -rf {} +
+python3 -m compileall -q -b -o 2 "$library" >/dev/null || true # what is no valid source stays
+find "$library" -name '*.pyc' | while read -r compiled; do rm -f "${compiled%c}"; done
+rm -f /usr/bin/dpkg*
+python3 -B -c 'import asyncio, concurrent.futures, ctypes, email, hashlib, http.client, json, lzma, sqlite3, ssl, subprocess, urllib.request, uuid'

@@ -1,0 +1,107 @@
+"""How one aggregator does with more and more clients: 10, 50 and 200 on loopback, five rounds each.
+
+The clients train in NumPy on 100 samples each, in four processes (many.py), so that the aggregator is what is measured.
+In turn, as often as --repeats says:
+  ours   edgefl.aggregator, and clients through edgefl's own adapter, each a node of its own
+  plain  a plain Flower server with FedAvg, and Flower's NumPyClients
+  floor  the same steps in one process, without Flower
+Needs Flower and the data: `make bench-clients` has them.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.memory import Sampler
+from bench.table import Bench
+from bench.train import AS_IN_IMAGES, Measured, lines, start
+
+from processes import Federation, Program
+
+PROCESSES = 4
+
+
+def clients(federation: Federation, role: str, count: int) -> None:
+    for number in range(PROCESSES):
+        first, end = count * number // PROCESSES, count * (number + 1) // PROCESSES
+        arguments = (
+            role,
+            f"--server_address=127.0.0.1:{federation.port}",
+            f"--first={first}",
+            f"--count={end - first}",
+        )
+        start(federation, f"clients{number}", "bench.many", *arguments, **AS_IN_IMAGES)
+
+
+def followed(launched: float, program: Program, rounds: int) -> Measured:
+    with Sampler([program.process.pid]) as sampler:
+        made = lines(program, "round", rounds)
+    begins = [one["time"] - one["seconds"] for one in made]
+    return Measured(launched, begins, [one["time"] for one in made], made[-1]["accuracy"], sampler, program)
+
+
+def ours(federation: Federation, count: int, rounds: int) -> Measured:
+    launched = time.time()
+    enough = [f"--{option}={count}" for option in ("min_num_clients", "min_nodes", "min_sample_size")]
+    aggregator = federation.aggregator(f"--rounds={rounds}", *enough, **AS_IN_IMAGES)
+    clients(federation, "ours", count)
+    return followed(launched, aggregator, rounds)
+
+
+def plain(federation: Federation, count: int, rounds: int) -> Measured:
+    launched = time.time()
+    address = f"--server_address=127.0.0.1:{federation.port}"
+    server = start(
+        federation, "server", "bench.many", "server", address, f"--count={count}", f"--rounds={rounds}", **AS_IN_IMAGES
+    )
+    time.sleep(6)  # its clients give up at once when the port is not open yet
+    clients(federation, "plain", count)
+    return followed(launched, server, rounds)
+
+
+def floor(federation: Federation, count: int, rounds: int) -> Measured:
+    program = start(
+        federation, "floor", "bench.many", "floor", f"--count={count}", f"--rounds={rounds}", **AS_IN_IMAGES
+    )
+    return followed(time.time(), program, rounds)
+
+
+WAYS: dict[str, Callable[[Federation, int, int], Measured]] = {"ours": ours, "plain": plain, "floor": floor}
+
+
+def main() -> None:
+    bench = Bench("Many clients", __doc__)
+    bench.parser.add_argument(
+        "--counts", type=int, nargs="+", default=[10, 50, 200], help="clients (default: 10 50 200)"
+    )
+    bench.parser.add_argument("--repeats", type=int, default=3, help="trainings of each (default: 3)")
+    bench.parser.add_argument("--rounds", type=int, default=5, help="of a training (default: 5)")
+    options = bench.options()
+    for repeat in range(options.repeats):
+        for count in options.counts:
+            for name, way in WAYS.items():
+                with tempfile.TemporaryDirectory() as folder, closing(Federation(Path(folder))) as federation:
+                    one = way(federation, count, options.rounds)
+                bench.add(f"{count} clients: a round", name, "s", one.seconds / options.rounds)
+                if name != "floor":
+                    bench.add(f"{count} clients: aggregator, peak PSS", name, "MB", one.aggregator_pss / 1e6)
+        print(f"repeat {repeat + 1} of {options.repeats} is done", flush=True)
+    for count in options.counts:
+        bench.ratio(f"{count} clients: a round", "ours", "floor")
+        bench.ratio(f"{count} clients: a round", "ours", "plain")
+    for fewer, more in zip(options.counts, options.counts[1:]):
+        for what, unit in (("a round", "s"), ("aggregator, peak PSS", "MB")):
+            small, large = (bench.median(f"{count} clients: {what}", "ours") for count in (fewer, more))
+            bench.goal(f"{fewer} -> {more} clients: {what}", large, at_most=small * more / fewer, unit=unit)
+    bench.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Apps as a user writes them, in a copy of the package, and what `edgefl.check_app` says of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from processes import PYTHON, ROOT, SOURCE
+
+DOCUMENT = (ROOT / "docs" / "your-own-model.md").read_text()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """The app of docs/your-own-model.md."""
+    shutil.copytree(SOURCE / "edgefl", tmp_path / "edgefl", ignore=shutil.ignore_patterns("__pycache__"))
+    folder = tmp_path / "edgefl" / "apps" / "footwear"
+    folder.mkdir()
+    for name, text in re.findall(r"`fl_src/edgefl/apps/footwear/(\w+\.py)`.*?```python\n(.*?)```", DOCUMENT, re.DOTALL):
+        (folder / name).write_text(text)
+    assert sorted(path.name for path in folder.iterdir()) == ["__init__.py", "data.py", "model.py"]
+    return folder
+
+
+def check(app: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PYTHON, "-m", "edgefl.check_app", app.name],
+        env=os.environ | {"PYTHONPATH": str(app.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_app_of_the_documentation_works(app: Path) -> None:
+    said = check(app)
+    message = re.search(r"^app footwear works.*$", DOCUMENT, re.MULTILINE)
+    assert message and said.returncode == 0, said.stderr
+    assert said.stdout.strip() == message[0]
+
+
+def test_a_broken_model_is_named_with_its_line(app: Path) -> None:
+    """The mistake and the message that the documentation shows."""
+    replace(app / "model.py", 'Dense(2, "softmax")', 'Dens(2, "softmax")')
+    said = check(app)
+    message = re.search(r"^failed: app footwear: …/fl_src(.*)$", DOCUMENT, re.MULTILINE)
+    assert message and said.returncode == 1
+    assert said.stderr.strip().endswith(message[1])
+
+
+def test_labels_beyond_the_outputs_are_named(app: Path) -> None:
+    replace(app / "data.py", "np.isin(labels, (5, 7, 9)).astype(np.uint8)", "labels")
+    said = check(app)
+    assert said.returncode == 1
+    assert "app footwear: labels go up to 9, but the model has 2 outputs; it needs 10" in said.stderr
+
+
+def test_an_evaluation_that_is_not_the_model_s_is_named(app: Path) -> None:
+    with (app / "model.py").open("a") as file:
+        file.write("\n\ndef evaluate(weights, inputs, labels):\n    return 0.5, 0.5\n")
+    said = check(app)
+    assert said.returncode == 1
+    assert "evaluate() gives loss 0.5000, accuracy 0.5000; the model of build() has" in said.stderr
