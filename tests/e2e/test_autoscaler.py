@@ -1,0 +1,151 @@
+"""HPA and VPA on the lab: from one to the other and back, more pods under load and fewer after it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from helpers import ROOT
+from running_lab import NAMESPACE, Lab, rounds
+
+VPA = "edgefl.kubeedge/component=vpa"
+# Requests that a client outgrows at once: the one for the VPA to raise, the other for the HPA to find too much use of
+SMALL = {"edgefl_client_resources": {"cpu_request": "200m", "memory_request": "100Mi"}}
+
+
+def values(**given: Any) -> str:
+    return f"--extra-vars={json.dumps(given)}"
+
+
+def until(happened: Callable[[], Any], what: str, seconds: float) -> Any:
+    """Polls until `happened()` is true, and gives its value; fails the test when it takes too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = happened()
+        if value:
+            return value
+        time.sleep(2)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+def replicas(lab: Lab) -> dict[str, int]:
+    """Wanted pods of each edge."""
+    return {
+        item["metadata"]["labels"]["edgefl.kubeedge/node"]: item["spec"]["replicas"]
+        for item in lab.ours("deployments")
+        if "edgefl.kubeedge/node" in item["metadata"]["labels"]
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(lab: Lab) -> Iterator[None]:
+    yield
+    lab.play("site.yml", show=False).ok()
+
+
+def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
+    """Meanwhile every round has every sample of each node once."""
+    run = lab.play("site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL)).ok()
+    assert run.sums["changed"] > 0
+    trained = [event for event in rounds() if event["event"] == "round"]
+    assert len(trained) == 250
+    most = 0
+    for event in trained:
+        parts: dict[str, list[tuple[int, int]]] = {}
+        for client in event["clients"]:
+            parts.setdefault(client["node"], []).append((client["start"], client["stop"]))
+        most = max(most, *map(len, parts.values()))
+        if event["lost"]:  # a pod that was taken away while it trained
+            continue
+        for node, about in lab.hosts.items():
+            if node in parts:
+                edges = [about["edgefl_partition"], *[stop for _start, stop in sorted(parts[node])]]
+                assert edges == [*[start for start, _stop in sorted(parts[node])], about["edgefl_clients"]], event
+        assert set(parts) == set(lab.edges), event
+    assert most >= 2, "no pod was added in the run"
+    again = lab.play(
+        "site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL), show=False
+    ).ok()
+    assert again.sums["changed"] == 0
+    until(lambda: set(replicas(lab).values()) == {1}, "back to one pod per edge", 400)
+
+
+def test_vpa_recommends_and_applies(lab: Lab) -> None:
+    """From HPA to VPA: the HPAs go; and a training goes on while its pods are replaced."""
+    lab.play("site.yml", values(edgefl_autoscale="vpa", edgefl_rounds=150, **SMALL)).ok()
+    assert lab.ours("horizontalpodautoscalers") == []
+    assert rounds()[-1]["event"] == "done" and rounds()[-1]["round"] == 150
+
+    def applied() -> bool:
+        pods = lab.pods(clients=True)
+        return bool(pods) and all("vpaUpdates" in pod["metadata"].get("annotations", {}) for pod in pods)
+
+    until(applied, "requests of the VPA in every client", 240)
+    for item in lab.ours("verticalpodautoscalers"):
+        target = item["status"]["recommendation"]["containerRecommendations"][0]["target"]
+        lab.show(f"  {item['metadata']['name']}: {target}")
+    again = lab.play("site.yml", values(edgefl_autoscale="vpa", edgefl_rounds=150, **SMALL), show=False).ok()
+    assert again.sums["changed"] == 0
+
+
+def test_none_leaves_nothing_behind(lab: Lab) -> None:
+    lab.play("site.yml").ok()
+    assert lab.ours("horizontalpodautoscalers") == []
+    assert lab.objects("deployments,serviceaccounts,secrets", "--namespace=kube-system", f"--selector={VPA}") == []
+    assert lab.objects("clusterroles,clusterrolebindings,customresourcedefinitions", f"--selector={VPA}") == []
+    assert lab.objects("mutatingwebhookconfigurations") == []
+    assert set(replicas(lab).values()) == {1}
+    assert lab.play("site.yml", show=False).ok().sums["changed"] == 0
+
+
+def test_one_edge_each(lab: Lab, tmp_path: Any) -> None:
+    """`edgefl_autoscale` of one host is for that host."""
+    inventory = lab.write_inventory(
+        tmp_path / "hosts.yml",
+        {"cloud0": "cloud", "edge1": "edge1", "edge2": "edge2"},
+        {"edge1": {"edgefl_autoscale": "hpa"}, "edge2": {"edgefl_replicas": 2}},
+    )
+    lab.play("site.yml", inventory=inventory, show=False).ok()
+    assert [item["metadata"]["name"] for item in lab.ours("horizontalpodautoscalers")] == ["fashion-mnist-client-edge1"]
+    assert replicas(lab)["edge2"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"edgefl_autoscale": "hpa", "edgefl_kind": "Pod"}, ["single Pod", "edgefl_kind", "edgefl_autoscale"]),
+        ({"edgefl_autoscale": "both"}, ["both", "none", "hpa", "vpa"]),
+        ({"edgefl_autoscale": "hpa", "autoscaler_hpa_min": 6}, ["autoscaler_hpa_max", "6"]),
+    ],
+)
+def test_refused(lab: Lab, given: dict[str, Any], words: list[str]) -> None:
+    run = lab.play("site.yml", values(**given), show=False)
+    assert run.result.code != 0 and run.sums.get("changed", 0) == 0, run.result.output
+    assert [word for word in words if word not in run.output] == [], run.result.output
+
+
+def test_somebody_elses_autoscaler_is_named(lab: Lab) -> None:
+    other = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "theirs", "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "fashion-mnist-client-edge1"},
+            "maxReplicas": 2,
+        },
+    }
+    lab.ssh(
+        "cloud", f"echo {shlex.quote(json.dumps(other))} | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
+    )
+    try:
+        run = lab.play("site.yml", values(edgefl_autoscale="vpa"), show=False)
+        assert run.result.code != 0
+        assert "HorizontalPodAutoscaler/theirs" in run.output and "against each other" in run.output
+    finally:
+        lab.kubectl("delete", "hpa", "theirs", f"--namespace={NAMESPACE}")
+    assert (ROOT / "results/latest").exists()
