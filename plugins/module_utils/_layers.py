@@ -14,6 +14,8 @@ import gzip
 import hashlib
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,9 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import Edg
 CHUNK = 1 << 20
 # Storage drivers of Docker that keep the files of a layer in a folder of its own
 DRIVERS = ("overlay2",)
+# In the list of a layer: bytes of a file, and the bytes between two files. A quote inside of a name has a backslash before it.
+_FILE_SIZE = re.compile(rb'"size":\s*(\d+)')
+_BETWEEN = re.compile(rb'"type":\s*2,\s*"payload":\s*"([^"]*)"')
 
 
 class UnreadableError(EdgeflError):
@@ -89,6 +94,13 @@ class LayerStore:
         self.meta = self.folder / "image" / driver
         self.files = self.folder / driver
 
+    @classmethod
+    def of(cls, graph: dict[str, Any]) -> LayerStore:
+        """From what C(docker image inspect) calls GraphDriver; empty where Docker keeps images in containerd."""
+        upper = (graph.get("Data") or {}).get("UpperDir", "")
+        # ROOT/DRIVER/LAYER/diff
+        return cls(os.path.dirname(os.path.dirname(os.path.dirname(upper))), graph.get("Name") or "of containerd")
+
     def config(self, digest: str) -> bytes:
         """The configuration of an image, proven by its digest."""
         try:
@@ -120,25 +132,28 @@ class Layer:
     split: Path
     files: Path
 
+    def _list(self) -> bytes:
+        try:
+            return gzip.decompress(self.split.read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnreadableError(f"{self.split} cannot be read ({error})") from error
+
     def _entries(self) -> Iterator[dict[str, Any]]:
         try:
-            with gzip.open(self.split, "rb") as lines:
-                for line in lines:
-                    yield json.loads(line)
-        except (OSError, EOFError, ValueError) as error:
+            for line in self._list().splitlines():
+                yield json.loads(line)
+        except ValueError as error:
             raise UnreadableError(f"{self.split} cannot be read ({error})") from error
 
     @cached_property
     def size(self) -> int:
         """Bytes of the archive, known without reading the files."""
-        total = 0
-        for entry in self._entries():
-            if entry["type"] == 1:
-                total += entry.get("size", 0)
-            else:
-                payload = entry.get("payload") or ""
-                total += len(payload) // 4 * 3 - payload[-2:].count("=")
-        return total
+        # Of all layers of an image, each time: several times faster than to parse each line
+        data = self._list()
+        between = _BETWEEN.findall(data)
+        return sum(map(int, _FILE_SIZE.findall(data))) + sum(
+            len(payload) // 4 * 3 - payload[-2:].count(b"=") for payload in between
+        )
 
     def read(self) -> Iterator[bytes]:
         """The archive, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""

@@ -1,32 +1,28 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: images from this host's Docker to the runtime of a node: what is missing there, and how it gets there.
+"""Private: images from this host's Docker to the runtimes of many nodes at once: what is missing on each, and how it gets there.
 
-Source (C(Source), on C(_layers)), plan (pure) and target (C(Link), on C(_ship_agent)) do not know of each other.
+Source (C(Source), on C(_layers)), plan (pure), archive (C(_ship_parcel)) and target (C(Link), on C(_ship_agent)) do not know of each other.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
-import re
-import shlex
-import shutil
-import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent, _ship_parcel, _ship_progress
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Blob, Content, archive
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     Image,
     Layer,
@@ -35,6 +31,13 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     chain_ids,
     parse_image,
 )
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_link import (
+    Link,
+    Target,
+    ssh_command,
+)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_parcel import Limit, Parcel
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_progress import Counter
 
 RUNTIMES = ("containerd", "docker")
 # What a runtime needs of disk for a layer: as it arrives, and unpacked
@@ -42,26 +45,12 @@ ROOM = 2
 # A runtime's own files, and what else happens on the node meanwhile
 SPARE = 200_000_000
 PIPE = 1 << 20
-# Runs the program that is the first so many bytes of its standard input: on a command line it would fill sudo's log
-BOOT = (
-    "import os, sys\nleft, text = int(sys.argv[1]), b''\nwhile left > len(text):\n    part = os.read(0, left - len(text))\n"
-    "    if not part: sys.exit('no program came')\n    text += part\nexec(compile(text, 'agent', 'exec'), {'__name__': '__main__'})\n"
-)
+# Where a node keeps what arrived, until all of it is there
+SPOOL = "/var/lib/edgefl/incoming"
+# Most seconds between two tries
+PATIENCE = 16.0
 
 Run = Callable[..., "tuple[int, str, str]"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A node that is reached by SSH; None of it means this host."""
-
-    host: str
-    user: str
-    port: int = 22
-    become: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -83,12 +72,11 @@ MISSING = "missing"
 
 
 def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
-    """One step per image, from what the target says of itself (see _ship_agent: C(images), C(layers), C(chains), C(store)).
+    """One step per image, from what the target says of itself (see _ship_agent: C(images), C(layers), C(stacks)).
 
     A content store keeps layers one by one. Docker keeps stacks: a layer counts only together with all that are below it.
     """
-    content = set(state["layers"])
-    stacks = {chain for layers in state["chains"] for chain in chain_ids(layers)}
+    content, stacks = set(state["layers"]), set(state["stacks"])
     steps = []
     for image in images:
         there = state["images"].get(image.full_name)
@@ -106,11 +94,7 @@ def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
         elif missing:
             reason = f"{len(missing)} of {len(image.diff_ids)} layers differ"
         else:
-            reason = (
-                "only its name is missing"
-                if image.digest in content | set(state.get("ids", ()))
-                else "same layers, another configuration"
-            )
+            reason = "only its name is missing" if image.digest in content else "same layers, another configuration"
         steps.append(Step(image, reason, missing))
     return steps
 
@@ -130,7 +114,8 @@ class Source:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.store: LayerStore | None = None
+        # Where Docker keeps the images, as it says of each
+        self.graph: dict[str, Any] = {}
         self.note = ""
 
     def images(self, names: list[str]) -> list[Image]:
@@ -152,18 +137,13 @@ class Source:
             raise EdgeflError(
                 f"Docker on the host that built the images does not answer: {errors.strip()}. Start it: systemctl start docker."
             )
+        self.graph = next((item.get("GraphDriver") or {} for item in items), {})
         return [parse_image(name, item) for name, item in zip(names, items)]
 
     def open(self) -> LayerStore | None:
         """Docker's folder of layers; None, with a note why, when images can only be had whole."""
-        code, output, errors = self.run(["docker", "info", "--format", "{{json .DockerRootDir}} {{json .Driver}}"])
-        if code:
-            raise EdgeflError(
-                f"Docker on the host that built the images does not answer: {errors.strip()}. Start it: systemctl start docker."
-            )
-        root, driver = (json.loads(word) for word in output.split())
         try:
-            return LayerStore(root, driver)
+            return LayerStore.of(self.graph)
         except UnreadableError as error:
             self.note = error.message
             return None
@@ -171,13 +151,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Shipment:
-    """An archive and where its bytes come from: `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target."""
+    """An archive: `pieces` reads it, `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target.
 
-    pieces: Iterator[bytes]
+    `sent` are the bytes of each image's layers before compression; `identity` names all that is in it.
+    """
+
+    pieces: Callable[[], Iterator[bytes]]
     whole: bool
     need: int
     sent: dict[str, int]
     manifests: dict[str, str]
+    identity: str
 
 
 def shipment(source: Source, steps: list[Step]) -> Shipment:
@@ -190,8 +174,9 @@ def shipment(source: Source, steps: list[Step]) -> Shipment:
         except UnreadableError as error:
             source.note = error.message
     names = [step.image.name for step in wanted]
-    total = sum(step.image.size for step in wanted)
-    return Shipment(_saved(names), True, total, {step.image.name: step.image.size for step in wanted}, {})
+    sizes = {step.image.name: step.image.size for step in wanted}
+    # Docker writes times into it: another one would not continue this one
+    return Shipment(lambda: _saved(names), True, sum(sizes.values()), sizes, {}, uuid.uuid4().hex)
 
 
 def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
@@ -207,11 +192,12 @@ def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
         layers += new
         sent[image.name] = sum(layer.size for layer in new)
     return Shipment(
-        archive(contents, layers, _ship_agent.INCOMING),
+        lambda: archive(contents, layers, _ship_agent.INCOMING),
         False,
         sum(sent.values()),
         sent,
         {content.image.name: content.manifest_digest for content in contents},
+        json.dumps([[step.image.name, step.image.digest] for step in wanted] + [layer.diff_id for layer in layers]),
     )
 
 
@@ -225,303 +211,275 @@ def _saved(names: list[str]) -> Iterator[bytes]:
         )
 
 
-class Link:
-    """A running agent on the target: what it says (`state`), and a way to hand it an archive. Use it in a C(with) statement."""
-
-    def __init__(
-        self, target: Target | None, runtime: str, names: list[str], ssh: list[str], timeout: float = 1800
-    ) -> None:
-        self.target = target
-        self.runtime = runtime
-        self.timeout = timeout
-        # Inside Ansible's archive of modules there is no file to read
-        loader: Any = _ship_agent.__loader__
-        text: bytes = loader.get_source(_ship_agent.__name__).encode()
-        program = ["python3" if target else sys.executable, "-c", BOOT, str(len(text))]
-        program.append(json.dumps({"runtime": runtime, "names": names}))
-        if target:
-            remote = ["sudo", "-n", *program] if target.become else program
-            program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
-        # In a file, as nobody reads it while the archive is written
-        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            program,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            bufsize=PIPE,
-            start_new_session=True,
-        )
-        self.late = False
-        self.timer = threading.Timer(timeout, self._give_up)
-        self.timer.daemon = True
-        self.timer.start()
-        self._write([text])
-
-    def _give_up(self) -> None:
-        self.late = True
-        # With all that it started: a runtime's command that hangs would hold the pipe that is written to
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-
-    def _write(self, pieces: Iterable[bytes]) -> int:
-        """Bytes that were written, to the last; fewer when the agent is gone, which says why."""
-        stream = cast("IO[bytes]", self.process.stdin)
-        sent = 0
-        try:
-            for piece in pieces:
-                stream.write(piece)
-                sent += len(piece)
-            stream.flush()
-        except BrokenPipeError:
-            pass
-        return sent
-
-    def __enter__(self) -> Link:
-        return self
-
-    def __exit__(self, *_unused: object) -> None:
-        self.timer.cancel()
-        if self.process.poll() is None:
-            self.process.kill()
-        for stream in (self.process.stdin, self.process.stdout):
-            try:
-                if stream:
-                    stream.close()
-            except OSError:
-                # What was left in its buffer has nobody to go to
-                pass
-        self.process.wait()
-        self.errors.close()
-
-    def hear(self) -> dict[str, Any]:
-        """The next thing that the agent says; EdgeflError when it is an error, or nothing."""
-        stream = cast("IO[bytes]", self.process.stdout)
-        # A login script of the user may greet before the agent speaks
-        while (text := stream.readline()) and not text.startswith(b"{"):
-            pass
-        if not text:
-            self.process.wait()
-            if self.late:
-                raise EdgeflError(
-                    f"{self.target or 'This host'}: not done after {self.timeout:.0f} s. See whether its {self.runtime} hangs, and how fast the link is;"
-                    " a longer timeout can be given."
-                )
-            self.errors.seek(0)
-            raise EdgeflError(explain_ssh(self.errors.read().decode(errors="replace"), self.target))
-        answer: dict[str, Any] = json.loads(text)
-        if "error" in answer:
-            raise EdgeflError(explain_agent(answer, self.target, self.runtime))
-        return answer
-
-    def send(self, names: list[str], cargo: Shipment, compression: str) -> tuple[dict[str, Any], int]:
-        """Hands over the archive; what the agent says of the images then, and the bytes that went over the wire."""
-        request = {"names": names, "whole": cargo.whole, "filter": ["zstd", "-dc"] if compression == "zstd" else []}
-        self._write([json.dumps(request).encode() + b"\n"])
-        try:
-            sent = self._write(_compressed(cargo.pieces, compression))
-        except UnreadableError as error:
-            raise EdgeflError(
-                f"{error.message}. Nothing was changed on {self.target or 'this host'}. Remove the image (docker image rm) and build it again."
-            ) from error
-        with contextlib.suppress(BrokenPipeError):
-            cast("IO[bytes]", self.process.stdin).close()
-        return self.hear(), sent
-
-
-def _compressed(pieces: Iterator[bytes], compression: str) -> Iterator[bytes]:
-    if compression != "zstd":
-        yield from pieces
-        return
-    trouble: list[BaseException] = []
-    with subprocess.Popen(
-        ["zstd", "-q", "-3", "-T0", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=PIPE
-    ) as process:
-        source, result = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-
-        def fill() -> None:
-            try:
-                for piece in pieces:
-                    source.write(piece)
-                source.close()
-            except BaseException as error:
-                trouble.append(error)
-                process.kill()
-
-        thread = threading.Thread(target=fill, daemon=True)
-        thread.start()
-        try:
-            while piece := os.read(result.fileno(), PIPE):
-                yield piece
-        finally:
-            process.kill()
-            thread.join()
-    if trouble:
-        raise trouble[0]
-
-
-def ssh_command(key: str | None, known_hosts: str | None, timeout: int) -> list[str]:
-    """The C(ssh) command that never asks, and never takes a host key that is not known."""
-    options = {
-        "BatchMode": "yes",
-        "StrictHostKeyChecking": "yes",
-        "ConnectTimeout": str(timeout),
-        # A dead link is noticed within four times this many seconds
-        "ServerAliveInterval": "15",
-        "ServerAliveCountMax": "4",
-        # What is worth it is compressed already, by a better program
-        "Compression": "no",
-        # Made by the processor's own instructions; the default takes a core for itself
-        "Ciphers": "^aes128-gcm@openssh.com",
-    }
-    if key:
-        options |= {"IdentityFile": key, "IdentitiesOnly": "yes"}
-    if known_hosts:
-        options |= {"UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null"}
-    return ["ssh", "-T", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
-
-
-def explain_ssh(text: str, target: Target | None) -> str:
-    """What to do about an C(ssh) (or an agent) that ended without an answer, by what it wrote."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else "it said nothing"
-    if target is None:
-        return f"The program that asks this host's container runtime ended: {last}."
-    cases = (
-        (
-            r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
-            "its host key is not the one that is known. If it was set up anew, run the role openssh (site.yml --tags openssh); if not, somebody is in between.",
-        ),
-        (
-            r"Host key verification failed|No .* host key is known",
-            "its host key is not known on this host: run the role openssh (site.yml --tags openssh).",
-        ),
-        (
-            r"Permission denied",
-            f"it does not let user {target.user} in with this host's key: correct ansible_user, or run the role openssh (site.yml --tags openssh).",
-        ),
-        (
-            r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",
-            f"user {target.user} cannot become root there without a password: give it a file in /etc/sudoers.d.",
-        ),
-        (r"sudo: .*not found|sudo: command not found", "it has no sudo: install it, or log in as root."),
-        (r"python3: .*not found|python3: command not found", "it has no python3: install it."),
-        (r"Could not resolve", "its name is not known on this host: set ansible_host to its address."),
-        (
-            r"Connection refused|timed out|No route to host|Network is unreachable",
-            f"it does not answer ({last}): start its SSH server, and correct ansible_host and ansible_port.",
-        ),
-        (
-            r"Connection (to .* )?closed|Connection reset|Broken pipe|Timeout, server",
-            f"the connection was lost ({last}): see that it is up, and run this again.",
-        ),
-    )
-    for pattern, advice in cases:
-        if re.search(pattern, text):
-            return f"{target} cannot be used from this host: {advice}"
-    return f"{target} cannot be used from this host: {last}."
-
-
-# What runtimes say of an archive that was damaged, or cut off
-_DAMAGED = re.compile(
-    r"invalid diffID|unexpected EOF|content digest .* not found|no such file or directory|unrecognized image format",
-    re.IGNORECASE,
-)
-
-
-def explain_agent(answer: dict[str, Any], target: Target | None, runtime: str) -> str:
-    """What to do about an error that the agent reports."""
-    where, reason, code = str(target) if target else "This host", answer["reason"], answer["error"]
-    if re.search(r"no space left", reason, re.IGNORECASE):
-        return f"{where}: its disk became full ({reason}). Nothing was changed there: make room and run this again."
-    if code == "failed" and _DAMAGED.search(reason):
-        code = "corrupt"
-    advice = {
-        "absent": f"runtime {runtime} is not there ({reason}): set edgefl_runtime to what runs the node's pods, or install it.",
-        "stopped": f"runtime {runtime} does not answer ({reason}): start it (systemctl start {runtime}).",
-        "corrupt": f"what arrived is not what was sent ({reason}). Nothing was changed there: run this again.",
-        "failed": f"{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.",
-    }
-    return f"{where}: {advice[code]}"
-
-
-def check_room(steps: list[Step], state: dict[str, Any], cargo: Shipment, where: str) -> None:
-    """EdgeflError when images are for another processor, or do not fit."""
+def check_room(steps: list[Step], state: dict[str, Any], cargo: Shipment, spooled: bool, where: str) -> None:
+    """EdgeflError when images are for another processor, or do not fit into the runtime's folder, or into that of the spool."""
     other = sorted({step.image.arch for step in steps if step.needed} - {state["arch"]})
     if other:
         raise EdgeflError(
             f"{where} is {state['arch']}, the images are {', '.join(other)}: build them on a machine like it, or take it out of the inventory."
         )
-    need = cargo.need * ROOM + SPARE
-    if state["free"] < need:
-        raise EdgeflError(
-            f"{where} has {state['free'] / 1e6:.0f} MB free for {state['root']}, the images need {need / 1e6:.0f} MB: "
-            "make room there (crictl rmi --prune, docker image prune), or give it a larger disk."
-        )
-
-
-def check_compression(state: dict[str, Any], compression: str, where: str) -> None:
-    """EdgeflError when one side lacks the program."""
-    if compression == "zstd":
-        lacking = [name for name, there in (("this host", shutil.which("zstd")), (where, state["zstd"])) if not there]
-        if lacking:
+    runtime, spool = state["rooms"]
+    need = {runtime["device"]: cargo.need * ROOM + SPARE}
+    if spooled:
+        # As if it could not be compressed
+        need[spool["device"]] = need.get(spool["device"], 0) + cargo.need
+    for room in (runtime, spool):
+        wanted = need.get(room["device"], 0)
+        if room["free"] < wanted:
             raise EdgeflError(
-                f"zstd is not installed on {' and '.join(lacking)}: install it (apt-get install zstd), or set compression to none."
+                f"{where} has {room['free'] / 1e6:.0f} MB free for {room['path']}, the images need {wanted / 1e6:.0f} MB: "
+                "make room there (crictl rmi --prune, docker image prune), or give it a larger disk."
             )
 
 
-def ship(
-    source: Source,
-    names: list[str],
-    target: Target | None,
-    runtime: str,
-    ssh: list[str],
-    compression: str = "none",
-    check_mode: bool = False,
-    timeout: float = 1800,
-    clock: Callable[[], float] = time.monotonic,
-) -> dict[str, Any]:
-    """Brings the images to the target and returns the results of the module image_ship."""
-    begin = clock()
-    where = str(target) if target else "This host"
-    images = source.images(names)
-    full = [image.full_name for image in images]
-    with Link(target, runtime, full, ssh, timeout) as link:
-        state = link.hear()
-        steps = plan(images, state)
-        wanted = [step for step in steps if step.needed]
-        sent, wire = dict.fromkeys(names, 0), 0
-        whole = False
-        if wanted:
-            cargo = shipment(source, steps)
-            whole = cargo.whole
-            check_room(steps, state, cargo, where)
-            check_compression(state, compression, where)
-            sent |= cargo.sent
-            if not check_mode:
-                answer, wire = link.send([step.image.full_name for step in wanted], cargo, compression)
-                _verify(wanted, answer, cargo, where)
-    seconds = round(clock() - begin, 2)
-    return {
-        "changed": bool(wanted),
-        "images": [
-            {
-                "name": step.image.name,
-                "reason": step.reason,
-                "digest": step.image.digest,
-                "layers": len(step.image.diff_ids),
-                "layers_sent": (len(step.image.diff_ids) if whole else len(step.missing)) if step.needed else 0,
-                "bytes": sent[step.image.name],
-                "saved": step.image.size - min(step.image.size, sent[step.image.name]),
-                "seconds": seconds,
+def check_own_room(cargo: Shipment) -> None:
+    """EdgeflError when what is read does not fit on this host, where it waits for the slower nodes."""
+    room = os.statvfs(_ship_parcel.FOLDER)
+    free = room.f_bavail * room.f_frsize
+    if free < cargo.need:
+        raise EdgeflError(
+            f"The host that built the images has {free / 1e6:.0f} MB free for {_ship_parcel.FOLDER}, the archive may need"
+            f" {cargo.need / 1e6:.0f} MB: make room there (docker image prune), or give it a larger disk."
+        )
+
+
+def choose_codec(compression: str, state: dict[str, Any], local: bool, where: str) -> str:
+    """What compresses: `compression`, or with C(auto) the best that both sides have; nothing on the way to this host itself."""
+    if local:
+        return "none"
+    if compression == "auto":
+        return "zstd" if "zstd" in state["codecs"] and _ship_agent.zstd() else "zlib"
+    if compression == "zstd":
+        lacking = [
+            name for name, there in (("this host", _ship_agent.zstd()), (where, "zstd" in state["codecs"])) if not there
+        ]
+        if lacking:
+            raise EdgeflError(
+                f"The library of zstd is not on {' and '.join(lacking)}: install it (apt-get install libzstd1), or set compression to auto."
+            )
+    return compression
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are shipped to all targets; the options of the module image_ship."""
+
+    ssh_key: str | None = None
+    connect_timeout: int = 10
+    persist: int = 0
+    compression: str = "auto"
+    chunk: int = 8 << 20
+    bandwidth: int = 0
+    parallel: int = 0
+    retries: int = 5
+    keep: int = 0
+    timeout: float = 1800
+    check_mode: bool = False
+
+
+class Depot:
+    """Archives that are under way, each read once, by content: nodes that lack the same share one."""
+
+    def __init__(self, source: Source, chunk: int) -> None:
+        self.source = source
+        self.chunk = chunk
+        self._lock = threading.Lock()
+        self._shipments: dict[str, Shipment] = {}
+        self._parcels: dict[str, Parcel] = {}
+
+    def shipment(self, steps: list[Step]) -> Shipment:
+        """The archive for these steps, which nothing of is read yet."""
+        what = json.dumps([[step.image.name, step.image.digest, step.missing] for step in steps if step.needed])
+        with self._lock:
+            if what not in self._shipments:
+                self._shipments[what] = shipment(self.source, steps)
+            return self._shipments[what]
+
+    def parcel(self, cargo: Shipment, codec: str) -> Parcel:
+        """The archive cut into chunks; the first who asks makes the reading begin."""
+        what = [cargo.identity, codec, self.chunk, _ship_agent.INCOMING]
+        key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+        with self._lock:
+            if key not in self._parcels:
+                check_own_room(cargo)
+                self._parcels[key] = Parcel(key, cargo.pieces(), codec, self.chunk, cargo.need)
+            return self._parcels[key]
+
+    def close(self) -> None:
+        """Gives back the room of all archives."""
+        for parcel in self._parcels.values():
+            parcel.close()
+
+
+class Journey:
+    """The way of some images to one target, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        target: Target,
+        images: list[Image],
+        depot: Depot,
+        limit: Limit,
+        turns: threading.Semaphore,
+        settings: Settings,
+        sender: str,
+    ) -> None:
+        self.target = target
+        self.images = images
+        self.depot = depot
+        self.limit = limit
+        # Held while bytes are sent, not while the node unpacks them: the next one's bytes go meanwhile
+        self.turns = turns
+        self.settings = settings
+        self.sender = sender
+        self.counter = Counter(target.name)
+        self.link: Link | None = None
+        self.stopped = threading.Event()
+        self.cuts = 0
+        self._steps: list[Step] = []
+        self._cargo: Shipment | None = None
+        # Of the archive that is sent: its bytes, and chunks that the node had before this connection
+        self._size = 1
+        self._before = 0
+        self._moved = False
+
+    def run(self) -> dict[str, Any]:
+        """What was done; C(failed) and C(msg) when it did not arrive."""
+        begin = time.monotonic()
+        failed, removed = "", []
+        try:
+            removed = self._go(begin + self.settings.timeout)["removed"]
+            self.counter.enter(_ship_progress.DONE)
+        except EdgeflError as error:
+            failed = error.message
+            self.counter.enter(_ship_progress.FAILED, failed)
+        changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
+        result = self._result(round(time.monotonic() - begin, 2))
+        return {"changed": changed, "failed": bool(failed), "msg": failed, "removed": removed} | result
+
+    def stop(self) -> None:
+        """Ends it, from another thread."""
+        self.stopped.set()
+        if self.link:
+            self.link.cut()
+
+    def _go(self, until: float) -> dict[str, Any]:
+        tries, reached = 0, False
+        while True:
+            try:
+                return self._connect(until)
+            except Transient as error:
+                reached = reached or (self.link is not None and self.link.spoke)
+                if self._moved:
+                    tries, self._moved = 0, False
+                pause = min(0.5 * 2**tries, PATIENCE)
+                tries += 1
+                if not reached or tries > self.settings.retries or time.monotonic() + pause > until:
+                    raise
+                self.cuts += 1
+                self.counter.enter(_ship_progress.WAITS, f"{error.message} Tries again in {pause:.1f} s.")
+                if self.stopped.wait(pause):
+                    raise
+
+    def _connect(self, until: float) -> dict[str, Any]:
+        settings, where = self.settings, str(self.target)
+        self.counter.enter(_ship_progress.ASKS)
+        ssh = ssh_command(settings.ssh_key, self.target.known_hosts, settings.connect_timeout, settings.persist)
+        request = {
+            "runtime": self.target.runtime,
+            "names": [image.full_name for image in self.images],
+            "digests": [digest for image in self.images for digest in (image.digest, *image.diff_ids)],
+            "chains": [chain for image in self.images for chain in chain_ids(list(image.diff_ids))]
+            if self.target.runtime == "docker"
+            else [],
+            "spool": SPOOL,
+        }
+        with Link(self.target, ssh, request, max(1.0, until - time.monotonic()), self._acknowledged) as self.link:
+            state = self.link.hear()
+            steps = plan(self.images, state)
+            wanted = [step for step in steps if step.needed]
+            # After a cut it may all be there; what was to be done at first is what is told
+            self._steps = self._steps or steps
+            order: dict[str, Any] = {
+                "names": [],
+                "spool": SPOOL,
+                "key": "",
+                "check": settings.check_mode,
+                "keep": settings.keep,
+                "repositories": sorted({name.rpartition(":")[0] for name in request["names"]}),
             }
-            for step in steps
-        ],
-        "bytes": wire,
-        "seconds": seconds,
-        "whole": whole,
-        "note": source.note,
-    }
+            if not wanted:
+                self.link.order(order)
+                return self.link.hear()
+            cargo = self.depot.shipment(steps)
+            self._cargo = self._cargo or cargo
+            local = not self.target.host
+            spooled = not local and cargo.need > settings.chunk
+            check_room(steps, state, cargo, spooled, where)
+            codec = choose_codec(settings.compression, state, local, where)
+            if settings.check_mode:
+                self.link.order(order)
+                return self.link.hear()
+            parcel = self.depot.parcel(cargo, codec)
+            self._size = max(parcel.size, 1)
+            self.counter.enter(_ship_progress.WAITS, "for its turn")
+            with self.turns:
+                self.link.order(
+                    order
+                    | {
+                        "names": [step.image.full_name for step in wanted],
+                        "key": parcel.key if spooled else "",
+                        "sender": self.sender,
+                        "whole": cargo.whole,
+                        "codec": codec,
+                        "chunk": settings.chunk,
+                    }
+                )
+                first = self.link.hear()["have"] if spooled else 0
+                self.counter.enter(_ship_progress.SENDS)
+                self._before = first
+                self._acknowledged(first)
+                try:
+                    self.link.send(parcel, first, self.limit, self.counter.written)
+                except UnreadableError as error:
+                    raise EdgeflError(
+                        f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."
+                    ) from error
+            self.counter.holds(1.0)
+            answer = self.link.hear()
+            _verify(wanted, answer, cargo, where)
+            return answer
+
+    def _acknowledged(self, count: int) -> None:
+        self._moved = self._moved or count > self._before
+        # The archive's frame is little: all but the last chunk is certain
+        self.counter.holds(min(count * self.settings.chunk / self._size, 0.999))
+
+    def _result(self, seconds: float) -> dict[str, Any]:
+        cargo, wire = self._cargo, self.counter.now.bytes
+        sent = dict.fromkeys((image.name for image in self.images), 0) | (cargo.sent if cargo else {})
+        total = sum(sent.values())
+        whole = cargo is not None and cargo.whole
+        return {
+            "images": [
+                {
+                    "name": step.image.name,
+                    "reason": step.reason,
+                    "digest": step.image.digest,
+                    "layers": len(step.image.diff_ids),
+                    "layers_sent": (len(step.image.diff_ids) if whole else len(step.missing)) if step.needed else 0,
+                    "bytes": sent[step.image.name],
+                    "wire": wire * sent[step.image.name] // total if total else wire if step.needed else 0,
+                    "saved": step.image.size - min(step.image.size, sent[step.image.name]),
+                    "seconds": seconds,
+                }
+                for step in self._steps
+            ],
+            "bytes": wire,
+            "seconds": seconds,
+            "cuts": self.cuts,
+            "whole": whole,
+        }
 
 
 def _verify(wanted: list[Step], answer: dict[str, Any], cargo: Shipment, where: str) -> None:
@@ -534,3 +492,85 @@ def _verify(wanted: list[Step], answer: dict[str, Any], cargo: Shipment, where: 
         raise EdgeflError(
             f"{where}: {', '.join(wrong)} is there, but is not what was built: see that nothing else loads it, and run this again."
         )
+
+
+class Fleet:
+    """All journeys of one call. `wanted` are the targets, each with the names of its images; the images are looked up at once."""
+
+    def __init__(self, source: Source, wanted: list[tuple[Target, list[str]]], settings: Settings) -> None:
+        names = list(dict.fromkeys(name for _target, mine in wanted for name in mine))
+        images = {image.name: image for image in source.images(names)}
+        self.source = source
+        self.settings = settings
+        self.repositories = sorted({image.full_name.rpartition(":")[0] for image in images.values()})
+        self.names = [image.full_name for image in images.values()]
+        self.depot = Depot(source, settings.chunk)
+        limit, sender = Limit(settings.bandwidth), uuid.uuid4().hex
+        turns = threading.Semaphore(settings.parallel or max(len(wanted), 1))
+        self.journeys = [
+            Journey(target, [images[name] for name in mine], self.depot, limit, turns, settings, sender)
+            for target, mine in wanted
+        ]
+
+    def run(self) -> dict[str, Any]:
+        """Brings all images to all targets, and returns the results of the module image_ship."""
+        begin = time.monotonic()
+        try:
+            with ThreadPoolExecutor(max(len(self.journeys), 1)) as pool:
+                results = list(pool.map(Journey.run, self.journeys))
+        finally:
+            self.depot.close()
+        nodes = {journey.target.name: result for journey, result in zip(self.journeys, results)}
+        removed = self._tidy()
+        return {
+            "changed": any(node["changed"] for node in results) or bool(removed),
+            "nodes": nodes,
+            "table": table(nodes),
+            "bytes": sum(node["bytes"] for node in results),
+            "removed": removed,
+            "seconds": round(time.monotonic() - begin, 2),
+            "whole": any(node["whole"] for node in results),
+            "note": self.source.note,
+        }
+
+    def progress(self) -> list[dict[str, Any]]:
+        """How far each target is."""
+        return [journey.counter.record() for journey in self.journeys]
+
+    def stop(self) -> None:
+        """Ends all journeys, from another thread."""
+        for journey in self.journeys:
+            journey.stop()
+
+    def _tidy(self) -> list[str]:
+        """Old images of this host's own Docker that were removed, or would be."""
+        if not self.settings.keep:
+            return []
+        docker = _ship_agent.Docker()
+        try:
+            old = docker.old(self.repositories, self.settings.keep, self.names)
+            if not self.settings.check_mode:
+                docker.remove(old)
+        except _ship_agent.AgentError as error:
+            raise EdgeflError(
+                f"Old images cannot be removed on the host that built them ({error}): see to its Docker, and run this again."
+            ) from error
+        return old
+
+
+def table(nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each image of each node: C(node), C(image), C(reason), C(sent) and C(saved) (bytes), C(seconds)."""
+    rows = []
+    for name, node in nodes.items():
+        failed = {"reason": f"failed: {node['msg']}"} if node["failed"] else {}
+        for image in node["images"] or [{"name": "", "reason": "", "wire": 0, "saved": 0, "seconds": node["seconds"]}]:
+            row = {
+                "node": name,
+                "image": image["name"],
+                "reason": image["reason"],
+                "sent": image["wire"],
+                "saved": image["saved"],
+                "seconds": image["seconds"],
+            }
+            rows.append(row | failed)
+    return rows

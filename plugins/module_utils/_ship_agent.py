@@ -3,26 +3,50 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: what runs on the node that receives images, as root, under any Python 3.
 
-Its source is the first that goes there over C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all:
-it tells what the runtime has, reads an answer, hands the archive that follows to the runtime untouched, and tells what the runtime has then.
+Its source is the first that goes there over C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all.
+It reads a request and says what the runtime has (a JSON line each), reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk is
+proven, kept in a file that outlives the connection, and handed to the runtime while the next one is on its way. At the end it says what the runtime
+has then.
 """
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
+import hashlib
 import json
 import os
 import platform
 import re
-import shutil
+import signal
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 NAMESPACE = "k8s.io"
 # Under this name an image arrives; it gets its own when all of it is there
 INCOMING = "-incoming"
-_CHECK = re.compile(r"\s(\w+)\s+\(\d+/\d+\)\s.*\s(true|false)\s*$")
+# Before each chunk: its number, its bytes, its SHA-256; one of no bytes ends the archive
+FRAME = struct.Struct(">II32s")
+# Begins a spool file: who writes it (a word of the sender), and in which process
+OWNER = struct.Struct(">32sI")
+# Seconds without a byte after which the sender counts as gone
+SILENCE = 120
+# Seconds that somebody else may still write to the same spool
+BUSY = 10.0
+# Chunks in memory at most, where there is no spool
+AHEAD = 2
+PIECE = 1 << 18
+_CHECK = re.compile(r"^(\S+)\s+\S+\s+(sha256:\w+)\s+(\w+)\s+\(\d+/\d+\)\s.*\s(true|false)\s*$", re.MULTILINE)
+_CHILD = re.compile(r"containerd\.io/gc\.ref\.content[^=,]*=(sha256:\w+)")
+# The end of a tag that names the content of an image
+_CONTENT_TAG = re.compile(r"-[0-9a-f]{12}$")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -34,23 +58,114 @@ class AgentError(Exception):
         self.code = code
 
 
-def run(arguments: list[str], stdin: Any = subprocess.DEVNULL) -> str:
-    """Standard output of a command; AgentError with the end of what it said when it fails."""
+# Compression: a chunk is compressed by itself, so that any chunk can be the first after a cut ------------------------------
+
+
+def zstd() -> Any:
+    """The library of zstd, which every Debian has; None where it is not."""
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=stdin,
-            capture_output=True,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
+        library = ctypes.CDLL("libzstd.so.1")
+    except OSError:
+        return None
+    size, pointer = ctypes.c_size_t, ctypes.c_void_p
+    library.ZSTD_compressBound.argtypes, library.ZSTD_compressBound.restype = [size], size
+    library.ZSTD_compress.argtypes, library.ZSTD_compress.restype = [pointer, size, pointer, size, ctypes.c_int], size
+    library.ZSTD_decompress.argtypes, library.ZSTD_decompress.restype = [pointer, size, pointer, size], size
+    library.ZSTD_isError.argtypes, library.ZSTD_isError.restype = [size], ctypes.c_uint
+    return library
+
+
+def encode(codec: str, data: bytes) -> bytes:
+    """A chunk as it goes over the wire: `codec` is C(zstd), C(zlib) or C(none)."""
+    if codec == "none":
+        return data
+    if codec == "zlib":
+        return zlib.compress(data, 1)
+    library = zstd()
+    buffer = ctypes.create_string_buffer(library.ZSTD_compressBound(len(data)))
+    size = library.ZSTD_compress(buffer, len(buffer), data, len(data), 3)
+    return ctypes.string_at(buffer, size)
+
+
+def decode(codec: str, data: bytes, most: int) -> bytes:
+    """The chunk again, of `most` bytes at most."""
+    if codec == "none":
+        return data
+    if codec == "zlib":
+        return zlib.decompress(data)
+    library = zstd()
+    buffer = ctypes.create_string_buffer(most)
+    size = library.ZSTD_decompress(buffer, most, data, len(data))
+    if library.ZSTD_isError(size):
+        raise AgentError("corrupt", "zstd cannot read a chunk")
+    return ctypes.string_at(buffer, size)
+
+
+# Runtimes ----------------------------------------------------------------------------------------------------------------
+
+
+def run(arguments: list[str]) -> str:
+    """Standard output of a command; AgentError with the end of what it said when it fails."""
+    process = start(arguments, subprocess.DEVNULL)
+    output, errors = process.communicate()
+    return _said(arguments, process.returncode, output, errors)
+
+
+def feed(arguments: list[str], pieces: Iterator[bytes]) -> str:
+    """As C(run), with `pieces` as standard input. The command sees the end of its input also when they end by an exception."""
+    # In files, as nobody reads them while the input is written
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = start(arguments, subprocess.PIPE, output, errors)
+        try:
+            for piece in pieces:
+                process.stdin.write(piece)
+            process.stdin.close()
+        except BrokenPipeError:
+            # It ended by itself, and says why
+            pass
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.wait()
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read())
+        return _said(arguments, process.returncode, *texts)
+
+
+def start(arguments: list[str], stdin: int, stdout: Any = subprocess.PIPE, stderr: Any = subprocess.PIPE) -> Any:
+    """A command that speaks English; AgentError when it is not installed."""
+    try:
+        return subprocess.Popen(arguments, stdin=stdin, stdout=stdout, stderr=stderr, env={**os.environ, "LC_ALL": "C"})
     except FileNotFoundError:
         raise AgentError("absent", f"the command {arguments[0]} is not there") from None
-    output = done.stdout.decode("utf-8", "replace")
-    if done.returncode:
-        lines = (done.stderr.decode("utf-8", "replace").strip() or output.strip()).splitlines()
-        raise AgentError("failed", lines[-1].strip() if lines else f"{arguments[0]} ended with {done.returncode}")
-    return output
+
+
+def _said(arguments: list[str], code: int, output: bytes, errors: bytes) -> str:
+    text = output.decode("utf-8", "replace")
+    if code:
+        lines = (errors.decode("utf-8", "replace").strip() or text.strip()).splitlines()
+        raise AgentError("failed", lines[-1].strip() if lines else f"{arguments[0]} ended with {code}")
+    return text
+
+
+def beyond(tags: dict[str, str], keep: int, busy: set[str], age: Callable[[str], str]) -> list[str]:
+    """Names with a tag of content (`tags`: name -> image) that go: all but the newest `keep` images of each repository.
+
+    Images in `busy` stay, and count as kept. `age` gives a time that can be compared.
+    """
+    gone = []
+    ours = {name: image for name, image in tags.items() if _CONTENT_TAG.search(name)}
+    for repository in sorted({name.rpartition(":")[0] for name in ours}):
+        images = {image for name, image in ours.items() if name.rpartition(":")[0] == repository}
+        if len(images) <= keep:
+            continue
+        order = sorted(images, key=lambda image: (image in busy, age(image)), reverse=True)
+        doomed = set(order[keep:]) - busy
+        gone += [name for name, image in ours.items() if image in doomed and name.rpartition(":")[0] == repository]
+    return gone
 
 
 class Containerd:
@@ -58,82 +173,116 @@ class Containerd:
 
     root = "/var/lib/containerd"
 
-    def ctr(self, *arguments: str, stdin: Any = subprocess.DEVNULL) -> str:
-        """Runs C(ctr) in the namespace of the kubelet's pods."""
-        return run(["ctr", "--namespace", NAMESPACE, *arguments], stdin=stdin)
+    def __init__(self) -> None:
+        # Digest of each image by its name, as it was at first
+        self.listed: dict[str, str] = {}
 
-    def state(self, names: list[str]) -> dict[str, Any]:
-        """`layers`: digests of all stored content; `images`: what is there under each name."""
+    def ctr(self, *arguments: str) -> str:
+        """Runs C(ctr) in the namespace of the kubelet's pods."""
+        return run(["ctr", "--namespace", NAMESPACE, *arguments])
+
+    def state(self, names: list[str], digests: list[str], chains: list[str]) -> dict[str, Any]:
+        """`layers`: those of `digests` that images here need, so that they stay; `images`: what is there under each name."""
+        del chains
         try:
-            content = self.ctr("content", "ls", "--quiet").split()
+            self.listed = self.digests()
         except AgentError as error:
             raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
+        # What a transfer that was cut left in the store is about to be collected: it does not count
+        children = {}
+        for text in self.ctr("content", "ls").splitlines():
+            children[text.split(None, 1)[0]] = _CHILD.findall(text)
+        reached: set[str] = set()
+        waiting = list(self.listed.values())
+        while waiting:
+            digest = waiting.pop()
+            if digest in children and digest not in reached:
+                reached.add(digest)
+                waiting += children[digest]
         return {
-            "layers": content,
-            "chains": [],
-            "images": {name: self.image(name) for name in names},
-            "store": "content",
+            "layers": [digest for digest in digests if digest in reached],
+            "stacks": [],
+            "images": self.images(names),
         }
 
-    def image(self, name: str) -> dict[str, Any] | None:
-        """Digests of manifest and configuration, and the layers' diff ids; None when it is not there, or not usable as it is."""
-        found = [line.split() for line in self.ctr("images", "ls", f"name=={name}").splitlines()[1:]]
-        if not found:
-            return None
-        check = _CHECK.search(self.ctr("images", "check", f"name=={name}").strip())
-        if not check or check.group(1) != "complete" or check.group(2) != "true":
-            return None
-        manifest_digest = found[0][2]
-        manifest = json.loads(self.ctr("content", "get", manifest_digest))
+    def digests(self) -> dict[str, str]:
+        """Digest of each image's manifest, by its name."""
+        lines = self.ctr("images", "ls").splitlines()[1:]
+        return {words[0]: words[2] for words in map(str.split, lines)}
+
+    def images(self, names: list[str]) -> dict[str, Any]:
+        """For each name the digests of manifest and configuration, and the layers' diff ids; None when it is not there, or not usable as it is."""
+        found: dict[str, Any] = dict.fromkeys(names)
+        checked = self.ctr("images", "check", *(f"name=={name}" for name in names)) if names else ""
+        for name, digest, status, unpacked in _CHECK.findall(checked):
+            if name in found and (status, unpacked) == ("complete", "true"):
+                config_digest, config = self.config(digest)
+                found[name] = config and {
+                    "ids": [digest, config_digest],
+                    "layers": config.get("rootfs", {}).get("diff_ids") or [],
+                }
+        return found
+
+    def config(self, digest: str) -> tuple[str, dict[str, Any]]:
+        """Digest and content of the configuration of the image with this manifest; empty when it has none for this processor."""
+        manifest = json.loads(self.ctr("content", "get", digest))
         if "manifests" in manifest:
             here = ARCHITECTURES.get(platform.machine(), platform.machine())
             fitting = [
                 each for each in manifest["manifests"] if each.get("platform", {}).get("architecture") in (here, None)
             ]
             if not fitting:
-                return None
+                return "", {}
             manifest = json.loads(self.ctr("content", "get", fitting[0]["digest"]))
-        config = json.loads(self.ctr("content", "get", manifest["config"]["digest"]))
-        return {
-            "ids": [manifest_digest, manifest["config"]["digest"]],
-            "layers": config.get("rootfs", {}).get("diff_ids") or [],
-        }
+        wanted = manifest["config"]["digest"]
+        return wanted, json.loads(self.ctr("content", "get", wanted))
 
-    def load(self, names: list[str], whole: bool, command: list[str]) -> None:
-        """Imports the archive of standard input; `whole` when it was not made by us, and its images arrive under their own names."""
-        before = (
-            {}
-            if not whole
-            else {name: bool(self.ctr("images", "ls", "--quiet", f"name=={name}").strip()) for name in names}
-        )
-        arriving = [name if whole else name + INCOMING for name in names]
+    def load(self, names: list[str], whole: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
+        """Imports an archive, and says what is there then; `whole` when it was not made by us, and its images arrive under their own names."""
+        arriving = {name if whole else name + INCOMING: name for name in names}
         try:
-            feed(command, lambda stdin: self.ctr("images", "import", "-", stdin=stdin))
-            bad = [name for name in arriving if self.image(name) is None]
+            feed(["ctr", "--namespace", NAMESPACE, "images", "import", "-"], pieces)
+            found = self.images(list(arriving))
+            bad = [name for name, image in found.items() if image is None]
             if bad:
                 raise AgentError("corrupt", f"not all of {', '.join(bad)} arrived")
             if not whole:
                 for name in names:
                     self.ctr("images", "tag", "--force", name + INCOMING, name)
-        except AgentError:
-            for name in arriving:
-                if not before.get(name):
-                    self.remove(name)
+        except BaseException:
+            self.remove([name for name in arriving if name not in self.listed])
             raise
         if not whole:
             # Those of an earlier transfer that lost its power as well: they would keep its layers for ever
             repositories = {name.rpartition(":")[0] for name in names}
-            for name in self.ctr("images", "ls", "--quiet").split():
-                if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories:
-                    self.remove(name)
+            left = {name for name in self.listed if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories}
+            self.remove(sorted(left.union(arriving)))
+        return {arriving[name]: image for name, image in found.items()}
 
-    def remove(self, name: str) -> None:
-        """Takes a name away; one that is not there is no error, as it may have failed before it got it."""
-        try:
-            self.ctr("images", "rm", "--sync", name)
-        except AgentError as error:
-            if "not found" not in str(error):
-                raise
+    def remove(self, names: list[str]) -> None:
+        """Takes names away; one that is not there is no error, as it may have failed before it got it."""
+        if names:
+            try:
+                self.ctr("images", "rm", *names)
+            except AgentError as error:
+                if "not found" not in str(error):
+                    raise
+
+    def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
+        """Names that can go: tags of content beyond the newest `keep` of each repository, `names` and what containers use excepted.
+
+        The kubelet gave each image a second name, its digest, which keeps its layers: it goes too when no other name is left.
+        """
+        images = self.digests()
+        tags = {name: digest for name, digest in images.items() if name.rpartition(":")[0] in repositories}
+        if len(tags) <= keep:
+            return []
+        used = {line.split()[1] for line in self.ctr("containers", "ls").splitlines()[1:] if len(line.split()) > 1}
+        busy = {images[name] for name in used.union(names) if name in images}
+        gone = beyond(tags, keep, busy, lambda digest: str(self.config(digest)[1].get("created", "")))
+        left = {digest for name, digest in images.items() if name not in gone and not name.startswith("sha256:")}
+        doomed = {images[name] for name in gone} - left
+        return gone + [name for name, digest in images.items() if name.startswith("sha256:") and digest in doomed]
 
 
 class Docker:
@@ -141,8 +290,8 @@ class Docker:
 
     root = "/var/lib/docker"
 
-    def state(self, names: list[str]) -> dict[str, Any]:
-        """`ids`: of all images; `chains`: the layers of each, in order; `images`: what is there under each name."""
+    def state(self, names: list[str], digests: list[str], chains: list[str]) -> dict[str, Any]:
+        """`layers`: those of `digests` that are images' configurations; `stacks`: those of `chains` that are there; `images` as Containerd's."""
         try:
             info = json.loads(run(["docker", "info", "--format", "{{json .}}"]))
         except AgentError as error:
@@ -154,61 +303,228 @@ class Docker:
         foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
         ids = sorted(set(run(["docker", "image", "ls", "--all", "--quiet", "--no-trunc"]).split()))
         items = json.loads(run(["docker", "image", "inspect", *ids])) if ids else []
-        chains = [item["RootFS"].get("Layers") or [] for item in items]
+        stacks: set[str] = set()
+        for item in [] if foreign else items:
+            chain = ""
+            for diff_id in item["RootFS"].get("Layers") or []:
+                chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
+                stacks.add(chain)
         return {
-            "layers": [],
-            "ids": ids,
-            "chains": [] if foreign else chains,
-            "images": {name: self.image(name) for name in names},
-            "store": "chain",
+            "layers": [digest for digest in digests if digest in ids],
+            "stacks": [chain for chain in chains if chain in stacks],
+            "images": self.images(names),
         }
 
-    def image(self, name: str) -> dict[str, Any] | None:
+    def images(self, names: list[str]) -> dict[str, Any]:
         """As that of Containerd."""
-        try:
-            item = json.loads(run(["docker", "image", "inspect", name]))[0]
-        except AgentError as error:
-            if "No such image" in str(error) or "not found" in str(error):
-                return None
-            raise
-        return {"ids": [item["Id"]], "layers": item["RootFS"].get("Layers") or []}
+        found: dict[str, Any] = dict.fromkeys(names)
+        for name in names:
+            try:
+                item = json.loads(run(["docker", "image", "inspect", name]))[0]
+            except AgentError as error:
+                if "No such image" in str(error) or "not found" in str(error):
+                    continue
+                raise
+            found[name] = {"ids": [item["Id"]], "layers": item["RootFS"].get("Layers") or []}
+        return found
 
-    def load(self, names: list[str], whole: bool, command: list[str]) -> None:
-        """Loads the archive of standard input; Docker proves every layer before it gives the image its name."""
+    def load(self, names: list[str], whole: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
+        """Loads an archive, and says what is there then; Docker proves every layer before it gives the image its name."""
         del whole
-        feed(command, lambda stdin: run(["docker", "load", "--quiet"], stdin=stdin))
-        bad = [name for name in names if self.image(name) is None]
+        feed(["docker", "load", "--quiet"], pieces)
+        found = self.images(names)
+        bad = [name for name, image in found.items() if image is None]
         if bad:
             raise AgentError("corrupt", f"{', '.join(bad)} did not arrive")
+        return found
 
+    def remove(self, names: list[str]) -> None:
+        """Takes names away."""
+        for name in names:
+            run(["docker", "image", "rm", name])
 
-def feed(command: list[str], consume: Callable[[Any], object]) -> None:
-    """Runs `consume` with standard input, or with what `command` makes of it."""
-    if not command:
-        consume(sys.stdin.fileno())
-        return
-    try:
-        filtering = subprocess.Popen(
-            command, stdin=sys.stdin.fileno(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
+        """As that of Containerd; names are as Docker shows them."""
+        listed = run(["docker", "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
+        short = {name.replace("docker.io/", "", 1) for name in repositories}
+        images = dict(line.split() for line in listed.splitlines())
+        tags = {name: image for name, image in images.items() if name.rpartition(":")[0] in short}
+        if len(tags) <= keep:
+            return []
+        containers = run(["docker", "ps", "--all", "--quiet", "--no-trunc"]).split()
+        used = run(["docker", "container", "inspect", "--format", "{{.Image}}", *containers]) if containers else ""
+        kept = {name.replace("docker.io/", "", 1) for name in names}
+        busy = {*used.split(), *(image for name, image in images.items() if name in kept)}
+        return beyond(
+            tags, keep, busy, lambda image: run(["docker", "image", "inspect", "--format", "{{.Created}}", image])
         )
-    except FileNotFoundError:
-        raise AgentError("absent", f"the command {command[0]} is not there") from None
-    with filtering:
-        consume(filtering.stdout)
-    code = filtering.returncode
-    if code:
-        raise AgentError("corrupt", f"{command[0]} could not read all of what arrived")
+
+
+# What arrives ------------------------------------------------------------------------------------------------------------
+
+
+class Memory:
+    """Chunks that the runtime takes as they come; they are gone with the connection."""
+
+    def __init__(self) -> None:
+        self.change = threading.Condition()
+        self.chunks: dict[int, bytes] = {}
+        self.count = 0
+        self.taken = 0
+        self.ended = False
+        self.lost = False
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        """One more chunk, when there is room for it."""
+        del digest
+        with self.change:
+            self.change.wait_for(lambda: self.lost or self.count - self.taken < AHEAD)
+            self.chunks[self.count] = data
+            self.count += 1
+            self.change.notify_all()
+
+    def take(self, index: int) -> bytes:
+        """Chunk `index`, which was added and is asked for once."""
+        with self.change:
+            self.taken = index
+            self.change.notify_all()
+            return self.chunks.pop(index)
+
+    def end(self, lost: bool = False) -> None:
+        """Nothing more comes: because that was all, or because one of the two ends is `lost`."""
+        with self.change:
+            self.ended = True
+            self.lost = self.lost or lost
+            self.change.notify_all()
+
+    def pieces(self, codec: str, most: int) -> Iterator[bytes]:
+        """The archive for the runtime, as it comes."""
+        index = 0
+        while True:
+            with self.change:
+                self.change.wait_for(lambda: self.ended or index < self.count)  # noqa: B023
+                if self.lost:
+                    raise AgentError("lost", "the connection was lost")
+                if index >= self.count:
+                    return
+            yield decode(codec, self.take(index), most)
+            index += 1
+
+    def remove(self) -> None:
+        """Nothing is left over."""
+
+
+class Spool(Memory):
+    """Chunks in the file of the archive `key` in a folder, from which a later connection of this or another sender goes on."""
+
+    def __init__(self, folder: str, key: str, sender: str) -> None:
+        super().__init__()
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        self.path = os.path.join(folder, f"{key}.part")
+        self._open(sender.encode()[:32].ljust(32))
+        self.offsets: list[tuple[int, int]] = []
+        self.size = OWNER.size
+        self._read_again()
+
+    def _open(self, sender: bytes) -> None:
+        until = time.monotonic() + BUSY
+        while True:
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.exists(self.path) and os.fstat(self.file).st_ino == os.stat(self.path).st_ino:
+                    os.pwrite(self.file, OWNER.pack(sender, os.getpid()), 0)
+                    return
+            except BlockingIOError:
+                head = os.pread(self.file, OWNER.size, 0)
+                owner, process = OWNER.unpack(head) if len(head) == OWNER.size else (b"", 0)
+                # What is left of this sender's connection that was cut, and does not know it yet
+                if owner == sender and process != os.getpid():
+                    os.kill(process, signal.SIGKILL)
+            os.close(self.file)
+            if time.monotonic() > until:
+                raise AgentError("busy", f"somebody else sends the same images at this moment, into {self.path}")
+            time.sleep(0.1)
+
+    def _read_again(self) -> None:
+        """Counts what an earlier connection left, as far as it is whole."""
+        while True:
+            head = os.pread(self.file, FRAME.size, self.size)
+            if len(head) < FRAME.size:
+                break
+            index, length, digest = FRAME.unpack(head)
+            data = os.pread(self.file, length, self.size + FRAME.size)
+            if index != self.count or not data or hashlib.sha256(data).digest() != digest:
+                break
+            self._count(length)
+        os.ftruncate(self.file, self.size)
+
+    def _count(self, length: int) -> None:
+        self.offsets.append((self.size + FRAME.size, length))
+        self.size += FRAME.size + length
+        self.count += 1
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        """One more chunk, into the file."""
+        try:
+            _write(self.file, FRAME.pack(self.count, len(data), digest) + data, self.size)
+        except OSError as error:
+            os.ftruncate(self.file, self.size)
+            raise AgentError("failed", f"{self.path}: {(error.strerror or str(error)).lower()}") from None
+        with self.change:
+            self._count(len(data))
+            self.change.notify_all()
+
+    def take(self, index: int) -> bytes:
+        """Chunk `index`."""
+        offset, length = self.offsets[index]
+        return os.pread(self.file, length, offset)
+
+    def remove(self) -> None:
+        """The file has done its work."""
+        os.unlink(self.path)
+
+
+def _write(file: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(file, view, offset)
+        view, offset = view[done:], offset + done
+
+
+def sweep(folder: str, keep: str) -> None:
+    """Removes what transfers of other archives left; not those that are at work."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if name.endswith(".part") and name != f"{keep}.part":
+            path = os.path.join(folder, name)
+            file = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(file)
+
+
+def read(size: int) -> bytes:
+    """So many bytes of standard input; fewer at its end. A sender that is silent for too long ends this program."""
+    parts: list[bytes] = []
+    while size:
+        signal.alarm(SILENCE)
+        part = sys.stdin.buffer.read(min(PIECE, size))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    signal.alarm(0)
+    return b"".join(parts)
 
 
 def line() -> Any:
-    """The next line of standard input, not a byte more: what follows belongs to the runtime."""
-    data = b""
-    while not data.endswith(b"\n"):
-        byte = os.read(sys.stdin.fileno(), 1)
-        if not byte:
-            return None
-        data += byte
-    return json.loads(data)
+    """The next line of standard input; None at its end."""
+    text = sys.stdin.buffer.readline()
+    return json.loads(text) if text.endswith(b"\n") else None
 
 
 def tell(value: object) -> None:
@@ -217,31 +533,90 @@ def tell(value: object) -> None:
     sys.stdout.flush()
 
 
-def free(path: str) -> int:
-    """Bytes that are free where `path` is, or will be."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    room = os.statvfs(path)
-    return room.f_bavail * room.f_frsize
+def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
+    """Reads an archive and loads it; what the runtime has then.
 
+    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(whole), C(codec), C(chunk).
+    """
+    chunks = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else Memory()
+    trouble: list[BaseException] = []
+    found: dict[str, Any] = {}
 
-def main(request: dict[str, Any]) -> None:
-    """`request`: C(runtime) and C(names)."""
+    def load() -> None:
+        try:
+            found.update(runtime.load(order["names"], order["whole"], chunks.pieces(order["codec"], order["chunk"])))
+        except BaseException as error:
+            trouble.append(error)
+            chunks.end(lost=True)
+
+    loading = threading.Thread(target=load)
+    loading.start()
     try:
-        runtime = Docker() if request["runtime"] == "docker" else Containerd()
-        state = runtime.state(request["names"])
-        state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
-        state["root"], state["free"] = runtime.root, free(runtime.root)
-        state["zstd"] = shutil.which("zstd") is not None
-        tell(state)
-        answer = line()
-        if answer is None:
+        if order["key"]:
+            tell({"have": chunks.count})
+        while not trouble:
+            head = read(FRAME.size)
+            if len(head) < FRAME.size:
+                raise AgentError("lost", "the connection was lost")
+            index, length, digest = FRAME.unpack(head)
+            if not length:
+                break
+            data = read(length)
+            if len(data) < length:
+                raise AgentError("lost", "the connection was lost")
+            if index != chunks.count or hashlib.sha256(data).digest() != digest:
+                raise AgentError("damaged", f"chunk {index} of {length} bytes is not the one that was sent")
+            chunks.add(digest, data)
+            tell({"at": chunks.count})
+        chunks.end()
+        loading.join()
+        if trouble:
+            raise trouble[0]
+        chunks.remove()
+    except BaseException as error:
+        chunks.end(lost=True)
+        loading.join()
+        # What the runtime, or the disk, refused would be refused again
+        if getattr(error, "code", "") in ("corrupt", "failed"):
+            chunks.remove()
+        raise
+    return found
+
+
+def free(path: str) -> dict[str, Any]:
+    """Bytes that are free where `path` is, or will be, and on which device that is."""
+    there = path
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    room = os.statvfs(there)
+    return {"path": path, "free": room.f_bavail * room.f_frsize, "device": os.stat(there).st_dev}
+
+
+def main() -> None:
+    """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool)) and an order (see C(receive)) with C(keep) and C(repositories)."""
+    try:
+        request = line()
+        if request is None:
             return
-        runtime.load(answer["names"], answer["whole"], answer["filter"])
-        tell({"images": {name: runtime.image(name) for name in answer["names"]}})
+        runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
+        state = runtime.state(request["names"], request["digests"], request["chains"])
+        state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
+        state["rooms"] = [free(runtime.root), free(request["spool"])]
+        state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
+        tell(state)
+        order = line()
+        if order is None:
+            return
+        if not order["check"]:
+            sweep(order["spool"], order["key"])
+        found = receive(runtime, order) if order["names"] and not order["check"] else {}
+        old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
+        if old and not order["check"]:
+            runtime.remove(old)
+        tell({"images": found, "removed": old})
     except AgentError as error:
         tell({"error": error.code, "reason": str(error)})
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[-1]))
+    main()

@@ -7,44 +7,51 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: image_ship
-short_description: Bring images from Docker to the runtime of a node, without a registry
+short_description: Bring images from Docker to the runtimes of many nodes, without a registry
 version_added: "1.0.0"
 description:
-  - Runs on the host that built the images, and brings them to the container runtime of one node over one SSH connection.
-    Call it once per node; Ansible does the nodes at the same time.
-  - Asks the runtime first what it has. Only layers that it lacks are sent, in one stream; no file is written on either side.
+  - Runs on the host that built the images, and brings them to the container runtimes of all O(targets) at once, over one SSH connection each.
+  - Asks each runtime first what it has. Only layers that it lacks are sent; nodes that lack the same share one archive, which is read once.
+  - A connection that was lost is made again, and goes on with the chunk that was cut; so does a later call. Each chunk is proven as it arrives.
   - Afterwards the runtime is asked again, and what it has must be what was built. With containerd an image gets its name only when all of it is there.
+  - A target that fails does so alone; the others get their images, and the module fails at its end. RV(nodes) has the result of each.
   - Where the layers of the local Docker cannot be read one by one (a storage driver other than overlay2), images are sent whole.
+  - Shows every few seconds how far each target is.
 author:
   - edgefl developers (@edgefl)
 requirements:
   - Docker on the host that built the images, and root there.
-  - On the node Python 3, and C(sudo) unless the user is root. Nothing of the images is needed there.
-  - C(zstd) on both, for O(compression=zstd).
+  - On the targets Python 3.7 or newer, and C(sudo) unless the user is root. Nothing of the images is needed there.
 attributes:
   check_mode:
     support: full
-    description: Says what would be sent, and checks that it would fit.
+    description: Says what would be sent and removed, and checks that it would fit.
   diff_mode:
     support: none
-    description: The reasons in RV(images) say what differs.
+    description: The reasons in RV(table) say what differs.
   idempotent:
     support: full
     description: An image that is there as it was built is not sent.
 options:
   images:
-    description: Names with tags, as the local Docker knows them.
+    description: Names with tags, as the local Docker knows them, for all targets that have none of their own.
     type: list
     elements: str
+    default: []
+  targets:
+    description: The nodes.
+    type: list
+    elements: dict
     required: true
-  target:
-    description: The node; without it, the images go to the runtime of this host itself.
-    type: dict
     suboptions:
-      host:
-        description: Name or address.
+      name:
+        description: Name of the target in results and messages.
         type: str
         required: true
+      host:
+        description: Name or address; empty for this host itself.
+        type: str
+        default: ""
       user:
         description: User to log in as.
         type: str
@@ -56,132 +63,240 @@ options:
       become:
         description: Whether to use C(sudo) there; by default, when the user is not root.
         type: bool
-  runtime:
-    description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io).
-    type: str
-    choices: [containerd, docker]
-    required: true
+      runtime:
+        description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io).
+        type: str
+        choices: [containerd, docker]
+        required: true
+      known_hosts:
+        description: File on this host with the host key of the target; the user's own when not given. A host key that is not in it is refused.
+        type: path
+      images:
+        description: Images for this target, instead of O(images).
+        type: list
+        elements: str
   ssh_key:
     description: Private key on this host; the user's own keys when not given.
     type: path
-  known_hosts:
-    description: File on this host with the host keys of the nodes; the user's own when not given. A host key that is not in it is refused.
-    type: path
+  parallel:
+    description:
+      - Most targets that are sent to at the same time; V(0) for all at once.
+      - Where all share one slow link a few at a time are done sooner, as one unpacks while the next one is sent to.
+    type: int
+    default: 0
+  bandwidth:
+    description: Most bytes a second, for all targets together, as a number or with a unit such as V(12MB) (of 1048576 bytes); V(0) for no limit.
+    type: bytes
+    default: "0"
+  chunk:
+    description: Bytes that are proven and counted as one, before compression. A connection that is cut loses one chunk at most.
+    type: bytes
+    default: 8MB
   compression:
-    description: V(zstd) pays off where the link is slower than about 50 MB/s.
+    description: V(auto) takes zstd where both sides have its library (libzstd), else zlib. Nothing is compressed on the way to this host itself.
     type: str
-    choices: [none, zstd]
-    default: none
+    choices: [auto, zstd, zlib, none]
+    default: auto
+  keep:
+    description:
+      - How many images of each repository stay on the targets and in the local Docker, the newest; V(0) removes none.
+      - Only tags that end with a dash and twelve hexadecimal digits of the content count. One that a container uses stays in any case.
+    type: int
+    default: 0
   connect_timeout:
-    description: Seconds until a node that does not answer counts as away.
+    description: Seconds until a target that does not answer counts as away.
     type: int
     default: 10
+  persist:
+    description:
+      - Seconds that connections stay open after their last use, so that the next call within that time need not make them again.
+      - V(0) closes them at once.
+    type: int
+    default: 0
+  retries:
+    description: How many times in a row a connection that was lost without a chunk of progress is made again.
+    type: int
+    default: 5
   timeout:
-    description: Seconds until a transfer that is not done is given up.
+    description: Seconds until a target that does not have its images is given up, with waiting for its turn.
     type: int
     default: 1800
+  job:
+    description:
+      - Name of the work, when it is to go on in the background after O(linger) seconds; a later call with the same name follows it.
+      - The action plugin of this module gives it a name, and shows the progress between the calls.
+    type: str
+    default: ""
+  linger:
+    description: Seconds that a call with O(job) stays until the work is done.
+    type: float
+    default: 3.0
 """
 
 EXAMPLES = r"""
-- name: Send the client's image to an edge
+- name: Send the client's image to two edges, and the aggregator's into the containerd of this host itself
   edgefl.kubeedge.image_ship:
     images: [kubeedge/fashion-mnist-client:v1.0.0]
-    target:
-      host: 192.0.2.11
-      user: ops
-    runtime: containerd
+    targets:
+      - name: edge1
+        host: 192.0.2.11
+        user: ops
+        runtime: containerd
+      - name: edge2
+        host: 192.0.2.12
+        user: ops
+        runtime: docker
+      - name: cloud
+        runtime: containerd
+        images: [kubeedge/fashion-mnist-aggregator:v1.0.0]
     ssh_key: /etc/edgefl/ssh/id_ed25519
-    known_hosts: /etc/edgefl/ssh/known_hosts
-
-- name: Hand an image to the containerd of the cloud node itself
-  edgefl.kubeedge.image_ship:
-    images: [kubeedge/fashion-mnist-aggregator:v1.0.0]
-    runtime: containerd
+    bandwidth: 12MB
 """
 
 RETURN = r"""
-images:
-  description: What was done for each image, in the order of O(images).
-  returned: success
-  type: list
-  elements: dict
+nodes:
+  description: The result of each target, by its name.
+  returned: when the images are built
+  type: dict
   contains:
-    name:
-      description: Name as given.
+    changed:
+      description: Whether something was sent or removed.
+      type: bool
+    failed:
+      description: Whether it failed.
+      type: bool
+    msg:
+      description: Why it failed; empty when it did not.
       type: str
-    reason:
-      description: V(missing), like V(2 of 9 layers differ), V(same layers, another configuration), V(only its name is missing), or V(up to date).
-      type: str
-    digest:
-      description: Digest of the image's configuration, which names all that is in the image.
-      type: str
-    layers:
-      description: Number of its layers.
-      type: int
-    layers_sent:
-      description: Number of layers that were sent, or would be.
-      type: int
+    images:
+      description: What was done for each of its images.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name as given.
+          type: str
+        reason:
+          description: V(missing), like V(2 of 9 layers differ), V(same layers, another configuration), V(only its name is missing), or V(up to date).
+          type: str
+        digest:
+          description: Digest of the image's configuration, which names all that is in the image.
+          type: str
+        layers:
+          description: Number of its layers.
+          type: int
+        layers_sent:
+          description: Number of layers that were sent, or would be.
+          type: int
+        bytes:
+          description: Bytes of these layers, before compression.
+          type: int
+        wire:
+          description: Its share of the bytes that went over the wire.
+          type: int
+        saved:
+          description: Bytes of layers that did not have to be sent.
+          type: int
+        seconds:
+          description: Seconds for all images of this target.
+          type: float
+    removed:
+      description: Names of old images that were removed, or would be.
+      type: list
+      elements: str
     bytes:
-      description: Bytes of these layers, before compression.
-      type: int
-    saved:
-      description: Bytes that did not have to be sent.
+      description: Bytes that went over the wire, after compression.
       type: int
     seconds:
-      description: Seconds for all images of this call.
+      description: Seconds that it took, with looking before and after.
       type: float
+    cuts:
+      description: How many times the connection was lost and made again.
+      type: int
+    whole:
+      description: Whether images were sent whole because the local Docker's layers cannot be read one by one.
+      type: bool
+table:
+  description: A row for each image of each target, with C(node), C(image), C(reason), C(sent) and C(saved) (bytes), and C(seconds).
+  returned: when the images are built
+  type: list
+  elements: dict
 bytes:
-  description: Bytes that were sent for all images, after compression.
-  returned: success
+  description: Bytes that went over the wire to all targets.
+  returned: when the images are built
   type: int
+removed:
+  description: Names of old images that were removed from the local Docker, or would be.
+  returned: when the images are built
+  type: list
+  elements: str
 seconds:
-  description: Seconds that it took, with looking before and after.
-  returned: success
+  description: Seconds that all of it took.
+  returned: when the images are built
   type: float
 whole:
-  description: Whether images were sent whole because the local Docker's layers cannot be read one by one.
-  returned: success
+  description: Whether images were sent whole to some target.
+  returned: when the images are built
   type: bool
 note:
   description: Why they were; empty when they were not.
-  returned: success
+  returned: when the images are built
   type: str
+running:
+  description: Whether the work goes on in the background.
+  returned: with O(job)
+  type: bool
+progress:
+  description: How far each target is.
+  returned: while the work goes on in the background
+  type: list
+  elements: dict
 """
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Source, Target, ship, ssh_command
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_job import Job
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "images": {"type": "list", "elements": "str", "required": True},
-            "target": {
-                "type": "dict",
+            "images": {"type": "list", "elements": "str", "default": []},
+            "targets": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
                 "options": {
-                    "host": {"type": "str", "required": True},
+                    "name": {"type": "str", "required": True},
+                    "host": {"type": "str", "default": ""},
                     "user": {"type": "str", "default": "root"},
                     "port": {"type": "int", "default": 22},
                     "become": {"type": "bool"},
+                    "runtime": {"type": "str", "choices": list(RUNTIMES), "required": True},
+                    "known_hosts": {"type": "path"},
+                    "images": {"type": "list", "elements": "str"},
                 },
             },
-            "runtime": {"type": "str", "choices": list(RUNTIMES), "required": True},
             "ssh_key": {"type": "path"},
-            "known_hosts": {"type": "path"},
-            "compression": {"type": "str", "choices": ["none", "zstd"], "default": "none"},
+            "parallel": {"type": "int", "default": 0},
+            "bandwidth": {"type": "bytes", "default": "0"},
+            "chunk": {"type": "bytes", "default": "8MB"},
+            "compression": {"type": "str", "choices": ["auto", "zstd", "zlib", "none"], "default": "auto"},
+            "keep": {"type": "int", "default": 0},
             "connect_timeout": {"type": "int", "default": 10},
+            "persist": {"type": "int", "default": 0},
+            "retries": {"type": "int", "default": 5},
             "timeout": {"type": "int", "default": 1800},
+            "job": {"type": "str", "default": ""},
+            "linger": {"type": "float", "default": 3.0},
         },
         supports_check_mode=True,
     )
     options = module.params
-    target = None
-    if options["target"]:
-        given = options["target"]
-        become = given["user"] != "root" if given["become"] is None else given["become"]
-        target = Target(given["host"], given["user"], given["port"], become)
 
     def run(arguments: list[str]) -> tuple[int, str, str]:
         result: tuple[int, str, str] = module.run_command(
@@ -189,20 +304,36 @@ def main() -> None:
         )
         return result
 
-    try:
-        result = ship(
-            Source(run),
-            options["images"],
-            target,
-            options["runtime"],
-            ssh_command(options["ssh_key"], options["known_hosts"], options["connect_timeout"]),
-            options["compression"],
-            module.check_mode,
-            options["timeout"],
+    def fleet() -> Fleet:
+        wanted = [(target(given), given["images"] or options["images"]) for given in options["targets"]]
+        settings = Settings(
+            check_mode=module.check_mode,
+            **{name: options[name] for name in Settings.__dataclass_fields__ if name in options},
         )
+        return Fleet(Source(run), wanted, settings)
+
+    background = bool(options["job"]) and not module.check_mode
+    try:
+        result = Job(options["job"]).work(fleet, options["linger"]) if background else fleet().run()
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
+    failed = [node["msg"] for node in result.get("nodes", {}).values() if node["failed"]]
+    if failed:
+        module.fail_json(msg="\n".join(failed), **result)
     module.exit_json(**result)
+
+
+def target(given: dict[str, Any]) -> Target:
+    """The target that an item of the option describes."""
+    return Target(
+        name=given["name"],
+        runtime=given["runtime"],
+        host=given["host"],
+        user=given["user"],
+        port=given["port"],
+        become=given["user"] != "root" if given["become"] is None else given["become"],
+        known_hosts=given["known_hosts"] or "",
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class DockerFolder:
         self.root = root
         self.images: dict[str, dict[str, Any]] = {}
 
-    def add(self, name: str, layers: list[Files], command: str = "run") -> dict[str, Any]:
+    def add(self, name: str, layers: list[Files], created: str = "2030-01-01T00:00:00Z") -> dict[str, Any]:
         """An image of layers, each a dict from file name to content."""
         archives = [self._archive(files) for files in layers]
         diff_ids = [sha256(archive) for archive in archives]
@@ -37,7 +38,7 @@ class DockerFolder:
             {
                 "architecture": "amd64",
                 "os": "linux",
-                "config": {"Cmd": [command]},
+                "created": created,
                 "rootfs": {"type": "layers", "diff_ids": diff_ids},
             }
         ).encode()
@@ -50,13 +51,12 @@ class DockerFolder:
             "Architecture": "amd64",
             "Size": sum(map(len, archives)),
             "RootFS": {"Type": "layers", "Layers": diff_ids},
+            "GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": f"{self.root}/overlay2/top/diff"}},
         }
         return self.images[name]
 
     def run(self, arguments: list[str]) -> tuple[int, str, str]:
         """Stands for C(module.run_command) with C(docker)."""
-        if arguments[:2] == ["docker", "info"]:
-            return 0, f'"{self.root}" "overlay2"\n', ""
         names = arguments[3:]
         found = [self.images[name] for name in names if name in self.images]
         lost = [name for name in names if name not in self.images]
@@ -95,7 +95,9 @@ class DockerFolder:
 
 
 # What C(ctr) does, as far as the agent uses it, with a folder for its content and one for its images.
-CTR = """#!/usr/bin/env python3
+CTR = (
+    f"#!{sys.executable} -IS"
+    + """
 import hashlib, io, json, os, sys, tarfile
 home = os.environ["FAKE_CONTAINERD"]
 if os.path.exists(home + "/stopped"):
@@ -116,7 +118,12 @@ def parts(digest):
 wanted = [word[6:] for word in words if word.startswith("name==")]
 listed = [name for name in known if not wanted or name in wanted]
 if words[:2] == ["content", "ls"]:
-    print("\\n".join(os.listdir(content)))
+    print("DIGEST SIZE AGE LABELS")
+    for digest in os.listdir(content):
+        data = blob(digest)
+        children = parts(digest) if data.startswith(b"{") and b'"layers":[' in data else []
+        labels = ["containerd.io/gc.ref.content.l.%d=%s" % pair for pair in enumerate(children)]
+        print(digest, "1kB", "About an hour", ",".join(labels) or "containerd.io/uncompressed=" + digest)
 elif words[:2] == ["content", "get"]:
     sys.stdout.buffer.write(blob(words[2]))
 elif words[:2] == ["images", "ls"]:
@@ -154,14 +161,17 @@ elif words[:2] == ["images", "tag"]:
     known[target] = known[source]
     json.dump(known, open(images, "w"))
 elif words[:2] == ["images", "rm"]:
-    name = words[-1]
-    if name not in known:
-        sys.exit("ctr: image " + name + ": not found")
-    del known[name]
+    for name in words[2:]:
+        known.pop(name, None)
     json.dump(known, open(images, "w"))
+elif words[:2] == ["containers", "ls"]:
+    print("CONTAINER IMAGE RUNTIME")
+    if os.path.exists(home + "/containers"):
+        print(open(home + "/containers").read())
 else:
     sys.exit("ctr: what is %r?" % words)
 """
+)
 
 
 class Containerd:

@@ -1,0 +1,130 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: work that goes on in the background when it takes long, so that its progress can be asked for by further calls of the module."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+
+FOLDER = "/run/edgefl-ship"
+# Seconds without a question after which nobody follows any more, and the work ends
+FORGOTTEN = 60.0
+
+
+class Work(Protocol):
+    """What a job does: C(_ship.Fleet)."""
+
+    def run(self) -> dict[str, Any]:
+        """Does it, and returns its result."""
+
+    def progress(self) -> list[dict[str, Any]]:
+        """How far it is."""
+
+    def stop(self) -> None:
+        """Ends it, from another thread."""
+
+
+class Job:
+    """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result)."""
+
+    def __init__(self, name: str, folder: str = FOLDER) -> None:
+        self.folder = os.path.join(folder, os.path.basename(name))
+        self.lock = os.path.join(self.folder, "lock")
+
+    def work(self, make: Callable[[], Work], linger: float) -> dict[str, Any]:
+        """Begins what `make` makes, or follows what was begun: its result, or after `linger` seconds C(running) and C(progress)."""
+        if not os.path.isdir(self.folder):
+            work = make()
+            os.makedirs(self.folder, mode=0o700)
+            lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fork() == 0:
+                self._child(work)
+            # The child holds it on
+            os.close(lock)
+        return self._follow(linger)
+
+    def _follow(self, linger: float) -> dict[str, Any]:
+        until = time.monotonic() + linger
+        os.utime(self.lock)
+        pause = 0.01
+        while True:
+            over = self._over()
+            result = self._read("result")
+            if over or result:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                if not result:
+                    raise EdgeflError(
+                        "The program that ships the images was ended from outside on the host that built them: see that it has memory, and run this again."
+                    )
+                if "error" in result:
+                    raise EdgeflError(result["error"])
+                return result | {"running": False}
+            if time.monotonic() >= until:
+                return {"changed": False, "running": True, "progress": self._read("progress") or []}
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
+
+    def _over(self) -> bool:
+        """Whether nobody is at work any more."""
+        lock = os.open(self.lock, os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _child(self, work: Work) -> None:
+        """The work, in a process of its own that never returns."""
+        status = 1
+        try:
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nothing, stream)
+            ended = threading.Event()
+            watch = threading.Thread(target=self._watch, args=(work, ended), daemon=True)
+            watch.start()
+            try:
+                result = work.run()
+            except EdgeflError as error:
+                result = {"error": error.message}
+            except Exception as error:
+                result = {"error": f"The program that ships the images failed: {type(error).__name__}: {error}"}
+            ended.set()
+            watch.join()
+            self._write("result", result)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _watch(self, work: Work, ended: threading.Event) -> None:
+        while not ended.wait(0.5):
+            self._write("progress", work.progress())
+            if time.time() - os.stat(self.lock).st_mtime > FORGOTTEN:
+                work.stop()
+
+    def _write(self, name: str, value: Any) -> None:
+        path = os.path.join(self.folder, name)
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.replace(f"{path}.new", path)
+
+    def _read(self, name: str) -> Any:
+        try:
+            with open(os.path.join(self.folder, name), encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
