@@ -206,7 +206,8 @@ def _optimizer(keras: Any, chosen: Any, variables: list[Any]) -> Any:
     """`chosen`, ready for `variables`; a plain Adam is replaced by one that does the same faster."""
     config = chosen.get_config()
     known = {"name", "learning_rate", "beta_1", "beta_2", "epsilon", "ema_momentum", "ema_overwrite_frequency"}
-    plain = type(chosen) is keras.optimizers.Adam and isinstance(config["learning_rate"], float)
+    # of a class made from it the formula may be another
+    plain = chosen.__class__ == keras.optimizers.Adam and isinstance(config["learning_rate"], float)
     if (
         plain
         and not any(config[name] for name in config.keys() - known)

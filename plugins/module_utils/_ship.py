@@ -203,7 +203,7 @@ def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
 
 def _saved(names: list[str]) -> Iterator[bytes]:
     with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as process:
-        while piece := cast("IO[bytes]", process.stdout).read(PIPE):
+        while piece := cast(IO[bytes], process.stdout).read(PIPE):
             yield piece
     if process.returncode:
         raise EdgeflError(

@@ -31,6 +31,7 @@ def check(app: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PYTHON, "-m", "edgefl.check_app", app.name],
         env=os.environ | {"PYTHONPATH": str(app.parents[2])},
+        check=False,
         capture_output=True,
         text=True,
         timeout=120,

@@ -400,7 +400,7 @@ def spools(containerd: Containerd) -> list[Path]:
 
 
 def test_a_link_that_is_cut_five_times_goes_on(large: DockerFolder, containerd: Containerd, ssh: Ssh) -> None:
-    ssh.spoil(*(f"cut {3 * CHUNK}" for _ in range(5)))
+    ssh.spoil(*(f"cut {3 * CHUNK}" for _dummy in range(5)))
     sent = send(large, LARGE, target=REMOTE, chunk=CHUNK)
     assert (sent["cuts"], sent["changed"]) == (5, True)
     assert list(containerd.images) == [f"docker.io/{LARGE}"]
@@ -607,7 +607,7 @@ def test_a_parcel_that_cannot_be_read_says_so_to_all() -> None:
         raise UnreadableError("it was changed")
 
     parcel = Parcel("key", pieces(), "none", 3000, 10_000)
-    for _ in range(2):
+    for _dummy in range(2):
         with pytest.raises(UnreadableError, match="it was changed"):
             parcel.get(1)
     parcel.close()
@@ -621,7 +621,7 @@ def test_the_limit_is_for_all_together() -> None:
         now += seconds
 
     limit = Limit(1000, clock=lambda: now, pause=pause)
-    for _ in range(21):
+    for _dummy in range(21):
         limit.take(100)
     assert now == pytest.approx(2.0)
 
