@@ -10,10 +10,10 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test quality lint sanity unit report fl molecule e2e bench-train bench-clients docs format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl molecule e2e bench-train bench-clients docs format lock clean
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One at a time: all checkouts share one lab.
 LAB_HOME ?= $(or $(EDGEFL_LAB_HOME),$(HOME)/.local/share/edgefl/lab)
@@ -71,8 +71,11 @@ $(LINK):
 
 # Tests ----------------------------------------------------------------------------------------------------------------
 
-test: .venv-test .venv-fl/.ready  ## Everything: linters, sanity, unit, Flower processes, molecule, and end to end on the lab
+test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab
 	$(PYTEST)
+
+test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the how-to's problems
+	$(PYTEST) -m long
 
 quality: .venv-test  ## Linters and sanity
 	$(PYTEST) tests/quality

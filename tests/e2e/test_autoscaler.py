@@ -48,6 +48,7 @@ def _as_it_was(lab: Lab) -> Iterator[None]:
     lab.play("site.yml", show=False).ok()
 
 
+@pytest.mark.long
 def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
     """Meanwhile every round has every sample of each node once."""
     run = lab.play("site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL)).ok()
@@ -75,6 +76,7 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
     until(lambda: set(replicas(lab).values()) == {1}, "back to one pod per edge", 400)
 
 
+@pytest.mark.long
 def test_vpa_recommends_and_applies(lab: Lab) -> None:
     """From HPA to VPA: the HPAs go; and a training goes on while its pods are replaced."""
     lab.play("site.yml", values(edgefl_autoscale="vpa", edgefl_rounds=150, **SMALL)).ok()
@@ -93,6 +95,7 @@ def test_vpa_recommends_and_applies(lab: Lab) -> None:
     assert again.sums["changed"] == 0
 
 
+@pytest.mark.long
 def test_none_leaves_nothing_behind(lab: Lab) -> None:
     lab.play("site.yml").ok()
     assert lab.ours("horizontalpodautoscalers") == []
@@ -103,6 +106,7 @@ def test_none_leaves_nothing_behind(lab: Lab) -> None:
     assert lab.play("site.yml", show=False).ok().sums["changed"] == 0
 
 
+@pytest.mark.long
 def test_one_edge_each(lab: Lab, tmp_path: Any) -> None:
     """`edgefl_autoscale` of one host is for that host."""
     inventory = lab.write_inventory(

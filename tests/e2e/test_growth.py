@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from helpers import run
 from running_lab import Lab, rounds
 
@@ -18,6 +20,7 @@ def nodes(lab: Lab) -> set[str]:
     return {item["metadata"]["name"] for item in lab.objects("nodes")}
 
 
+@pytest.mark.long
 def test_another_edge_and_back(lab: Lab) -> None:
     old = lab.edges
     count, before = len(old), running_since(lab, old)

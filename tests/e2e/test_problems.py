@@ -13,6 +13,7 @@ import pytest
 
 from running_lab import NAMESPACE, Lab, Run, rounds
 
+pytestmark = pytest.mark.long
 AGGREGATOR = "deployment/fashion-mnist"
 
 
