@@ -15,7 +15,7 @@ from helpers import ROOT, files, load_yaml, run
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml") if path.parent.name != "default")
 # Roles that need a cluster, or that make the machines and programs of the lab: tests/e2e shows them at work
 ON_THE_LAB = {
-    "cloudcore", "control_plane", "edgecore", "edgefl", "federation", "lab_artifacts", "lab_nodes", "metrics_server", "results",
+    "autoscaler", "cloudcore", "control_plane", "edgecore", "edgefl", "experiment", "federation", "lab_artifacts", "lab_nodes", "metrics_server", "results",
 }  # fmt: skip
 ACTION = re.compile(r"^INFO +\[\S+ > (\w+)\] Executing$", re.MULTILINE)
 
