@@ -33,6 +33,12 @@ def trained() -> list[dict[str, Any]]:
     return [event for event in rounds() if event["event"] == "round"]
 
 
+def log(lab: Lab) -> str:
+    """What the aggregator wrote; empty while there is none."""
+    words = f"--kubeconfig=/etc/kubernetes/admin.conf --namespace={NAMESPACE} logs {AGGREGATOR} --tail=20"
+    return lab.ssh("cloud", f"kubectl {words} --pod-running-timeout=1s 2>/dev/null || true")
+
+
 def while_training(lab: Lab, what: Any, *arguments: str, inventory: Path | None = None) -> Run:
     """Runs site.yml, and `what` as soon as the aggregator has finished two rounds of the new run."""
     ended: list[Run] = []
@@ -44,8 +50,7 @@ def while_training(lab: Lab, what: Any, *arguments: str, inventory: Path | None 
             now = lab.kubectl(
                 "get", AGGREGATOR, f"--namespace={NAMESPACE}", "--output=jsonpath={.metadata.annotations}"
             )
-            log = lab.kubectl("logs", AGGREGATOR, f"--namespace={NAMESPACE}", "--tail=5", "--ignore-errors")
-            if now != before and '"event":"round"' in log and '"round":1,' not in log:
+            if now != before and '"round":2,' in log(lab):
                 what()
                 break
             time.sleep(0.5)
