@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods, _sampled, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending, wait
 
@@ -48,6 +48,7 @@ class Follower:
             return first
         begin = self._news = self._told = self.clock()
         self._shown: set[tuple[int, int]] = set()
+        self._use = ""
         self._complaints: set[str] = set()
         self._lasting = _pods.Lasting(clock=self.clock)
         self._terminal: set[tuple[str, str]] = set()
@@ -94,6 +95,10 @@ class Follower:
                 self.show("  " + _training.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _training.losses(event):
                     self.show(f"    {text}", True)
+        use = _sampled.words(read["now"])
+        if rounds and use and use != self._use:
+            self._use = use
+            self.show(f"    {use}", False)
         if read["events"] or read["reset"]:
             self._news = self._told = self.clock()
         complaints = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}

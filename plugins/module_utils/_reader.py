@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods, _sampled, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, pending, wait
@@ -34,11 +34,12 @@ def check_run(run: str) -> str:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the run `run`, which the aggregator keeps below `state_dir`; `fetch` asks its status endpoint."""
+    """Reads the run `run`, which the aggregator keeps below `state_dir`; `fetch` asks its status endpoint. Samples of it are in `samples_dir`."""
 
     state_dir: Path
     run: str
     fetch: Callable[[str], tuple[int, Any]]
+    samples_dir: Path = Path("/var/lib/edgefl/samples")
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
@@ -56,6 +57,7 @@ class Reader:
 
         found: dict[str, Any] = wait(look, linger + 1, GLANCE, "news", clock=self.clock, pause=self.pause)
         found["problems"] = []
+        found["now"] = _sampled.newest(self.samples_dir, self.run)
         if kubectl and found["state"] != "done":
             try:
                 pods = kubectl.get("pods", namespace=namespace, selector=selector)

@@ -35,6 +35,10 @@ options:
     description: Name of the run.
     type: str
     required: true
+  samples_dir:
+    description: Folder on the host in which M(edgefl.kubeedge.cluster_sample) keeps what it notes.
+    type: path
+    default: /var/lib/edgefl/samples
   status_url:
     description: Address of the aggregator's status endpoint, as it is reached from the host.
     type: str
@@ -120,6 +124,10 @@ problems:
   returned: always
   type: list
   elements: dict
+now:
+  description: What was noted last of each node, C(wanted) and C(ready) pods, C(cpu_cores) and C(memory_bytes) of its clients; empty when nothing was.
+  returned: always
+  type: dict
 offset:
   description: Bytes of the file that were read.
   returned: always
@@ -158,6 +166,7 @@ def main() -> None:
         argument_spec={
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "run": {"type": "str", "required": True},
+            "samples_dir": {"type": "path", "default": "/var/lib/edgefl/samples"},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "namespace": {"type": "str", "default": "edgefl"},
@@ -173,7 +182,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     options: dict[str, Any] = module.params
-    reader = Reader(Path(options["state_dir"]), options["run"], fetcher(options["status_url"], timeout=2))
+    fetch = fetcher(options["status_url"], timeout=2)
+    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["samples_dir"]))
     try:
         kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
         found = reader.read(

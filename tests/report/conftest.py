@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", help="folder that the pictures of docs/report.md are written to", type=Path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(show: Callable[[str], None]) -> None:
     """Sees to it that it is there."""
     if shutil.which("chromium"):
@@ -31,13 +31,13 @@ def chromium(show: Callable[[str], None]) -> None:
         pytest.fail(f"chromium is not there, and can't be installed:\n{made.output}", pytrace=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with Browser(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures go."""
     folder: Path = request.config.getoption("--pictures") or tmp_path_factory.mktemp("pictures")

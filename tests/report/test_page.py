@@ -63,12 +63,12 @@ CUT = """
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pages")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def file(folder: Path, request: pytest.FixtureRequest) -> Path:
     """The page of this name (the parameter)."""
     path = folder / f"{request.param}.html"

@@ -53,7 +53,7 @@ def test_the_two_newest_are_kept_in_order_of_loop_and_round(tmp_path: Path) -> N
     assert [path.name for path in store.files()] == ["model-0002-00001.npz", "model-0001-00010.npz"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

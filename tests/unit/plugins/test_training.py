@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ class Clock:
 
 def reader(folder: Path, status: Any = None, code: int = 200, clock: Clock | None = None) -> Reader:
     clock = clock or Clock()
-    return Reader(folder, RUN, lambda path: (code, status), clock, clock.pause)
+    return Reader(folder, RUN, lambda path: (code, status), folder, clock, clock.pause)
 
 
 def read(reader_: Reader, offset: int = 0, sha256: str = "", linger: float = 0) -> dict[str, Any]:
@@ -241,6 +242,7 @@ def answer(events: list[dict[str, Any]], state: str, **more: Any) -> dict[str, A
         "reason": "",
         "status": {},
         "problems": [],
+        "now": {},
         "reset": False,
         "age": 100.0,
     }
@@ -262,6 +264,22 @@ def follow(*reads: Any, timeout: float = 100) -> tuple[dict[str, Any], list[str]
         return follower.follow(reads[0]), shown
     except EdgeflError as error:
         return {"msg": error.message, **error.result}, shown
+
+
+def test_newest_figures_of_the_nodes_are_shown_with_the_rounds(tmp_path: Path) -> None:
+    figures = {"wanted": 3, "ready": 2, "cpu_cores": 0.714, "memory_bytes": 469e6}
+    now = {"time": 1.0, "nodes": {"edge1": figures, "edge2": {"wanted": 1, "ready": 1}}}
+    (tmp_path / f"{RUN}.now.json").write_text(json.dumps(now))
+    assert read(reader(tmp_path))["now"] == now
+    text = "    edge1 2 of 3 pods 0.71 CPUs 469 MB  | edge2 1 of 1 pods"
+    later = now | {"time": 2.0, "nodes": {"edge1": figures | {"ready": 3}}}
+    shown = follow(
+        answer([start()], "training", now=now),
+        answer([round_(1)], "training", now=now),
+        answer([], "training", now=later),
+        answer([round_(2)], "done", now=now),
+    )[1]
+    assert [line for line in shown if "CPUs" in line] == [text]
 
 
 BROKEN = {

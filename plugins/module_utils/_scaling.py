@@ -1,0 +1,366 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: the arithmetic of a HorizontalPodAutoscaler, and its decisions in words.
+
+Source: Kubernetes documentation, "Horizontal Pod Autoscaling": algorithm details, and configurable scaling behavior (autoscaling/v2).
+Uses and targets are in percent of the pods' requests, times in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+TOLERANCE = 0.1
+DEFAULT_TARGET = 80
+
+
+@dataclass(frozen=True)
+class Policy:
+    """At most `value` pods (C(Pods)), or percent of the pods (C(Percent)), in `period` seconds."""
+
+    kind: str
+    value: int
+    period: int
+
+    def __str__(self) -> str:
+        return f"{self.value} {'%' if self.kind == 'Percent' else 'pods'} in {self.period} s"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How fast it may go in one direction; `select` is C(Max), C(Min) or C(Disabled)."""
+
+    window: int
+    policies: tuple[Policy, ...]
+    select: str = "Max"
+    tolerance: float = TOLERANCE
+
+
+UP = Rules(0, (Policy("Percent", 100, 15), Policy("Pods", 4, 15)))
+DOWN = Rules(300, (Policy("Percent", 100, 15),))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an autoscaler is to do: `targets` by metric."""
+
+    least: int
+    most: int
+    targets: Mapping[str, float]
+    up: Rules = UP
+    down: Rules = DOWN
+
+
+@dataclass(frozen=True)
+class Look:
+    """An autoscaler's status at a time. A use is None while it has no figure; `ready` is None when the ready pods were not counted."""
+
+    time: float
+    current: int
+    desired: int
+    uses: Mapping[str, float | None]
+    conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    ready: int | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How many pods there are to be, what kind of reason that has, and the reason in words."""
+
+    desired: int
+    kind: str
+    text: str
+
+
+def spec_of(given: Mapping[str, Any]) -> Spec:
+    """Reads the C(spec) of an autoscaling/v2 object, with what the API server fills in. Only shares of requests are targets here."""
+    targets = {}
+    for metric in given.get("metrics") or [{"type": "Resource", "resource": {"name": "cpu"}}]:
+        if metric["type"] == "Resource":
+            target = metric["resource"].get("target", {}).get("averageUtilization")
+            if target is not None or "target" not in metric["resource"]:
+                targets[metric["resource"]["name"]] = float(target or DEFAULT_TARGET)
+    behavior = given.get("behavior") or {}
+    return Spec(
+        least=given.get("minReplicas", 1),
+        most=given["maxReplicas"],
+        targets=targets,
+        up=_rules(behavior.get("scaleUp") or {}, UP),
+        down=_rules(behavior.get("scaleDown") or {}, DOWN),
+    )
+
+
+def _rules(given: Mapping[str, Any], default: Rules) -> Rules:
+    policies = tuple(Policy(each["type"], each["value"], each["periodSeconds"]) for each in given.get("policies") or [])
+    window = given.get("stabilizationWindowSeconds")
+    return Rules(
+        window=default.window if window is None else window,
+        policies=policies or default.policies,
+        select=given.get("selectPolicy") or "Max",
+        tolerance=float(given.get("tolerance") or TOLERANCE),
+    )
+
+
+def look_of(time: float, status: Mapping[str, Any], ready: int | None = None) -> Look:
+    """Reads the C(status) of an autoscaling/v2 object."""
+    uses = {
+        each["resource"]["name"]: each["resource"].get("current", {}).get("averageUtilization")
+        for each in status.get("currentMetrics") or []
+        if each.get("type") == "Resource"
+    }
+    conditions = {
+        each["type"]: (each["status"], each.get("reason", ""), " ".join(each.get("message", "").split()))
+        for each in status.get("conditions") or []
+    }
+    return Look(time, status.get("currentReplicas", 0), status.get("desiredReplicas", 0), uses, conditions, ready)
+
+
+# Arithmetic ------------------------------------------------------------------------------------------------------------
+
+
+def asked(current: int, use: float, target: float, spec: Spec, missing: int = 0, unready: int = 0) -> int:
+    """How many pods a metric asks for: ceil(pods x use / target), or `current` when that is within the tolerance.
+
+    `use` is the mean of the pods that have a figure and are ready; `missing` pods have none, `unready` ones are not ready yet. In doubt it is
+    careful: where it would grow they count as 0 %, where it would shrink the missing ones as all of their request (or the target, if higher).
+    When they turn the direction round, nothing changes.
+    """
+    measured = current - missing - unready
+    if measured <= 0:
+        return current
+    ratio = _ratio(use, target)
+    grows = ratio > 1
+    if not missing and not (unready and grows):
+        return current if _near(ratio, spec) else math.ceil(ratio * measured)
+    total = Fraction(use) * measured
+    count = measured + missing
+    if grows:
+        count += unready
+    else:
+        total += Fraction(max(100.0, target)) * missing
+    guess = total / count / Fraction(target)
+    if _near(guess, spec) or (guess > 1) != grows:
+        return current
+    wanted = math.ceil(guess * count)
+    return wanted if (wanted > current) == grows else current
+
+
+def _ratio(use: float, target: float) -> Fraction:
+    return Fraction(use) / Fraction(target)
+
+
+def _near(ratio: Fraction, spec: Spec) -> bool:
+    """Within the tolerance of the direction in which it would go."""
+    rules = spec.up if ratio > 1 else spec.down
+    return abs(ratio - 1) <= Fraction(str(rules.tolerance))
+
+
+def stabilised(spec: Spec, current: int, wanted: int, now: float, history: Iterable[tuple[float, int]]) -> int:
+    """What is left of `wanted` after the windows: the least that was asked for while growing, the most while shrinking.
+
+    `history` has (time, pods asked for) of earlier looks.
+    """
+    seen = list(history)
+    low = min([wanted, *(pods for at, pods in seen if at > now - spec.up.window)])
+    high = max([wanted, *(pods for at, pods in seen if at > now - spec.down.window)])
+    return min(max(current, low), high)
+
+
+def limit(rules: Rules, current: int, now: float, changes: Iterable[tuple[float, int]], grows: bool) -> int:
+    """The most (or, when it shrinks, the fewest) pods that the policies allow now.
+
+    `changes` has (time, pods added or, below zero, removed). C(Max) takes the policy that lets it go furthest, C(Min) the other.
+    """
+    if rules.select == "Disabled":
+        return current
+    seen = list(changes)
+    found = []
+    for policy in rules.policies:
+        recent = sum(
+            delta for at, delta in seen if at > now - policy.period and (delta > 0) == grows
+        )  # what this period has used already
+        before = current - recent
+        if policy.kind == "Pods":
+            found.append(before + policy.value if grows else before - policy.value)
+        elif grows:
+            found.append(math.ceil(before * (1 + Fraction(policy.value, 100))))
+        else:
+            found.append(math.floor(before * (1 - Fraction(policy.value, 100))))
+    furthest = (max if grows else min) if rules.select == "Max" else (min if grows else max)
+    bound = furthest(found)
+    return max(bound, current) if grows else min(bound, current)
+
+
+# Words -----------------------------------------------------------------------------------------------------------------
+
+
+def decide(
+    spec: Spec, look: Look, history: Sequence[tuple[float, int]], changes: Sequence[tuple[float, int]]
+) -> Decision:
+    """What follows from the metrics, the windows, the policies and the limits, step by step.
+
+    Its `kind` is C(scale), C(metrics), C(tolerance), C(enough), C(window), C(policy), C(least), C(most), C(memory) or C(off).
+    """
+    now, current = look.time, look.current
+    if current == 0:
+        return Decision(0, "off", "with 0 pods it is switched off")
+    if not spec.least <= current <= spec.most:
+        bound = min(max(current, spec.least), spec.most)
+        name = "minReplicas" if current < spec.least else "maxReplicas"
+        return Decision(bound, "scale", f"{name} is {bound}")
+    wanted, text, without = _wanted(spec, look)
+    if without and wanted <= current:
+        why = look.conditions.get("ScalingActive", ("", "", ""))
+        told = f" ({why[1]}: {why[2]})" if why[0] == "False" else ""
+        return Decision(
+            current, "metrics", f"it has no figure for {' and '.join(map(_name, without))}{told}, and changes nothing"
+        )
+    steps = [text]
+    kind = "scale"
+    settled = stabilised(spec, current, wanted, now, history)
+    if settled != wanted:
+        kind = "window"
+        steps.append(_window(spec, look, wanted, settled, history))
+    grows = settled > current
+    target = settled
+    if settled != current:
+        rules, name = (spec.up, "scaleUp") if grows else (spec.down, "scaleDown")
+        bound = limit(rules, current, now, changes, grows)
+        held = min(settled, bound) if grows else max(settled, bound)
+        if held != settled:
+            kind = "policy"
+            steps.append(_policy(rules, name, held))
+        target = min(max(held, spec.least), spec.most)
+        if target != held:
+            kind = "most" if grows else "least"
+            steps.append(f"{'maxReplicas' if grows else 'minReplicas'} is {target}")
+    elif wanted == current:
+        kind, reason = _enough(spec, look)
+        steps += reason
+    if target != current:
+        kind = "scale"
+    return Decision(target, kind, "; ".join(steps))
+
+
+def _wanted(spec: Spec, look: Look) -> tuple[int, str, list[str]]:
+    """The most that a metric asks for, the arithmetic of all, and the metrics without a figure."""
+    ready = look.current if look.ready is None else min(look.ready, look.current)
+    # Only where it would grow do pods that are not ready count
+    unready = look.current - ready if ready else 0
+    each, words = [], []
+    without = [metric for metric in spec.targets if look.uses.get(metric) is None]
+    for metric, target in spec.targets.items():
+        use = look.uses.get(metric)
+        if use is None:
+            continue
+        found = asked(look.current, use, target, spec, unready=unready)
+        each.append(found)
+        name = _name(metric)
+        if _near(_ratio(use, target), spec):
+            rules = spec.up if use > target else spec.down
+            words.append(
+                f"{name} use {use:g} % is within {rules.tolerance * 100:g} % of the target {target:g} %, which asks for no change"
+            )
+        elif unready:
+            words.append(
+                f"{name} use {use:g} %, target {target:g} %, {unready} of {look.current} pods not ready: asks for {found}"
+            )
+        else:
+            words.append(
+                f"{name} use {use:g} %, target {target:g} %: ceil({look.current} × {use:g} / {target:g}) = {found}"
+            )
+    if len(each) > 1:
+        words.append(f"the most of these is {max(each)}")
+    return max(each, default=look.current), "; ".join(words), without
+
+
+def _name(metric: str) -> str:
+    return "CPU" if metric == "cpu" else metric
+
+
+def _window(spec: Spec, look: Look, wanted: int, settled: int, history: Sequence[tuple[float, int]]) -> str:
+    shrinks = wanted < settled
+    rules = spec.down if shrinks else spec.up
+    holding = [at for at, pods in history if at > look.time - rules.window and (pods > wanted) == shrinks]
+    left = max(holding, default=look.time) + rules.window - look.time
+    extreme = "up to" if shrinks else "as few as"
+    return (
+        f"in the last {rules.window} s {extreme} {settled} were asked for, so {settled} "
+        f"(stabilisation window, {left:.0f} s of it left at most)"
+    )
+
+
+def _policy(rules: Rules, name: str, held: int) -> str:
+    if rules.select == "Disabled":
+        return f"{name} is switched off (selectPolicy Disabled)"
+    shown = " and ".join(map(str, rules.policies))
+    return f"{name} allows {shown} (selectPolicy {rules.select}), so {held}"
+
+
+def _enough(spec: Spec, look: Look) -> tuple[str, list[str]]:
+    """Why as many pods are asked for as there are: the kind of the reason, and what would have to change for fewer."""
+    current = look.current
+    near = [m for m, t in spec.targets.items() if (u := look.uses.get(m)) is not None and _near(_ratio(u, t), spec)]
+    if current <= spec.least:
+        return "tolerance" if near else "enough", []
+    words = []
+    holders = []
+    for metric, target in spec.targets.items():
+        use = look.uses.get(metric)
+        if use is not None and asked(current, use, target, spec) >= current:
+            below = min(target * (current - 1) / current, target * (1 - spec.down.tolerance))
+            holders.append(metric)
+            words.append(f"it shrinks when {_name(metric)} use is below {below:.0f} %")
+    if holders == ["memory"]:
+        return "memory", [
+            *words,
+            "a process seldom gives back memory that it has taken, so pods stay although they have little to do",
+        ]
+    return "tolerance" if near else "enough", words
+
+
+def explain(spec: Spec, looks: Iterable[Look]) -> list[tuple[float, str]]:
+    """Time and sentence of each scaling, and of each new reason not to scale.
+
+    What was asked for before the first look is not known; there the autoscaler's own conditions decide.
+    """
+    found: list[tuple[float, str]] = []
+    history: list[tuple[float, int]] = []
+    changes: list[tuple[float, int]] = []
+    told: tuple[Any, ...] = ()
+    before: Look | None = None
+    for look in looks:
+        if not look.conditions and not look.uses:
+            # Made just now, and not looked at by its controller yet
+            continue
+        decision = decide(spec, look, history, changes)
+        if look.uses and any(use is not None for use in look.uses.values()):
+            history.append((look.time, _wanted(spec, look)[0]))
+        if look.desired != look.current and look.desired:
+            if before is None or (before.current, before.desired) != (look.current, look.desired):
+                changes.append((look.time, look.desired - look.current))
+                aside = "" if decision.desired == look.desired else f"; the autoscaler says: {_said(look)}"
+                found.append((look.time, f"From {look.current} to {look.desired} pods: {decision.text}{aside}."))
+            told = ()
+        else:
+            kind, text = decision.kind, decision.text
+            if kind == "scale":
+                kind, text = "window", f"{text}; the autoscaler says: {_said(look)}"
+            if (kind, look.current) != told and not (kind in ("enough", "off") and look.current <= spec.least):
+                found.append((look.time, f"Stays at {look.current} pod{'s' * (look.current != 1)}: {text}."))
+            told = (kind, look.current)
+        before = look
+    return found
+
+
+def _said(look: Look) -> str:
+    """The conditions that speak of limits, in the controller's words."""
+    words = [
+        look.conditions[name][2].rstrip(".") for name in ("AbleToScale", "ScalingLimited") if name in look.conditions
+    ]
+    return "; ".join(words) or "nothing"

@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_sample
+short_description: Note what the cluster does during a run
+version_added: "1.0.0"
+description:
+  - Notes, every few seconds until the run has ended or its aggregator is gone, CPU and memory of nodes and pods, phases and restarts of
+    pods, replicas, the state of autoscalers, and events; only what has changed.
+  - Meant to be started with C(async) and C(poll=0) before a training begins. M(edgefl.kubeedge.samples_read) gives what was noted.
+  - Where the run is noted already by another call, this one ends at once.
+author:
+  - edgefl developers (@edgefl)
+requirements:
+  - The C(kubectl) command on the host, for one call that reads the kubeconfig.
+  - A kubeconfig whose user has a client certificate or a token.
+attributes:
+  check_mode:
+    support: full
+    description: Notes nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing but its own notes.
+  idempotent:
+    support: full
+    description: A run that has ended is not noted again.
+options:
+  run:
+    description: Name of the run.
+    type: str
+    required: true
+  namespace:
+    description: Namespace whose pods, workloads, autoscalers and events are noted.
+    type: str
+    default: edgefl
+  kubeconfig:
+    description: Kubeconfig on the host, with the right to read them.
+    type: path
+    default: /etc/kubernetes/admin.conf
+  state_dir:
+    description: Folder on the host in which the aggregator keeps a folder for each run; what it writes there tells when the run has ended.
+    type: path
+    default: /var/lib/edgefl/state
+  folder:
+    description: Folder on the host for the notes.
+    type: path
+    default: /var/lib/edgefl/samples
+  interval:
+    description: Seconds between two looks. Figures of CPU and memory are new about every 15 seconds.
+    type: float
+    default: 5.0
+  after:
+    description: Seconds for which it goes on after the run has ended.
+    type: float
+    default: 0.0
+  timeout:
+    description: Seconds after which it ends in any case.
+    type: int
+    default: 3600
+"""
+
+EXAMPLES = r"""
+- name: Note what the cluster does during the run
+  edgefl.kubeedge.cluster_sample:
+    run: "20300101-120000"
+  async: 3700
+  poll: 0
+"""
+
+RETURN = r"""
+looks:
+  description: How many times it looked; 0 when there was nothing to do.
+  returned: success
+  type: int
+lines:
+  description: How many lines it wrote.
+  returned: success
+  type: int
+seconds:
+  description: Seconds from its first to its last look.
+  returned: success
+  type: float
+cpu_seconds:
+  description: CPU seconds of the whole program, with its start.
+  returned: success
+  type: float
+share:
+  description: CPU of the looking alone, as a part of one core.
+  returned: success
+  type: float
+"""
+
+import json
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _sampling, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._cluster_api import ClusterApi
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "run": {"type": "str", "required": True},
+            "namespace": {"type": "str", "default": "edgefl"},
+            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
+            "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
+            "folder": {"type": "path", "default": "/var/lib/edgefl/samples"},
+            "interval": {"type": "float", "default": 5.0},
+            "after": {"type": "float", "default": 0.0},
+            "timeout": {"type": "int", "default": 3600},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    figures = {"looks": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
+    try:
+        rounds = Path(options["state_dir"]) / check_run(options["run"]) / _training.FILE
+        kubectl = for_module(module, options["kubeconfig"])
+        if not (module.check_mode or _sampling.ended(rounds)):
+            figures = _sampling.take(
+                lambda: ClusterApi(json.loads(kubectl.call(_sampling.CONFIG))).get,
+                Path(options["folder"]),
+                options["run"],
+                options["namespace"],
+                options["interval"],
+                lambda: _sampling.ended(rounds),
+                options["timeout"],
+                options["after"],
+            )
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
+    module.exit_json(changed=False, **figures)
+
+
+if __name__ == "__main__":
+    main()

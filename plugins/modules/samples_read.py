@@ -1,0 +1,104 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: samples_read
+short_description: Read what was noted of the cluster during a run
+version_added: "1.0.0"
+description:
+  - Waits until M(edgefl.kubeedge.cluster_sample) has ended, and gives what it noted as M(edgefl.kubeedge.results_write) takes it.
+  - Each decision of an autoscaler is explained in a sentence.
+  - That something was not noted is a warning, and no failure.
+author:
+  - edgefl developers (@edgefl)
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: Changes nothing.
+options:
+  run:
+    description: Name of the run.
+    type: str
+    required: true
+  folder:
+    description: Folder on the host with the notes.
+    type: path
+    default: /var/lib/edgefl/samples
+  wait_timeout:
+    description: Most seconds to wait for the end of the noting; what is there then is given.
+    type: float
+    default: 15.0
+"""
+
+EXAMPLES = r"""
+- name: Read what was noted
+  edgefl.kubeedge.samples_read:
+    run: "20300101-120000"
+  register: noted
+"""
+
+RETURN = r"""
+samples:
+  description: Use of nodes and pods, replicas, autoscalers and events over time; the O(edgefl.kubeedge.results_write#module:samples).
+  returned: always
+  type: list
+  elements: dict
+details:
+  description: C(limits), C(capacity) and C(scalings); a part of O(edgefl.kubeedge.results_write#module:details).
+  returned: always
+  type: dict
+sampler:
+  description: Looks, lines, seconds and CPU of the noting itself; empty when it did not come to its end.
+  returned: always
+  type: dict
+problems:
+  description: What could not be noted, and why.
+  returned: always
+  type: list
+  elements: str
+text:
+  description: The notes as they were written, a JSON object a line.
+  returned: always
+  type: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _sampled
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "run": {"type": "str", "required": True},
+            "folder": {"type": "path", "default": "/var/lib/edgefl/samples"},
+            "wait_timeout": {"type": "float", "default": 15.0},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        found = _sampled.read(Path(options["folder"]), check_run(options["run"]), options["wait_timeout"])
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
+    for text in found["problems"]:
+        module.warn(text)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The runs of an experiment: which, in which order, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _experiment
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+
+KNOWN = ["edgefl_replicas", "edgefl_rounds"]
+FIXED = ["edgefl_run"]
+
+
+def setting(name: str, **variables: Any) -> dict[str, Any]:
+    return {"name": name, "variables": variables}
+
+
+def about(*settings: dict[str, Any], pods: str = "warm", **common: Any) -> dict[str, Any]:
+    return {"name": "x", "pods": pods, "settings": list(settings), "common": {"cloud": common}}
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.integers(1, 5))
+def test_settings_take_turns(names: list[str], loops: int) -> None:
+    runs = _experiment.plan("x", [setting(name) for name in names], loops, Path("/nowhere"))
+    assert [run["setting"] for run in runs] == names * loops
+    assert [run["loop"] for run in runs] == [loop for loop in range(1, loops + 1) for _dummy in names]
+    assert len({run["run"] for run in runs}) == len(runs)
+    assert not any(run["done"] for run in runs)
+
+
+def test_only_runs_that_ended_well_are_done(tmp_path: Path) -> None:
+    for loop, state in ((1, "done"), (2, "failed")):
+        folder = tmp_path / f"experiment-x-a-{loop}"
+        folder.mkdir()
+        (folder / "summary.json").write_text(json.dumps({"state": state}))
+    runs = _experiment.plan("x", [setting("a")], 3, tmp_path)
+    assert [run["done"] for run in runs] == [True, False, False]
+    (tmp_path / "experiment-x-a-3").mkdir()
+    (tmp_path / "experiment-x-a-3/summary.json").write_text("{")
+    with pytest.raises(EdgeflError, match="remove its folder"):
+        _experiment.plan("x", [setting("a")], 3, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "loops", "words"),
+    [
+        ("x", [], 1, "give at least one setting"),
+        ("X y", [setting("a")], 1, "experiment_name is 'X y'"),
+        ("x", [setting("a")], 0, "at least 1"),
+        ("x", [setting("a"), setting("a")], 1, "Two settings have the name a"),
+        ("x", [setting("A/b")], 1, "Setting A/b: use up to 40 small letters"),
+        ("x", [setting("a", edgefl_replica=1)], 1, "Did you mean edgefl_replicas?"),
+        ("x", [setting("a", edgefl_run="y")], 1, "edgefl_run is the same for all runs"),
+    ],
+)
+def test_what_is_wrong_is_said(name: str, settings: list[dict[str, Any]], loops: int, words: str) -> None:
+    assert words in " ".join(_experiment.problems(name, settings, loops, KNOWN, FIXED))
+
+
+def test_nothing_is_wrong() -> None:
+    assert _experiment.problems("x-1", [setting("a", edgefl_replicas=2), setting("b")], 3, KNOWN, FIXED) == []
+
+
+def test_it_goes_on_with_the_same_values_only(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    first = about(setting("a", edgefl_replicas=1), edgefl_rounds=2)
+    assert not _experiment.same(first, path)
+    path.write_text(json.dumps(first))
+    assert _experiment.same(first, path)
+    more = about(setting("b", edgefl_replicas=3), setting("a", edgefl_replicas=1), edgefl_rounds=2)
+    assert _experiment.same(more, path)
+    for other, words in (
+        (about(setting("a", edgefl_replicas=2), edgefl_rounds=2), "setting a"),
+        (about(setting("a", edgefl_replicas=1), edgefl_rounds=3), "edgefl_rounds of cloud"),
+        (about(setting("a", edgefl_replicas=1)), "edgefl_rounds of cloud"),
+        (about(setting("a", edgefl_replicas=1), pods="cold", edgefl_rounds=2), "experiment_pods"),
+    ):
+        with pytest.raises(EdgeflError, match=words):
+            _experiment.same(other, path)
+
+
+def test_a_setting_that_is_left_out_is_not_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps(about(setting("a", edgefl_replicas=1), setting("b"))))
+    kept = _experiment.merged(about(setting("c"), setting("b")), path)
+    assert [each["name"] for each in kept["settings"]] == ["c", "b", "a"]
+    path.write_text(json.dumps(kept))
+    with pytest.raises(EdgeflError, match="setting a"):
+        _experiment.same(about(setting("a", edgefl_replicas=9)), path)
