@@ -11,7 +11,6 @@ import pytest
 from helpers import LINK
 from processes import DATA, Federation
 
-
 # An example's time says nothing on a machine that does other work too
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
