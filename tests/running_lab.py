@@ -154,6 +154,11 @@ class Lab:
         return found
 
 
+def values(**given: Any) -> str:
+    """The word that gives variables to ansible-playbook, with their types."""
+    return f"--extra-vars={json.dumps(given)}"
+
+
 def rounds() -> list[dict[str, Any]]:
     """The events of the newest results on this machine."""
     return [json.loads(line) for line in (ROOT / "results/latest/rounds.jsonl").read_text().splitlines()]

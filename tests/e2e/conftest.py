@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,3 +19,10 @@ def lab(show: Callable[[str], None]) -> Lab:
         # Every test would repeat the whole output, which was shown as it came
         pytest.fail(f"make lab ended with {made.code}:\n{tail(made.output, 15)}", pytrace=False)
     return Lab(show)
+
+
+@pytest.fixture(scope="module")
+def back_to_defaults(lab: Lab) -> Iterator[None]:
+    """For modules that train with settings of their own: after them the lab is as `make lab` leaves it."""
+    yield
+    lab.play("site.yml", show=False).ok()

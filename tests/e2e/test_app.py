@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from helpers import ROOT
-from running_lab import Lab
+from running_lab import Lab, values
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> N
     model.write_text("\n".join(lines) + "\n")
     before = {pod["metadata"]["uid"] for pod in lab.ours("pods")}
 
-    run = lab.play("site.yml", f"--extra-vars=images_source={source}")
+    run = lab.play("site.yml", values(images_source=str(source)))
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number + 1}" in run.output and "Dens" in run.output
     assert {pod["metadata"]["uid"] for pod in lab.ours("pods")} == before

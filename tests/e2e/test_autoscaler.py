@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from helpers import ROOT
-from running_lab import NAMESPACE, Lab, rounds
+from processes import until
+from running_lab import NAMESPACE, Lab, rounds, values
 
+pytestmark = pytest.mark.usefixtures("back_to_defaults")
 VPA = "edgefl.kubeedge/component=vpa"
 # Requests that a client outgrows at once: the one for the VPA to raise, the other for the HPA to find too much use of
 SMALL = {"edgefl_client_resources": {"cpu_request": "200m", "memory_request": "100Mi"}}
-
-
-def values(**given: Any) -> str:
-    return f"--extra-vars={json.dumps(given)}"
-
-
-def until(happened: Callable[[], Any], what: str, seconds: float) -> Any:
-    """Polls until `happened()` is true, and gives its value; fails the test when it takes too long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = happened()
-        if value:
-            return value
-        time.sleep(2)
-    raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
 def replicas(lab: Lab) -> dict[str, int]:
@@ -40,12 +24,6 @@ def replicas(lab: Lab) -> dict[str, int]:
         for item in lab.ours("deployments")
         if "edgefl.kubeedge/node" in item["metadata"]["labels"]
     }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _as_it_was(lab: Lab) -> Iterator[None]:
-    yield
-    lab.play("site.yml", show=False).ok()
 
 
 @pytest.mark.long
@@ -152,4 +130,3 @@ def test_somebody_elses_autoscaler_is_named(lab: Lab) -> None:
         assert "HorizontalPodAutoscaler/theirs" in run.output and "against each other" in run.output
     finally:
         lab.kubectl("delete", "hpa", "theirs", f"--namespace={NAMESPACE}")
-    assert (ROOT / "results/latest").exists()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from running_lab import NAMESPACE, Lab, Run, rounds
+from processes import until
+from running_lab import NAMESPACE, Lab, Run, rounds, values
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("back_to_defaults")]
 AGGREGATOR = "deployment/fashion-mnist"
-
-
-def values(**given: Any) -> str:
-    return f"--extra-vars={json.dumps(given)}"
 
 
 def restarts(lab: Lab) -> dict[str, int]:
@@ -58,12 +53,6 @@ def while_training(lab: Lab, what: Any, *arguments: str, inventory: Path | None 
         thread.join(600)
     assert ended, "site.yml did not end"
     return ended[0].ok()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _as_it_was(lab: Lab) -> Iterator[None]:
-    yield
-    lab.play("site.yml", show=False).ok()
 
 
 def test_every_node_is_in_every_round(lab: Lab, tmp_path: Path) -> None:
@@ -118,7 +107,8 @@ def test_a_broken_first_pod_heals(lab: Lab) -> None:
     while_training(lab, kill, values(edgefl_kind="StatefulSet", edgefl_replicas=2, edgefl_rounds=60))
     assert [event["round"] for event in trained()] == list(range(1, 61))
     assert sum(restarts(lab).values()) >= 1, "no client was killed"
-    end = time.monotonic() + 120
-    while not all(item["status"].get("readyReplicas") == 2 for item in lab.ours("statefulsets")):
-        assert time.monotonic() < end, "a pod did not come back"
-        time.sleep(2)
+    until(
+        lambda: all(item["status"].get("readyReplicas") == 2 for item in lab.ours("statefulsets")),
+        "all pods are back",
+        120,
+    )

@@ -7,7 +7,7 @@ import shlex
 import time
 
 from helpers import ROOT
-from running_lab import NAMESPACE, Lab
+from running_lab import NAMESPACE, Lab, values
 
 SECRETS = {"fashion-mnist-tls", "fashion-mnist-client-edge1-tls", "fashion-mnist-client-edge2-tls"}
 
@@ -73,7 +73,7 @@ def test_renewal(lab: Lab) -> None:
         return {item["metadata"]["name"]: item["data"]["tls.crt"] for item in lab.ours("secrets")}
 
     before, run = secrets(), (ROOT / "results/latest").resolve().name
-    lab.play("site.yml", "--extra-vars=federation_tls_renew_days=364").ok()
+    lab.play("site.yml", values(federation_tls_renew_days=364)).ok()
     after = secrets()
     assert set(after) == SECRETS and all(before[name] != after[name] for name in SECRETS)
     assert (ROOT / "results/latest").resolve().name == run
