@@ -14,16 +14,8 @@ description:
   - What was begun with other values is refused, as its runs could not be compared with the new ones.
 author:
   - edgefl developers (@edgefl)
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment:
+  - edgefl.kubeedge.only_reads
 options:
   name:
     description: Name of the experiment.

@@ -16,16 +16,8 @@ author:
   - edgefl developers (@edgefl)
 requirements:
   - The C(kubectl) command on the host.
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment:
+  - edgefl.kubeedge.only_reads
 options:
   kubeconfig:
     description: Kubeconfig on the host, with the right to read nodes.

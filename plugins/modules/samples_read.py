@@ -15,16 +15,8 @@ description:
   - That something was not noted is a warning, and no failure.
 author:
   - edgefl developers (@edgefl)
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
+extends_documentation_fragment:
+  - edgefl.kubeedge.only_reads
 options:
   run:
     description: Name of the run.

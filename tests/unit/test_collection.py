@@ -157,23 +157,32 @@ def test_readme(role: str) -> None:
 # Modules ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_documentation(module: str) -> None:
-    path = ROOT / "plugins/modules" / f"{module}.py"
-    source = path.read_text()
-    texts = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(source).body
+def strings(path: Path) -> dict[str, str]:
+    """The string constants that a Python file's module, or a class in it, assigns: name -> value."""
+    return {
+        node.targets[0].id: node.value.value
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
     }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_documentation(module: str) -> None:
+    path = ROOT / "plugins/modules" / f"{module}.py"
+    source, texts = path.read_text(), strings(path)
     assert "GNU General Public License v3.0+" in source.partition("from __future__")[0]
     documentation = yaml.safe_load(texts["DOCUMENTATION"])
     assert documentation["module"] == module
     assert documentation["version_added"] == "1.0.0"
-    assert {"check_mode", "diff_mode", "idempotent"} <= set(documentation["attributes"])
-    assert documentation["attributes"]["check_mode"]["support"] == "full"
+    attributes = documentation.get("attributes", {})
+    for name in documentation.get("extends_documentation_fragment", []):
+        fragment = ROOT / "plugins/doc_fragments" / f"{name.removeprefix('edgefl.kubeedge.')}.py"
+        attributes |= yaml.safe_load(strings(fragment)["DOCUMENTATION"])["attributes"]
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(attributes)
+    assert attributes["check_mode"]["support"] == "full"
     assert yaml.safe_load(texts["RETURN"])
     examples = yaml.safe_load(texts["EXAMPLES"])
     assert any(f"edgefl.kubeedge.{module}" in task for task in examples), "no example calls the module by its full name"
