@@ -87,6 +87,18 @@ def run(
     return Result(" ".join(words), code, "".join(lines), time.monotonic() - begin)
 
 
+def bring(program: str, *packages: str) -> None:
+    """Sees to it that a program is there: installs the Debian packages that have it when it is not. Fails the test when that can't be done."""
+    if shutil.which(program) is not None:
+        return
+    print(f"Installing {packages[0]}, a Debian package", flush=True)
+    root = [] if os.getuid() == 0 else ["sudo"]
+    run(*root, "apt-get", "update", "-qq", timeout=300)
+    made = run(*root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages, timeout=900)
+    if made.code != 0:
+        raise AssertionError(f"{program} is not there, and {' '.join(packages)} can't be installed:\n{made.output}")
+
+
 def files(*patterns: str) -> list[Path]:
     """The checkout's files that git tracks or would track, sorted, relative to ROOT; `patterns` are git pathspecs."""
     listed = subprocess.run(

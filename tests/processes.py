@@ -29,14 +29,14 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def until(happened: Callable[[], Any], what: str, seconds: float = STUBBORN) -> Any:
-    """Poll until `happened()` is true; gives its value. Fails the test when it takes too long."""
+def until(happened: Callable[[], Any], what: str, seconds: float = STUBBORN, pause: float = 0.02) -> Any:
+    """Poll every `pause` seconds until `happened()` is true; gives its value. Fails the test when it takes too long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = happened()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"{what}: not within {seconds:g} s")
 
 

@@ -51,7 +51,7 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
         "site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL), show=False
     ).ok()
     assert again.sums["changed"] == 0
-    until(lambda: set(replicas(lab).values()) == {1}, "back to one pod per edge", 400)
+    until(lambda: set(replicas(lab).values()) == {1}, "back to one pod per edge", 400, pause=2)
 
 
 @pytest.mark.long
@@ -65,7 +65,7 @@ def test_vpa_recommends_and_applies(lab: Lab) -> None:
         pods = lab.pods(clients=True)
         return bool(pods) and all("vpaUpdates" in pod["metadata"].get("annotations", {}) for pod in pods)
 
-    until(applied, "requests of the VPA in every client", 240)
+    until(applied, "requests of the VPA in every client", 240, pause=2)
     for item in lab.ours("verticalpodautoscalers"):
         target = item["status"]["recommendation"]["containerRecommendations"][0]["target"]
         lab.show(f"  {item['metadata']['name']}: {target}")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 
 from helpers import ROOT
+from processes import until
 from running_lab import NAMESPACE, Lab, values
 
 SECRETS = {"fashion-mnist-tls", "fashion-mnist-client-edge1-tls", "fashion-mnist-client-edge2-tls"}
 
 
-def told(lab: Lab, text: str, seconds: float = 60) -> bool:
-    """Whether the aggregator's log says it, now or soon."""
-    end = time.monotonic() + seconds
-    while text not in lab.kubectl("logs", "deployment/fashion-mnist", f"--namespace={NAMESPACE}", "--tail=400"):
-        if time.monotonic() > end:
-            return False
-        time.sleep(1)
-    return True
+def wait_for_log(lab: Lab, text: str) -> None:
+    """Until the aggregator's log says it."""
+    words = ("logs", "deployment/fashion-mnist", f"--namespace={NAMESPACE}", "--tail=400")
+    until(lambda: text in lab.kubectl(*words), f"the aggregator's log says {text!r}", 60, pause=1)
 
 
 def port(lab: Lab) -> str:
@@ -36,7 +32,7 @@ def test_no_certificate_no_entry(lab: Lab) -> None:
     # In TLS 1.3 a client learns of it after its own handshake: it must wait for the answer
     answer = lab.ssh("edge1", f"(sleep 2) | openssl s_client -connect {port(lab)} 2>&1 || true")
     assert "unexpected eof" in answer or "certificate required" in answer
-    assert told(lab, "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+    wait_for_log(lab, "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 
 
 def test_nobody_speaks_for_another_node(lab: Lab) -> None:
@@ -53,7 +49,7 @@ def test_nobody_speaks_for_another_node(lab: Lab) -> None:
         "cloud", f"echo {shlex.quote(json.dumps(pod))} | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
     )
     try:
-        assert told(lab, "edge1 says it is node edge2")
+        wait_for_log(lab, "edge1 says it is node edge2")
     finally:
         lab.kubectl("delete", "pod", "impostor", f"--namespace={NAMESPACE}", "--wait=true")
 

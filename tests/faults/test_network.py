@@ -12,6 +12,7 @@ import pytest
 from faults.conftest import Recovered
 from faults.namespaces import SERVER, Cable
 from faults.test_peers import BACK, JOINED, since, with_both
+from helpers import bring
 from processes import Federation, Program, until
 
 
@@ -19,6 +20,7 @@ from processes import Federation, Program, until
 def cable() -> Iterator[Cable]:
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root: run the tests as root")
+    bring("ip", "iproute2")
     made = Cable()
     yield made
     made.remove()

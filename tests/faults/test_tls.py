@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from helpers import bring
 from processes import Federation, until
 
 
 def openssl(folder: Path, *arguments: str) -> None:
+    bring("openssl", "openssl")
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from helpers import run
+from helpers import bring
 from report.browser import Browser
 
 
@@ -18,21 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium(show: Callable[[str], None]) -> None:
-    """Sees to it that it is there."""
-    if shutil.which("chromium"):
-        return
-    show("\nInstalling chromium, a Debian package")
-    root = [] if os.getuid() == 0 else ["sudo"]
-    run(*root, "apt-get", "update", "-qq", timeout=300)
-    install = ("apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core")
-    made = run(*root, *install, timeout=900)
-    if made.code != 0:
-        pytest.fail(f"chromium is not there, and can't be installed:\n{made.output}", pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    bring("chromium", "chromium", "fonts-dejavu-core")
     with Browser(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
