@@ -181,14 +181,13 @@ class FlowerLink:
     ) -> tuple[list[Answer], list[Lost]]:
         """Do all tasks at once, a thread for each: they only wait."""
 
+        waiting: dict[str, ClientProxy] = {}
+
         def guarded(task: Task) -> Answer | Lost:
             proxy = self._members.proxy(task.member)
             if proxy is None:
                 return Lost(task, "it left before the round began")
-            # Flower counts the timeout from the moment the message is sent; sending to a frozen client may block
-            guard = threading.Timer(timeout + 5, _close, (proxy,))
-            guard.daemon = True
-            guard.start()
+            waiting[proxy.cid] = proxy
             begin = time.monotonic()
             try:
                 return one(proxy, task)
@@ -199,12 +198,23 @@ class FlowerLink:
                     )
                 return Lost(task, "the connection was lost" if type(err).__name__ == "GrpcBridgeClosed" else _text(err))
             finally:
-                guard.cancel()
+                del waiting[proxy.cid]
+
+        def give_up() -> None:
+            for proxy in list(waiting.values()):
+                _close(proxy)
 
         if not tasks:
             return [], []
-        with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
-            outcomes = list(pool.map(guarded, tasks))
+        # Flower counts the timeout from the moment the message is sent; sending to a frozen client may block
+        guard = threading.Timer(timeout + 5, give_up)
+        guard.daemon = True
+        guard.start()
+        try:
+            with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+                outcomes = list(pool.map(guarded, tasks))
+        finally:
+            guard.cancel()
         return [item for item in outcomes if isinstance(item, Answer)], [
             item for item in outcomes if isinstance(item, Lost)
         ]
