@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers import ROOT
-from running_lab import NAMESPACE, Lab
+from running_lab import NAMESPACE, Lab, differences, values
 
 # The cluster makes these in every namespace
 OF_THE_CLUSTER = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
@@ -38,3 +40,14 @@ def test_no_process_is_left(lab: Lab) -> None:
 
 def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
     assert lab.play("stop.yml").ok().sums["changed"] == 0
+
+
+@pytest.mark.parametrize("autoscaler", ["none", "vpa"])
+def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
+    before = lab.state()
+    check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
+    assert check.sums["changed"] > 0
+    for what in ("Namespace | Make it", "Certificates | Make or renew"):
+        assert what in check.output
+    assert ("Programs | Apply their manifests" in check.output) == (autoscaler == "vpa")
+    assert differences(before, lab.state()) == []
