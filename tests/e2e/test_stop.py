@@ -44,6 +44,7 @@ def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
 
 @pytest.mark.parametrize("autoscaler", ["none", "vpa"])
 def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
+    lab.play("stop.yml").ok()
     before = lab.state()
     check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
     assert check.sums["changed"] > 0
