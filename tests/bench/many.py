@@ -38,6 +38,16 @@ from flwr.server.strategy import FedAvg
 SAMPLES = 100
 
 
+class Trainer(NumpyTrainer):
+    """One trains after the other in a process: dozens at once would only take the interpreter from each other."""
+
+    turn = threading.Lock()
+
+    def fit(self, *arguments: Any, **options: Any) -> tuple[Weights, dict[str, float]]:
+        with self.turn:
+            return super().fit(*arguments, **options)
+
+
 def ours(address: str, index: int) -> None:
     own = (index * SAMPLES, (index + 1) * SAMPLES)
     name = f"node{index}"
@@ -47,7 +57,7 @@ def ours(address: str, index: int) -> None:
 
 def plain(address: str, index: int) -> None:
     inputs, labels = data.train(index * SAMPLES, (index + 1) * SAMPLES)
-    trainer = NumpyTrainer()
+    trainer = Trainer()
 
     class Client(NumPyClient):
         def fit(self, parameters: Weights, config: Any) -> tuple[Weights, int, dict[str, float]]:
@@ -91,7 +101,7 @@ def server(address: str, count: int, rounds: int) -> None:
 
 
 def floor(count: int, rounds: int) -> None:
-    trainer, test = NumpyTrainer(), data.test(0, None)
+    trainer, test = Trainer(), data.test(0, None)
     slices = [data.train(index * SAMPLES, (index + 1) * SAMPLES) for index in range(count)]
     weights = model.initial_weights(1)
     for round_ in range(1, rounds + 1):
@@ -113,7 +123,7 @@ def main() -> None:
         return server(a.server_address, a.count, a.rounds)
     if a.role == "floor":
         return floor(a.count, a.rounds)
-    setattr(client, "Trainer", NumpyTrainer)  # noqa: B010 (mypy minds an assignment)
+    setattr(client, "Trainer", Trainer)  # noqa: B010 (mypy minds an assignment)
     work = ours if a.role == "ours" else plain
     threads = [
         threading.Thread(target=work, args=(a.server_address, index)) for index in range(a.first, a.first + a.count)
