@@ -1,0 +1,244 @@
+"""From one line of the model changed to the accuracy of round 5, on the lab: the command to type, and the how-to's steps as a script without a pause.
+
+  ours      the command below
+  how-to    docker build, docker save to a file, scp to each edge, import there, then the aggregator's pod and the clients' pods applied, as
+            the how-to tells; with tutorial.py inside, an image with Flower and TensorFlow as pip installs them, and Docker's cache of those
+
+Five rounds, slices of 10 000 and 20 000 samples on the two edges. The clock starts when the line is changed. Needs the running lab (`make lab`);
+`ansible-playbook site.yml` afterwards brings its own training back.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.table import Bench
+
+from helpers import ROOT, run
+from running_lab import Lab
+from ship_nodes import CLOUD, docker, inside
+
+COMMAND = ("ansible-playbook", "site.yml", "--tags=images,ship_images,federation,results")
+UNITS = (96, 112, 136, 144, 160)
+"""Hidden units of the model, another number for each repeat: the line that is changed has them."""
+LAST_ROUND = re.compile(r"^ *round +5/5 +accuracy")
+LONGEST = 600.0
+"""Seconds after which a training of the how-to is given up."""
+HOWTO = "/root/edgefl-bench-howto"
+IMAGE = "edgefl-bench/howto"
+NAMESPACE = "edgefl-bench-howto"
+PORT = 8890
+BASE = "edgefl-lab/debian:bookworm"
+DOCKERFILE = """
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+COPY ca.crt requirements.txt /build/
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv dataset-fashion-mnist >/dev/null && \\
+    mkdir /data && for file in /usr/share/datasets/fashion-mnist/*.gz; do gunzip -c $file >/data/$(basename $file .gz); done
+RUN if [ -s /build/ca.crt ]; then export PIP_CERT=/build/ca.crt; fi; \\
+    python3 -m venv /opt/fl && /opt/fl/bin/pip install -q --no-cache-dir -r /build/requirements.txt
+ENV EDGEFL_DATA_DIR=/data
+WORKDIR /home/work
+COPY edgefl /home/work/edgefl
+COPY tutorial.py /home/work/
+ENTRYPOINT ["/opt/fl/bin/python", "tutorial.py"]
+"""
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  nodeName: {node}
+  hostNetwork: true
+  restartPolicy: Never
+  tolerations: [{{operator: Exists}}]
+  containers:
+    - name: main
+      image: {image}
+      imagePullPolicy: Never
+      args: {args}
+---
+"""
+
+
+def edited(source: Path, before: str, units: int) -> None:
+    """Changes the number in the line of `before`, whatever it was."""
+    text = source.read_text()
+    new = re.sub(re.escape(before) + r"\d+", before + str(units), text)
+    assert new != text, f"{source} has no line with {before}"
+    source.write_text(new)
+
+
+def ours(sources: Path, units: int) -> tuple[float, float]:
+    """Seconds until round 5 is told, and until the command has ended."""
+    model = sources / "edgefl/apps/fashion_mnist/model.py"
+    told: list[float] = []
+    begin = time.monotonic()
+    edited(model, "Dense(", units)
+    edited(model, "LAYERS = ((784, ", units)
+    edited(model, "), (", units)
+
+    def seen(line: str) -> None:
+        sys.stderr.write(line)
+        if LAST_ROUND.search(line):
+            told.append(time.monotonic() - begin)
+
+    run(*COMMAND, f"--extra-vars=images_source={sources}", show=seen).ok()
+    assert told, "round 5 was never told"
+    return told[0], time.monotonic() - begin
+
+
+class HowTo:
+    """The how-to's steps on the lab's cloud node."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.edges = {name: lab.hosts[name] for name in lab.edges[:2]}
+        self.cloud = lab.hosts["cloud"]["ansible_host"]
+        known = "/etc/edgefl/ssh/known_hosts.d"
+        self.options = (
+            f"-q -o BatchMode=yes -i /etc/edgefl/ssh/id_ed25519 -o UserKnownHostsFile='{known}/%h {known}/%n'"
+        )
+
+    def prepare(self) -> None:
+        """The sources on the cloud node, and the first build, which nobody has to wait for after an edit."""
+        inside(CLOUD, f"rm -rf {HOWTO}; mkdir -p {HOWTO}/edgefl")
+        with tempfile.TemporaryDirectory() as folder:
+            files = Path(folder)
+            (files / "Dockerfile").write_text(DOCKERFILE)
+            (files / "requirements.txt").write_text(self._requirements())
+            for source, target in (("tests/bench/tutorial.py", ""), ("fl_src/edgefl/idx.py", "edgefl/"), ("fl_src/edgefl/__init__.py", "edgefl/")):  # fmt: skip
+                docker("cp", str(ROOT / source), f"{CLOUD}:{HOWTO}/{target}")
+            for name in ("Dockerfile", "requirements.txt"):
+                docker("cp", str(files / name), f"{CLOUD}:{HOWTO}/")
+        inside(CLOUD, f"cp /etc/ssl/certs/ca-certificates.crt {HOWTO}/ca.crt; {self._build()}")
+        inside(
+            CLOUD, f"kubectl --kubeconfig=/etc/kubernetes/admin.conf create namespace {NAMESPACE} >/dev/null || true"
+        )
+
+    def run(self, units: int) -> float:
+        """Seconds from the edit to the accuracy of round 5."""
+        begin = time.monotonic()
+        inside(
+            CLOUD,
+            f'sed -i \'s/Dense([0-9]*, activation="relu")/Dense({units}, activation="relu")/\' {HOWTO}/tutorial.py; {self._build()}',
+        )
+        inside(
+            CLOUD,
+            f"docker save -o {HOWTO}/client.tar {IMAGE}-client; docker save {IMAGE}-server | ctr -n k8s.io images import - >/dev/null",
+        )
+        for about in self.edges.values():
+            to = f"{about['ansible_user']}@{about['ansible_host']}"
+            inside(
+                CLOUD,
+                f"scp {self.options} {HOWTO}/client.tar {to}:/var/tmp/\n"
+                f"ssh {self.options} {to} 'sudo ctr -n k8s.io images import /var/tmp/client.tar >/dev/null; sudo rm /var/tmp/client.tar' </dev/null",
+            )
+        self._kubectl("delete pods --all --grace-period=1 --wait")
+        self._apply("server", "cloud", IMAGE + "-server", ["server", f"--server_address=0.0.0.0:{PORT}", "--rounds=5"])
+        # Clients that come before its port is open give up at once
+        self._log('"event": "evaluated", "round": 0')
+        time.sleep(1)
+        first = 0
+        for name, size in zip(self.edges, (10_000, 20_000)):
+            arguments = [
+                "client",
+                f"--server_address={self.cloud}:{PORT}",
+                f"--partition={first}",
+                f"--clients={first + size}",
+            ]
+            self._apply(f"client-{name}", name, IMAGE + "-client", arguments)
+            first += size
+        self._log('"event": "evaluated", "round": 5')
+        return time.monotonic() - begin
+
+    def remove(self) -> None:
+        """All that it made, but what the build left in Docker's cache."""
+        forget = f"sudo ctr -n k8s.io images ls -q | grep {IMAGE} | sudo xargs -r ctr -n k8s.io images rm >/dev/null"
+        self._kubectl(f"delete namespace {NAMESPACE} --ignore-not-found")
+        inside(
+            CLOUD, f"rm -rf {HOWTO}; docker image rm --force {IMAGE}-server {IMAGE}-client >/dev/null || true; {forget}"
+        )
+        for about in self.edges.values():
+            to = f"{about['ansible_user']}@{about['ansible_host']}"
+            inside(CLOUD, f"ssh {self.options} {to} '{forget}' </dev/null")
+
+    @staticmethod
+    def _requirements() -> str:
+        wanted = ("flwr==", "tensorflow-cpu==")
+        lines = (ROOT / "fl_src/requirements-client.txt").read_text().splitlines()
+        return "\n".join(line.split(";")[0].split("\\")[0] for line in lines if line.startswith(wanted))
+
+    @staticmethod
+    def _build() -> str:
+        build = f"docker build --quiet --build-arg BASE_IMAGE={BASE} {HOWTO} >/dev/null"
+        return "; ".join(f"{build} --tag {IMAGE}-{role}" for role in ("server", "client"))
+
+    @staticmethod
+    def _kubectl(words: str, text: str = "") -> str:
+        return docker(
+            "exec",
+            "--interactive",
+            CLOUD,
+            "kubectl",
+            "--kubeconfig=/etc/kubernetes/admin.conf",
+            f"--namespace={NAMESPACE}",
+            *words.split(),
+            text=text,
+        )
+
+    def _apply(self, name: str, node: str, image: str, arguments: list[str]) -> None:
+        self._kubectl(
+            "apply -f -",
+            POD.format(name=name, namespace=NAMESPACE, node=node, image=f"docker.io/{image}:latest", args=arguments),
+        )
+
+    def _log(self, wanted: str) -> None:
+        end = time.monotonic() + LONGEST
+        while time.monotonic() < end:
+            said = subprocess.run(
+                ["docker", "exec", CLOUD, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", f"--namespace={NAMESPACE}", "logs", "server"],
+                capture_output=True, text=True, check=False,
+            ).stdout  # fmt: skip
+            if wanted in said:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"the how-to's server never said {wanted}")
+
+
+def main() -> None:
+    bench = Bench("Edit to result", __doc__)
+    bench.parser.add_argument(
+        "--repeats", type=int, default=3, metavar="N", help="how often both are done, in turn (3)"
+    )
+    options = bench.options()
+    lab = Lab(print)
+    howto = HowTo(lab)
+    print("the how-to's first build ...", file=sys.stderr, flush=True)
+    howto.prepare()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            sources = Path(folder) / "fl_src"
+            shutil.copytree(ROOT / "fl_src", sources, ignore=shutil.ignore_patterns("__pycache__"))
+            for number in range(options.repeats):
+                units = UNITS[number % len(UNITS)]
+                told, ended = ours(sources, units)
+                bench.add("accuracy of round 5", "ours", "s", told)
+                bench.add("command ended", "ours", "s", ended)
+                bench.add("accuracy of round 5", "how-to", "s", howto.run(units))
+    finally:
+        howto.remove()
+    bench.ratio("accuracy of round 5", "how-to", "ours")
+    bench.goal("accuracy of round 5, ours", bench.median("accuracy of round 5", "ours"), at_most=15, unit="s")
+    bench.finish()
+
+
+if __name__ == "__main__":
+    main()
