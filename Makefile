@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl molecule e2e bench-train bench-clients docs format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl molecule e2e bench-train bench-clients bench-edit bench-ship docs format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,12 @@ bench-train: .venv-fl/.ready  ## Training: the how-to's code, ours, and the same
 
 bench-clients: .venv-fl/.ready  ## One aggregator with 10, 50 and 200 clients (some minutes)
 	$(EDGEFL_PYTHON) tests/bench/clients.py $(BENCH)
+
+bench-edit: .venv-test  ## From an edited line to the accuracy of round 5 on the lab, and the how-to's way (half an hour)
+	$(BIN)/python tests/bench/edit_to_result.py $(BENCH)
+
+bench-ship: .venv-test  ## Shipping from the lab's cloud node, and the ways of others (minutes to hours; BENCH=--help)
+	$(BIN)/python tests/bench/ship.py $(BENCH)
 
 # Upkeep ---------------------------------------------------------------------------------------------------------------
 
