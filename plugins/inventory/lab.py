@@ -47,7 +47,9 @@ def hosts(lab: dict[str, t.Any], home: Path) -> dict[str, dict[str, t.Any]]:
     """Variables of each host, by its name in the inventory; `lab` is the content of inventory.json."""
     network = ".".join(lab["pod_subnet"].split(".")[:2])
     found = {}
-    for index, (node, address) in enumerate(lab["nodes"].items()):
+    # By address: the file has the names sorted, edge10 before edge2
+    nodes = sorted(lab["nodes"].items(), key=lambda node: int(node[1].rpartition(".")[2]))
+    for index, (node, address) in enumerate(nodes):
         found[CLOUD if node == "cloud" else node] = {
             "edgefl_node_name": node,
             "ansible_host": address,
