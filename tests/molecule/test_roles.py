@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
-from helpers import ROOT, files, load_yaml, run
+import scenarios
+from helpers import ROOT, files, load_yaml
 
-SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml") if path.parent.name != "default")
-# Roles that need a cluster, or that make the machines and programs of the lab: tests/e2e shows them at work
-ON_THE_LAB = {
-    "autoscaler", "cloudcore", "control_plane", "edgecore", "edgefl", "experiment", "federation", "lab_artifacts", "lab_nodes", "metrics_server", "results",
-}  # fmt: skip
-ACTION = re.compile(r"^INFO +\[\S+ > (\w+)\] Executing$", re.MULTILINE)
-
-
-def recaps(output: str) -> dict[str, dict[str, int]]:
-    """For each of Molecule's actions: sums of the hosts' `ok`, `changed`, `failed` ... as Ansible's recap has them."""
-    parts = ACTION.split(output)
-    found: dict[str, dict[str, int]] = {}
-    for action, text in zip(parts[1::2], parts[2::2], strict=True):
-        sums: dict[str, int] = {}
-        for name, count in re.findall(
-            r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", text.partition("PLAY RECAP")[2]
-        ):
-            sums[name] = sums.get(name, 0) + int(count)
-        found[action] = sums
-    return found
+# Roles that make the lab or its cluster, or that work through other roles: tests/e2e shows them at work
+WITHOUT = {"cloudcore", "control_plane", "edgecore", "edgefl", "experiment", "lab_artifacts", "lab_nodes"}
 
 
 def leftovers(scenario: str) -> list[str]:
@@ -68,33 +50,20 @@ def engine() -> None:
 
 
 def test_every_role_has_scenarios() -> None:
-    for role in sorted(path.name for path in (ROOT / "roles").iterdir() if path.name not in ON_THE_LAB):
-        assert {role, f"{role}_alternative"} <= set(SCENARIOS), f"write molecule/{role} and molecule/{role}_alternative"
+    for role in sorted(path.name for path in (ROOT / "roles").iterdir() if path.name not in WITHOUT):
+        assert {role, f"{role}_alternative"} <= set(scenarios.ALL), (
+            f"write molecule/{role} and molecule/{role}_alternative"
+        )
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", scenarios.ON_BARE_MACHINES)
 def test_scenario(scenario: str, show: Callable[[str], None]) -> None:
     before = idle_volumes()
-    verify = (ROOT / "molecule" / scenario / "verify.yml").read_text()
-    assert "shared/tasks/refuse.yml" in verify, (
-        f"molecule/{scenario}/verify.yml: give the role a wrong value, too (../shared/tasks/refuse.yml)"
-    )
-
-    def progress(line: str) -> None:
-        if found := ACTION.match(line):
-            show(f"\n  {scenario}: {found[1]}")
-
-    env = {"MOLECULE_GLOB": "molecule/*/molecule.yml", "MOLECULE_COMMAND_BORDERS": "false"}
-    result = run("molecule", "test", "--scenario-name", scenario, env=env, show=progress, timeout=1200).ok()
-    sums = recaps(result.output)
-    assert {"prepare", "check", "converge", "idempotence", "verify", "destroy"} <= set(sums)
-    assert sums["check"]["changed"] > 0, f"check mode said that nothing would change on a bare host:\n{result.output}"
-    assert sums["converge"]["changed"] >= sums["check"]["changed"], "check mode announced what did not come"
-    assert sums["idempotence"]["changed"] == 0
+    scenarios.play(scenario, show)
     assert leftovers(scenario) == []
     assert idle_volumes() - before == set()
 
 
 def test_shared_files_belong_to_no_scenario() -> None:
-    assert files("molecule/shared/molecule.yml") == []
+    assert files("molecule/shared*/molecule.yml") == []
     assert load_yaml(ROOT / ".config/molecule/config.yml")["prerun"] is False

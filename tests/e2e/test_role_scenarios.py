@@ -1,0 +1,27 @@
+"""Molecule's scenarios of the roles that need a cluster, on the lab; tests/molecule has those of bare machines."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from helpers import ROOT
+from running_lab import Lab
+
+pytestmark = pytest.mark.usefixtures("back_to_defaults")
+# Says nothing in check mode: what it would write is only known when the training has ended, which check mode does not wait for
+SILENT = {"results", "results_alternative"}
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name.endswith("_alternative") else [])
+        for name in scenarios.ON_THE_LAB
+    ],
+)
+def test_scenario(scenario: str, lab: Lab) -> None:
+    before = sorted((ROOT / "results").iterdir())
+    seconds = scenarios.play(scenario, lab.show, silent=scenario in SILENT).seconds
+    lab.show(f"  {scenario}: {seconds:.0f} s")
+    assert sorted((ROOT / "results").iterdir()) == before, "the scenario wrote among the results of the checkout"
