@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl molecule e2e bench-train bench-clients bench-edit bench-ship docs format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.table import Bench
 
 from helpers import ROOT, run
+from processes import until
 from running_lab import Lab
 from ship_nodes import CHANNEL, CLOUD, docker, inside
 
@@ -35,6 +35,7 @@ LONGEST = 600.0
 HOWTO = "/root/edgefl-bench-howto"
 IMAGE = "edgefl-bench/howto"
 NAMESPACE = "edgefl-bench-howto"
+KUBECTL = f"kubectl --kubeconfig=/etc/kubernetes/admin.conf --namespace={NAMESPACE}"
 PORT = 8890
 BASE = "edgefl-lab/debian:bookworm"
 DOCKERFILE = """
@@ -107,9 +108,7 @@ class HowTo:
             for name in ("Dockerfile", "requirements.txt"):
                 docker("cp", str(files / name), f"{CLOUD}:{HOWTO}/")
         inside(CLOUD, f"cp /etc/ssl/certs/ca-certificates.crt {HOWTO}/ca.crt; {self._build()}")
-        inside(
-            CLOUD, f"kubectl --kubeconfig=/etc/kubernetes/admin.conf create namespace {NAMESPACE} >/dev/null || true"
-        )
+        inside(CLOUD, f"{KUBECTL} create namespace {NAMESPACE} >/dev/null || true")
 
     def run(self, rate: float) -> float:
         """Seconds from the edit to the accuracy of round 5."""
@@ -130,7 +129,7 @@ class HowTo:
                 f"scp {options} {HOWTO}/client.tar {to}:/var/tmp/\n"
                 f"ssh {options} {to} 'sudo ctr -n k8s.io images import /var/tmp/client.tar >/dev/null; sudo rm /var/tmp/client.tar' </dev/null",
             )
-        self._kubectl("delete pods --all --grace-period=1 --wait")
+        inside(CLOUD, f"{KUBECTL} delete pods --all --grace-period=1 --wait")
         self._apply("server", "cloud", IMAGE + "-server", ["server", f"--server_address=0.0.0.0:{PORT}", "--rounds=5"])
         # Clients that come before its port is open give up at once
         self._log('"event": "evaluated", "round": 0')
@@ -151,7 +150,7 @@ class HowTo:
     def remove(self) -> None:
         """All that it made, but what the build left in Docker's cache."""
         forget = f"sudo ctr -n k8s.io images ls -q | {{ grep {IMAGE} || true; }} | sudo xargs -r ctr -n k8s.io images rm >/dev/null"
-        self._kubectl(f"delete namespace {NAMESPACE} --ignore-not-found")
+        inside(CLOUD, f"{KUBECTL} delete namespace {NAMESPACE} --ignore-not-found")
         inside(
             CLOUD, f"rm -rf {HOWTO}; docker image rm --force {IMAGE}-server {IMAGE}-client >/dev/null || true; {forget}"
         )
@@ -177,36 +176,14 @@ class HowTo:
         build = f"docker build --quiet --build-arg BASE_IMAGE={BASE} {HOWTO} >/dev/null"
         return "; ".join(f"{build} --tag {IMAGE}-{role}" for role in ("server", "client"))
 
-    @staticmethod
-    def _kubectl(words: str, text: str = "") -> str:
-        return docker(
-            "exec",
-            "--interactive",
-            CLOUD,
-            "kubectl",
-            "--kubeconfig=/etc/kubernetes/admin.conf",
-            f"--namespace={NAMESPACE}",
-            *words.split(),
-            text=text,
-        )
-
     def _apply(self, name: str, node: str, image: str, arguments: list[str]) -> None:
-        self._kubectl(
-            "apply -f -",
-            POD.format(name=name, namespace=NAMESPACE, node=node, image=f"docker.io/{image}:latest", args=arguments),
-        )
+        pod = POD.format(name=name, namespace=NAMESPACE, node=node, image=f"docker.io/{image}:latest", args=arguments)
+        inside(CLOUD, f"{KUBECTL} apply -f - >/dev/null <<'EOF'\n{pod}EOF\n")
 
     def _log(self, wanted: str) -> None:
-        end = time.monotonic() + LONGEST
-        while time.monotonic() < end:
-            said = subprocess.run(
-                ["docker", "exec", CLOUD, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", f"--namespace={NAMESPACE}", "logs", "server"],
-                capture_output=True, text=True, check=False,
-            ).stdout  # fmt: skip
-            if wanted in said:
-                return
-            time.sleep(0.5)
-        raise AssertionError(f"the how-to's server never said {wanted}")
+        """Waits until the server has said it; it has no log before it runs."""
+        ask = f"{KUBECTL} logs server 2>/dev/null || true"
+        until(lambda: wanted in inside(CLOUD, ask), f"{wanted} in the log of the how-to's server", LONGEST, pause=0.5)
 
 
 def main() -> None:
