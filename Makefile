@@ -43,8 +43,9 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements.txt | $(BIN)/pip
+	@# Thousands of files of which a few are used: Python compiles those when it first loads them
 	@lab/say.sh "Installing Ansible into $(VENV)" \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.run

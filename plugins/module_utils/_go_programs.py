@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SUMS = "sums.json"
+# The linker leaves the debugger's data out (-s -w), so the compiler need not make them: a tenth less work
+COMPILER = "all=-dwarf=false"
+# The compiler's own garbage collector: memory for time
+COLLECTOR = {"GOGC": "400"}
 
 
 class GoError(Exception):
@@ -43,7 +47,7 @@ class Recipe:
         parts = {
             "go": self.go_version,
             "programs": self.programs,
-            "flags": [self.ldflags, self.tags, self.cgo],
+            "flags": [self.ldflags, self.tags, self.cgo, COMPILER],
             "files": {name: _sha256(self.source / name) for name in ("go.mod", "go.sum")},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -89,14 +93,17 @@ def build(recipe: Recipe, folder: Path, progress: Path) -> None:
             recipe.go,
             "build",
             "-v",
+            # One more than processors: none is idle while a package waits for another, or for the disk
+            f"-p={(os.cpu_count() or 1) + 1}",
             "-trimpath",
             "-buildvcs=false",
+            f"-gcflags={COMPILER}",
             "-tags",
             recipe.tags,
             "-ldflags",
             recipe.ldflags,
         ]
-        environment = {**os.environ, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
+        environment = {**os.environ, **COLLECTOR, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
         with progress.open("w") as lines:
             done = subprocess.run(
                 [*command, "-o", f"{out}/", *recipe.programs.values()],

@@ -112,20 +112,24 @@ def samples(lines: Iterable[Line]) -> list[Line]:
     return found
 
 
-def details(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Limits, capacity and explained scalings, of the report's details."""
+def details(lines: Iterable[Line]) -> dict[str, Any]:
+    """Limits, capacity, versions of the nodes' programs and explained scalings, of the report's details."""
     lines = list(lines)
     limits: dict[tuple[str, str], Line] = {}
     capacity: dict[str, Line] = {}
+    versions: dict[str, str] = {}
     for line in lines:
         if line["kind"] == "pod_state" and line["node"]:
             given = {key: line[key] for key in AMOUNTS if key in line}
             limits[line["node"], line["pod"]] = {"node": line["node"], "pod": line["pod"], **given}
         elif line["kind"] == "capacity":
             capacity[line["node"]] = {key: line[key] for key in ("node", "cpu_cores", "memory_bytes")}
+            if line.get("versions"):
+                versions[f"node {line['node']}"] = line["versions"]
     return {
         "limits": [limits[key] for key in sorted(limits)],
         "capacity": [capacity[key] for key in sorted(capacity)],
+        "versions": dict(sorted(versions.items())),
         "scalings": scalings(lines),
     }
 

@@ -108,9 +108,10 @@ class Sampler:
             return []
         found = []
         for item in self._list("/api/v1/nodes"):
-            cpu, memory = _amounts(item.get("status", {}).get("allocatable", {}))
+            status = item.get("status", {})
+            cpu, memory = _amounts(status.get("allocatable", {}))
             line = {"node": item["metadata"]["name"], "cpu_cores": cpu, "memory_bytes": memory}
-            found.append(self._line("capacity", line))
+            found.append(self._line("capacity", line | {"versions": _versions(status.get("nodeInfo", {}))}))
         self._last["capacity",] = True
         return found
 
@@ -261,6 +262,15 @@ def seconds(text: str) -> float:
 def _amounts(given: dict[str, str]) -> tuple[float, int]:
     """CPU in cores and memory in bytes, of what the API calls a list of resources."""
     return round(float(quantity(given.get("cpu", "0"))), 6), int(quantity(given.get("memory", "0")))
+
+
+def _versions(info: dict[str, str]) -> str:
+    """A node's programs in a line, of its nodeInfo; an edge's kubelet names KubeEdge too."""
+    parts = [
+        info.get(key, "")
+        for key in ("kubeletVersion", "containerRuntimeVersion", "osImage", "kernelVersion", "architecture")
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _pod_state(item: Any) -> Line:

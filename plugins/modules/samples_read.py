@@ -46,7 +46,7 @@ samples:
   type: list
   elements: dict
 details:
-  description: C(limits), C(capacity) and C(scalings); a part of O(edgefl.kubeedge.results_write#module:details).
+  description: C(limits), C(capacity), C(versions) and C(scalings); a part of O(edgefl.kubeedge.results_write#module:details).
   returned: always
   type: dict
 sampler:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from helpers import ROOT
 from processes import until
 from running_lab import NAMESPACE, Lab, rounds, values
 
@@ -26,10 +29,27 @@ def replicas(lab: Lab) -> dict[str, int]:
     }
 
 
+# The how-to's: 1 to 5 pods, target 60 %, window 120 s; noted until the pods have gone again
+HPA = {"edgefl_autoscale": "hpa", "edgefl_rounds": 250, "edgefl_sample_after": 300, **SMALL}
+
+
+def explained(node: str) -> list[str]:
+    """The sentences on a node's autoscaler in the newest results."""
+    details = json.loads((ROOT / "results/latest/details.json").read_text())
+    return [each["text"] for each in details["scalings"] if each["node"] == node]
+
+
+def wanted(node: str) -> list[int]:
+    """How many pods a node was to have, one after the other, in the newest results."""
+    lines = (ROOT / "results/latest/samples.jsonl").read_text().splitlines()
+    samples = [json.loads(line) for line in lines]
+    return [each["wanted"] for each in samples if each["kind"] == "replicas" and each["node"] == node]
+
+
 @pytest.mark.long
 def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
-    """Meanwhile every round has every sample of each node once."""
-    run = lab.play("site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL)).ok()
+    """The how-to's problem 4. Meanwhile every round has every sample of each node once."""
+    run = lab.play("site.yml", values(**HPA)).ok()
     assert run.sums["changed"] > 0
     trained = [event for event in rounds() if event["event"] == "round"]
     assert len(trained) == 250
@@ -47,11 +67,25 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
                 assert edges == [*[start for start, _stop in sorted(parts[node])], about["edgefl_clients"]], event
         assert set(parts) == set(lab.edges), event
     assert most >= 2, "no pod was added in the run"
-    again = lab.play(
-        "site.yml", values(edgefl_autoscale="hpa", edgefl_rounds=250, autoscaler_hpa_cpu=60, **SMALL), show=False
-    ).ok()
+    again = lab.play("site.yml", values(**HPA), show=False).ok()
     assert again.sums["changed"] == 0
     until(lambda: set(replicas(lab).values()) == {1}, "back to one pod per edge", 400, pause=2)
+
+
+@pytest.mark.long
+def test_each_step_is_explained(lab: Lab) -> None:
+    """In the report of the run above: each change with its arithmetic, and why it did not shrink at once."""
+    for node in lab.edges:
+        texts = explained(node)
+        lab.show(f"  {node}:")
+        for text in texts:
+            lab.show(f"    {text}")
+        steps = [re.match(r"From (\d+) to (\d+) pods: ", text) for text in texts]
+        told = [(int(step[1]), int(step[2])) for step in steps if step]
+        assert told == [step for step in pairwise(wanted(node)) if step[0] != step[1]]
+        assert told[0][0] == 1 and told[0][1] > 1 and told[-1][1] == 1
+        assert re.match(r"From 1 to \d pods: CPU use \d+ %, target 60 %: ceil\(1 × \d+ / 60\) = \d", texts[0])
+        assert [text for text in texts if text.startswith("Stays") and "stabilisation window" in text]
 
 
 @pytest.mark.long

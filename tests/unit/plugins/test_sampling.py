@@ -25,6 +25,12 @@ PODS = "/api/v1/namespaces/edgefl/pods"
 EVENTS = "/api/v1/namespaces/edgefl/events"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/edgefl/deployments"
 HPAS = "/apis/autoscaling/v2/namespaces/edgefl/horizontalpodautoscalers"
+INFO = {
+    "kubeletVersion": "v1.32.10-kubeedge-v1.23.1",
+    "containerRuntimeVersion": "containerd://1.6.20",
+    "architecture": "amd64",
+    "bootID": "another at each boot",
+}
 NODE_USE = "/apis/metrics.k8s.io/v1beta1/nodes"
 POD_USE = "/apis/metrics.k8s.io/v1beta1/namespaces/edgefl/pods"
 
@@ -93,7 +99,10 @@ class Cluster:
         self.asked: list[str] = []
         self.documents: dict[str, Any] = {
             "/api/v1/nodes": [
-                {"metadata": {"name": "edge1"}, "status": {"allocatable": {"cpu": "2", "memory": "4Gi"}}}
+                {
+                    "metadata": {"name": "edge1"},
+                    "status": {"allocatable": {"cpu": "2", "memory": "4Gi"}, "nodeInfo": INFO},
+                }
             ],
             PODS: [pod("client-1")],
             DEPLOYMENTS: [workload(1, 1)],
@@ -335,6 +344,7 @@ def test_the_report_takes_all_of_it() -> None:
     details = _report_data.details(_sampled.details(lines))
     assert details.limits == [_report_data.Limits("edge1", "client-1", 0.5, None, 2**30, 2**31)]
     assert details.capacity == [_report_data.Capacity("edge1", 2.0, 2**32)]
+    assert details.versions == {"node edge1": "v1.32.10-kubeedge-v1.23.1, containerd://1.6.20, amd64"}
     assert [(each.node, each.text) for each in details.scalings] == [
         ("edge1", "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.")
     ]
