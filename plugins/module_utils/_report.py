@@ -151,7 +151,7 @@ def _listings(details: Details) -> list[Section]:
     return [Section("cluster", "In the cluster", text)]
 
 
-def comparison_report(name: str, settings: Sequence[Setting], details: Details) -> Report:
+def comparison_report(settings: Sequence[Setting], details: Details) -> Report:
     """The report of several settings: figures side by side, then a typical run of each."""
     plots = _Plots()
     compared, rest = compare.tables(settings)
@@ -176,7 +176,7 @@ def comparison_report(name: str, settings: Sequence[Setting], details: Details) 
         *_listings(details),
     ]
     return Report(
-        html.document(f"Comparison {name}", _across(settings), [each for each in sections if each]),
+        html.document(compare.title([each.name for each in settings]), _across(settings), [each for each in sections if each]),
         plots,
     )
 

@@ -191,9 +191,20 @@ def csv_table(settings: Sequence[Setting]) -> str:
     return out.getvalue()
 
 
+def title(names: Sequence[str]) -> str:
+    """What is compared.
+
+    >>> title(["none", "hpa", "vpa"]), title(["a", "b", "c", "d", "e"])
+    ('Comparison of none, hpa and vpa', 'Comparison of 5 settings')
+    """
+    if len(names) > 4:
+        return f"Comparison of {len(names)} settings"
+    return f"Comparison of {' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))}"
+
+
 def words(found: dict[str, Any], report: str) -> list[str]:
     """A comparison in a few lines for people."""
-    text = [f"Comparison {found['run']}"]
+    text = [title(list(found["settings"]))]
     width = max(map(len, found["settings"]), default=0)
     for name, setting in found["settings"].items():
         figures = [

@@ -46,6 +46,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._training import (
 
 # More loops than this are drawn as their median and their span
 LOOPS = 6
+# Events are drawn from so long before the first round on, as a part of the time of all rounds
+EARLY = 0.15
 MB = 1e6
 
 Table = tuple[list[str], list[list[str]]]
@@ -265,6 +267,10 @@ def time_line(run: Run, prefix: str = "") -> Plot:
         Sign(each.node, each.time - first, "scaling", str(place), f"{each.node}: {each.text}")
         for place, each in enumerate(run.details.scalings, 1)
     ]
+    # What happened long before the rounds, as they were prepared, would leave little room for them
+    length = max((event["time"] for event in rounds(run.events)), default=first) - first
+    early = [sign for sign in signs if sign.at < -EARLY * length]
+    signs = [sign for sign in signs if sign not in early]
     counts: dict[str, int] = {sign.node: 0 for sign in signs}
     for (node, _pod), index in lane.items():
         counts[node] = max(counts.get(node, 0), index + 1)
@@ -298,7 +304,8 @@ def time_line(run: Run, prefix: str = "") -> Plot:
         columns=["loop", "round", "node", "pod", "part", "begin", "end", "samples", "lost"],
         rows=rows,
         table=pods(run),
-        note="A bar is as long as the pod trained, and is drawn from the beginning of its round. Letters name the pods of a node: see Data.",
+        note="A bar is as long as the pod trained, and is drawn from the beginning of its round. Letters name the pods of a node: see Data."
+        + f" Not drawn: {len(early)} earlier events; they are in samples.jsonl." * bool(early),
     )
 
 

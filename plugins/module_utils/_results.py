@@ -52,7 +52,7 @@ def files(
 def comparison_files(name: str, settings: list[Setting], details: Details, kept: dict[str, bytes]) -> dict[str, bytes]:
     """The same for a comparison of settings."""
     found = {**kept, "comparison.csv": _report_compare.csv_table(settings).encode()}
-    found |= _report.comparison_report(name, settings, details).files()
+    found |= _report.comparison_report(settings, details).files()
     found[SUMMARY] = _json(_report_compare.summary(name, settings))
     return found
 

@@ -25,8 +25,8 @@ RUNS = {
     "loops": lambda: extended(3, loops=3, rounds=5),
 }
 PAGES = {name: (lambda make=make: _report.run_report(make())) for name, make in RUNS.items()} | {
-    "comparison": lambda: _report.comparison_report("of autoscalers", comparison(2), Details()),
-    "kinds": lambda: _report.comparison_report("of kinds of workload", kinds(), Details()),
+    "comparison": lambda: _report.comparison_report(comparison(2), Details()),
+    "kinds": lambda: _report.comparison_report(kinds(), Details()),
 }
 PHONE, DESK = 390, 1280
 

@@ -331,7 +331,7 @@ def test_every_loop_is_a_repetition() -> None:
 
 
 def test_comparison_report_has_a_plot_for_each_figure_and_a_typical_run_of_each_setting() -> None:
-    report = _report.comparison_report("x", comparison(2), Details())
+    report = _report.comparison_report(comparison(2), Details())
     names = [plot.name for plot in report.plots]
     assert len(names) == len(set(names))
     for key in ("accuracy", "seconds", "cpu_seconds", "peak_mb", "pods"):
@@ -340,6 +340,23 @@ def test_comparison_report_has_a_plot_for_each_figure_and_a_typical_run_of_each_
     assert "2-hpa-timeline" in names and "3-vpa-pod-cpu" in names
     ids = re.findall(' id="([^"]+)"', report.html)
     assert len(ids) == len(set(ids))
+
+
+def test_the_title_names_what_is_compared() -> None:
+    assert _report_compare.title(["none", "hpa", "vpa"]) == "Comparison of none, hpa and vpa"
+    assert _report_compare.title(["one"]) == "Comparison of one"
+    assert _report_compare.title(list("abcde")) == "Comparison of 5 settings"
+    assert "<h1>Comparison of none, hpa and vpa</h1>" in _report.comparison_report(comparison(2), Details()).html
+
+
+def test_events_long_before_the_rounds_are_counted_not_drawn() -> None:
+    run_ = Run(RUN, WHOLE)
+    opens, closes = _report_run.zero(WHOLE), _training.rounds(WHOLE)[-1]["time"]
+    near, far = opens - 0.1 * (closes - opens), opens - 10 * (closes - opens)
+    samples = [_report_data.Happening(at, "edge1", "Killing") for at in (near, far)]
+    html = _report.run_report(Run(RUN, WHOLE, samples)).html
+    assert html.count("edge1 : Killing") == 1
+    assert "Not drawn: 1 earlier events" in html and "Not drawn" not in _report.run_report(run_).html
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
