@@ -176,7 +176,9 @@ def comparison_report(settings: Sequence[Setting], details: Details) -> Report:
         *_listings(details),
     ]
     return Report(
-        html.document(compare.title([each.name for each in settings]), _across(settings), [each for each in sections if each]),
+        html.document(
+            compare.title([each.name for each in settings]), _across(settings), [each for each in sections if each]
+        ),
         plots,
     )
 

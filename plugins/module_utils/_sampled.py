@@ -141,17 +141,23 @@ def scalings(lines: Iterable[Line]) -> list[Line]:
     nodes: dict[str, str] = {}
     ready: dict[str, int] = {}
     for line in lines:
+        if line["kind"] in ("hpa_spec", "hpa") and line["node"]:
+            # Not known in the first lines: an autoscaler is made before its clients
+            nodes[line["name"]] = line["node"]
         if line["kind"] == "replicas":
             ready[line["node"]] = line["ready"]
         elif line["kind"] == "hpa_spec":
-            specs[line["name"]], nodes[line["name"]] = _scaling.spec_of(line["spec"]), line["node"]
+            specs[line["name"]] = _scaling.spec_of(line["spec"])
         elif line["kind"] == "hpa" and line["name"] in specs:
-            look = _scaling.look_of(line["time"], line["status"], ready.get(line["node"]))
+            status = line["status"]
+            # Pods that it takes away at this moment were ready when it decided
+            shrinks = status.get("desiredReplicas", 0) < status.get("currentReplicas", 0)
+            look = _scaling.look_of(line["time"], status, None if shrinks else ready.get(line["node"]))
             looks.setdefault(line["name"], []).append(look)
     found = [
         {"time": time, "node": nodes[name], "text": text}
         for name, seen in looks.items()
         for time, text in _scaling.explain(specs[name], seen)
-        if nodes[name]
+        if name in nodes
     ]
     return sorted(found, key=lambda each: (each["time"], each["node"]))

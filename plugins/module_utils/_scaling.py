@@ -17,6 +17,8 @@ from typing import Any
 
 TOLERANCE = 0.1
 DEFAULT_TARGET = 80
+# Seconds within which metrics-server has a first figure of a new pod: two of its rounds and a start
+NEW = 60.0
 
 
 @dataclass(frozen=True)
@@ -345,17 +347,23 @@ def explain(spec: Spec, looks: Iterable[Look]) -> list[tuple[float, str]]:
             if before is None or (before.current, before.desired) != (look.current, look.desired):
                 changes.append((look.time, look.desired - look.current))
                 aside = "" if decision.desired == look.desired else f"; the autoscaler says: {_said(look)}"
-                found.append((look.time, f"From {look.current} to {look.desired} pods: {decision.text}{aside}."))
+                found.append((look.time, f"From {look.current} to {_pods(look.desired)}: {decision.text}{aside}."))
             told = ()
         else:
             kind, text = decision.kind, decision.text
             if kind == "scale":
-                kind, text = "window", f"{text}; the autoscaler says: {_said(look)}"
+                new = [look.time - at for at, delta in changes if delta > 0 and look.time - at <= NEW]
+                aside = "; pods that are new may have no figure yet, and count as 0 %" if new else ""
+                kind, text = "window", f"{text}{aside}; the autoscaler says: {_said(look)}"
             if (kind, look.current) != told and not (kind in ("enough", "off") and look.current <= spec.least):
-                found.append((look.time, f"Stays at {look.current} pod{'s' * (look.current != 1)}: {text}."))
+                found.append((look.time, f"Stays at {_pods(look.current)}: {text}."))
             told = (kind, look.current)
         before = look
     return found
+
+
+def _pods(count: int) -> str:
+    return f"{count} pod{'s' * (count != 1)}"
 
 
 def _said(look: Look) -> str:

@@ -65,7 +65,7 @@ def workload(replicas: int, ready: int, name: str = "client-edge1") -> dict[str,
     }
 
 
-def hpa(current: int, desired: int, use: int) -> dict[str, Any]:
+def hpa(current: int, desired: int, use: int | None) -> dict[str, Any]:
     resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
     return {
         "metadata": {"name": "client-edge1"},
@@ -348,6 +348,24 @@ def test_the_report_takes_all_of_it() -> None:
     assert [(each.node, each.text) for each in details.scalings] == [
         ("edge1", "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.")
     ]
+
+
+def test_an_autoscaler_that_was_there_before_its_clients_is_explained_too() -> None:
+    """So it is in each training: it is made before the pods that it is for, whose node nobody knows then."""
+    cluster = Cluster()
+    cluster.documents |= {HPAS: [hpa(0, 0, None)], DEPLOYMENTS: []}
+    sampler = cluster.sampler()
+    lines = sampler.look()
+    for current, desired, use_, ready in ((1, 1, 20, 1), (1, 3, 150, 1), (3, 3, 5, 3), (3, 1, 5, 1)):
+        cluster.now += 400
+        cluster.documents |= {HPAS: [hpa(current, desired, use_)], DEPLOYMENTS: [workload(desired, ready)]}
+        lines += sampler.look()
+    told = [(each["node"], each["text"]) for each in _sampled.details(lines)["scalings"]]
+    assert [text for _node, text in told if text.startswith("From")] == [
+        "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.",
+        "From 3 to 1 pod: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1.",
+    ]
+    assert {node for node, _text in told} == {"edge1"}
 
 
 def test_damaged_lines_are_left_out_and_counted() -> None:

@@ -215,7 +215,7 @@ def test_out_and_in_again_in_sentences() -> None:
             "Stays at 3 pods: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1; in the last 120 s up to 3 were asked for, so 3 "
             "(stabilisation window, 105 s of it left at most).",
         ),
-        (150, "From 3 to 1 pods: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1."),
+        (150, "From 3 to 1 pod: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1."),
     ]
 
 
