@@ -212,7 +212,7 @@ def lines(
 
 
 def bars(name: str, title: str, x: str, y: str, series: Sequence[Line], columns: tuple[str, str]) -> Plot:
-    """One bar a place of the x axis, in which the series stand on each other; the first is at the bottom."""
+    """One bar a place of the x axis, in which the series stand on each other; the first is at the bottom. Of many places it is an area."""
     with style(name):
         longest = max(len(each.name) for each in series)
         drawn, (axes,) = figure(2.9 + _legend_height(len(series), longest))
@@ -220,19 +220,24 @@ def bars(name: str, title: str, x: str, y: str, series: Sequence[Line], columns:
         handles = []
         for index, each in enumerate(series):
             heights = [value or 0 for value in each.ys]
-            boxes = axes.bar(
-                each.xs,
-                heights,
-                width=0.72,
-                bottom=[below.get(place, 0) for place in each.xs],
-                color=PALETTE[index % COLORS],
-                edgecolor=CARD,
-                hatch=HATCHES[index % len(HATCHES)],
-                linewidth=0.6,
-            )
+            bottom = [below.get(place, 0) for place in each.xs]
+            below |= {place: low + high for place, low, high in zip(each.xs, bottom, heights)}
+            look: dict[str, Any] = {
+                "facecolor": PALETTE[index % COLORS],
+                "edgecolor": CARD,
+                "hatch": HATCHES[index % len(HATCHES)],
+            }
+            if len(each.xs) > FEW:
+                # Of bars that narrow nothing would be seen but their edges
+                top = [below[place] for place in each.xs]
+                area = axes.fill_between(each.xs, bottom, top, step="mid", linewidth=0, **look)
+                mark(area, each.name, f"{each.name}, {number(min(heights))} to {number(max(heights))}")
+                handles.append(area)
+                axes.set_ylim(bottom=0)
+                continue
+            boxes = axes.bar(each.xs, heights, width=0.72, bottom=bottom, linewidth=0.6, **look)
             handles.append(boxes)
             for place, value, box in zip(each.xs, each.ys, boxes):
-                below[place] = below.get(place, 0) + (value or 0)
                 if value:
                     mark(box, each.name, f"{each.name}, {x} {number(place)}: {number(value)}")
         axes.set_xlabel(x)
