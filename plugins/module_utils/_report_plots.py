@@ -217,7 +217,7 @@ def bars(name: str, title: str, x: str, y: str, series: Sequence[Line], columns:
         longest = max(len(each.name) for each in series)
         drawn, (axes,) = figure(2.9 + _legend_height(len(series), longest))
         below: dict[float, float] = {}
-        handles = []
+        handles: list[Any] = []
         for index, each in enumerate(series):
             heights = [value or 0 for value in each.ys]
             bottom = [below.get(place, 0) for place in each.xs]
