@@ -451,10 +451,13 @@ def scaling(run: Run, prefix: str = "") -> list[Plot]:
     wanted = run.of(Replicas)
     if wanted:
         drawings, table = [], []
+        # Only what has changed is noted: the last number holds until the end
+        end = round(max([each.time for each in run.samples] + [event["time"] for event in run.events]) - first, 3)
         for node in in_order({each.node for each in wanted}):
             xs, ready = _sampled(run, Replicas, node, lambda each: each.ready)
             _xs, asked = _sampled(run, Replicas, node, lambda each: each.wanted)
-            drawings.append(Panel(node, [Line("wanted", xs, asked), Line("ready", xs, ready)]))
+            held = [Line("wanted", [*xs, end], [*asked, asked[-1]]), Line("ready", [*xs, end], [*ready, ready[-1]])]
+            drawings.append(Panel(node, held))
             table.append([node, str(min(ready)), str(max(ready)), str(max(asked)), str(ready[-1])])
         found.append(
             panels(
