@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SUMS = "sums.json"
-# The linker leaves the debugger's data out (-s -w), so the compiler need not make them: a tenth less work
+# The linker leaves the debugger's data out (-s -w), so the compiler need not make them
 COMPILER = "all=-dwarf=false"
 # The compiler's own garbage collector: memory for time
 COLLECTOR = {"GOGC": "400"}

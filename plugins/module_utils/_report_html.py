@@ -146,7 +146,7 @@ p{{margin:.25rem 0;color:var(--soft);overflow-wrap:anywhere}}
 a{{color:var(--link)}}
 .bad{{color:var(--text);border-left:4px solid var(--c5);padding-left:.75rem}}
 nav ul{{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;margin:1rem 0;padding:0}}
-dl{{display:grid;grid-template-columns:repeat(auto-fill,minmax(128px,1fr));gap:.75rem;margin:1rem 0}}
+dl{{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:.75rem;margin:1rem 0}}
 dl div,figure{{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.75rem}}
 dt{{color:var(--soft);font-size:.85rem}}
 dd{{margin:0;font-size:1.35rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}}
