@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
+import typing as t
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SUMS = "sums.json"
+# Seconds between two looks at a compilation
+PAUSE = 0.5
 # The linker leaves the debugger's data out (-s -w), so the compiler need not make them
 COMPILER = "all=-dwarf=false"
 # The compiler's own garbage collector: memory for time
@@ -79,22 +86,71 @@ def wrong(folder: Path, programs: dict[str, str]) -> str:
     return ""
 
 
-def build(recipe: Recipe, folder: Path, progress: Path) -> None:
+def alive(parent: int) -> bool:
+    """Whether the process that the work is for is still there; 0: nobody in particular."""
+    return not parent or Path(f"/proc/{parent}").exists()
+
+
+@contextmanager
+def _alone(lock: Path, parent: int) -> Iterator[None]:
+    """One compilation of the same modules at a time: a second one would compile the same libraries beside it."""
+    with lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                _see_that_it_is_wanted(parent)
+                time.sleep(PAUSE)
+        yield
+
+
+def _see_that_it_is_wanted(parent: int) -> None:
+    if not alive(parent):
+        raise GoError(f"process {parent}, which wanted the programs, has ended: the compilation ends too")
+
+
+def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> int:
+    """Runs the `go` command until it or `parent` ends; returns its exit code."""
+    environment = {**os.environ, **COLLECTOR, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
+    with subprocess.Popen(
+        [recipe.go, *arguments],
+        cwd=recipe.source,
+        env=environment,
+        stdout=lines,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    ) as go:
+        try:
+            while True:
+                try:
+                    return go.wait(PAUSE)
+                except subprocess.TimeoutExpired:
+                    _see_that_it_is_wanted(parent)
+        finally:
+            go.terminate()
+
+
+def build(recipe: Recipe, folder: Path, progress: Path, parent: int = 0) -> None:
     """Compile into `folder` (made anew in one step at the end); each finished package is a line of `progress`.
 
-    A build that was broken off goes on where it was: finished packages are in Go's own cache.
+    Waits for another compilation from the same `go.mod`, and has nothing to do when that made the same programs. A build that was broken off
+    goes on where it was: finished packages are in Go's own cache. It is broken off when the process `parent` ends (0: not watched).
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     progress.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.parent / f".{recipe.source.name}.lock", parent):
+        if wrong(folder, recipe.programs):
+            _build(recipe, folder, progress, parent)
+
+
+def _build(recipe: Recipe, folder: Path, progress: Path, parent: int) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{recipe.name}.") as temporary:
         out = Path(temporary, "out")
         out.mkdir()
-        command = [
-            recipe.go,
+        arguments = [
             "build",
             "-v",
-            # One more than processors: none is idle while a package waits for another, or for the disk
-            f"-p={(os.cpu_count() or 1) + 1}",
             "-trimpath",
             "-buildvcs=false",
             f"-gcflags={COMPILER}",
@@ -102,22 +158,16 @@ def build(recipe: Recipe, folder: Path, progress: Path) -> None:
             recipe.tags,
             "-ldflags",
             recipe.ldflags,
+            "-o",
+            f"{out}/",
+            *recipe.programs.values(),
         ]
-        environment = {**os.environ, **COLLECTOR, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
         with progress.open("w") as lines:
-            done = subprocess.run(
-                [*command, "-o", f"{out}/", *recipe.programs.values()],
-                cwd=recipe.source,
-                env=environment,
-                stdout=lines,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        if done.returncode != 0:
+            code = _go(recipe, arguments, lines, parent)
+        if code != 0:
             tail = "\n".join(progress.read_text().splitlines()[-15:])
             raise GoError(
-                f"go build of {recipe.name} failed with {done.returncode}; what it said is in {progress}, at the end:\n{tail}"
+                f"go build of {recipe.name} failed with {code}; what it said is in {progress}, at the end:\n{tail}"
             )
         for name, package in recipe.programs.items():
             made = out / _binary_name(package)

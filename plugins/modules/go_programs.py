@@ -61,6 +61,15 @@ options:
     description: File that gets a line for each package compiled.
     type: path
     required: true
+  parent:
+    description:
+      - Number of the process that the programs are for; when it ends, so does the compilation.
+      - For a task in the background (C(async)), which would else go on when the playbook is broken off. 0 watches nothing.
+    type: int
+    default: 0
+notes:
+  - Sets of programs from the same C(source) are compiled one after the other, so that what they share is compiled once; others at the same time.
+  - Called again while a task in the background compiles the same, it waits for it.
 """
 
 EXAMPLES = r"""
@@ -116,6 +125,7 @@ def main() -> None:
             "tags": {"type": "str", "default": ""},
             "cgo": {"type": "bool", "default": False},
             "progress": {"type": "path", "required": True},
+            "parent": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
@@ -143,7 +153,7 @@ def main() -> None:
         reason = wrong(folder, recipe.programs)
         removed: list[str] = []
         if reason and not module.check_mode:
-            build(recipe, folder, Path(options["progress"]))
+            build(recipe, folder, Path(options["progress"]), options["parent"])
             removed = remove_older(folder)
     except GoError as error:
         module.fail_json(msg=str(error))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +107,11 @@ def test_failing_build_leaves_what_was_there_and_shows_why(recipe: Recipe, tmp_p
     tool.write_text("#!/bin/sh\necho 'hello.go:1: syntax error'\nexit 1\n")
     tool.chmod(0o755)
     with pytest.raises(GoError, match="syntax error"):
-        build(replace(recipe, go=str(tool)), folder, tmp_path / "log")
+        build(
+            replace(recipe, go=str(tool), programs={**recipe.programs, "more": "edgefl.example/more"}),
+            folder,
+            tmp_path / "log",
+        )
     assert wrong(folder, recipe.programs) == ""
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".hello")] == []
 
@@ -116,3 +125,37 @@ def test_build_renames_to_the_wanted_name(recipe: Recipe, tmp_path: Path) -> Non
     build(wanted, tmp_path / "hello-1", tmp_path / "log")
     assert wrong(tmp_path / "hello-1", wanted.programs) == ""
     assert (tmp_path / "log").read_text() == "pkg\n"
+
+
+def slow_tool(tmp_path: Path, seconds: float) -> str:
+    """A `go` that notes that it began, takes its time, and makes what is asked for."""
+    tool = tmp_path / "go"
+    tool.write_text(
+        f"#!/bin/sh\necho begun >>{tmp_path}/begun\nexec 9>{tmp_path}/alive; flock 9; sleep {seconds} 9>&-\n"
+        'while [ "$1" != -o ]; do shift; done\necho x >"$2/hello"\n'
+    )
+    tool.chmod(0o755)
+    return str(tool)
+
+
+def test_compilation_ends_with_the_process_that_it_is_for(recipe: Recipe, tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "1"]) as parent:
+        # Reaped at once: a dead child that nobody waited for is still in /proc
+        threading.Thread(target=parent.wait, daemon=True).start()
+        begin = time.monotonic()
+        with pytest.raises(GoError, match=f"process {parent.pid}, which wanted the programs, has ended"):
+            build(replace(recipe, go=slow_tool(tmp_path, 60)), tmp_path / "hello-1", tmp_path / "log", parent.pid)
+        assert time.monotonic() - begin < 5
+    assert wrong(tmp_path / "hello-1", recipe.programs) == "not built yet"
+    with (tmp_path / "alive").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_second_call_waits_and_takes_what_the_first_made(recipe: Recipe, tmp_path: Path) -> None:
+    slow = replace(recipe, go=slow_tool(tmp_path, 1))
+    with ThreadPoolExecutor() as pool:
+        calls = [pool.submit(build, slow, tmp_path / "hello-1", tmp_path / f"log{number}") for number in range(2)]
+        for call in calls:
+            call.result()
+    assert wrong(tmp_path / "hello-1", recipe.programs) == ""
+    assert (tmp_path / "begun").read_text() == "begun\n"
