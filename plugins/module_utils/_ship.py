@@ -387,7 +387,7 @@ class Journey:
         ssh = ssh_command(settings.ssh_key, self.target.known_hosts, settings.connect_timeout, settings.persist)
         request = {
             "runtime": self.target.runtime,
-            "names": [image.full_name for image in self.images],
+            "names": {image.full_name: image.digest for image in self.images},
             "digests": [digest for image in self.images for digest in (image.digest, *image.diff_ids)],
             "chains": [chain for image in self.images for chain in chain_ids(list(image.diff_ids))]
             if self.target.runtime == "docker"

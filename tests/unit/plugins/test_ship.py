@@ -546,6 +546,29 @@ def test_the_agent_needs_nothing_of_the_collection() -> None:
     assert "ansible" not in Path(_ship_agent.__file__).read_text().split('"""', 2)[2]
 
 
+def test_what_is_up_to_date_takes_few_calls(
+    docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(docker)
+    calls: list[tuple[str, ...]] = []
+    ask = _ship_agent.run
+    monkeypatch.setattr(_ship_agent, "run", lambda arguments: calls.append(tuple(arguments[3:5])) or ask(arguments))
+    agent = _ship_agent.Containerd()
+    # Containerd's own files, where it keeps them
+    blobs = containerd.home / "io.containerd.content.v1.content/blobs/sha256"
+    blobs.mkdir(parents=True)
+    for digest in containerd.content:
+        (blobs / digest.removeprefix("sha256:")).write_bytes((containerd.home / "content" / digest).read_bytes())
+    agent.root = str(containerd.home)
+    wanted = docker.images[NAME]["Id"]
+    assert agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
+    assert agent.old(["docker.io/kubeedge/fashion-mnist-client"], 2, [FULL]) == []
+    assert calls == [("images", "ls"), ("images", "check")]
+    # A file that is not what its name says is not believed
+    (blobs / containerd.images[FULL].removeprefix("sha256:")).write_bytes(b"{}")
+    assert agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
+
+
 def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     item = {"Id": "sha256:i", "RootFS": {"Layers": ["a", "b"]}}
 
@@ -560,7 +583,7 @@ def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_ship_agent, "run", answer)
     agent = _ship_agent.Docker()
-    found = agent.state([FULL, "docker.io/other:v1"], ["sha256:i", "sha256:j"], stacks("a", "b", "c"))
+    found = agent.state({FULL: "sha256:j", "docker.io/other:v1": "sha256:i"}, ["sha256:i", "sha256:j"], stacks("a", "b", "c"))
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
     assert found["images"] == {FULL: None, "docker.io/other:v1": {"ids": ["sha256:i"], "layers": ["a", "b"]}}
     assert agent.root == "/data"
