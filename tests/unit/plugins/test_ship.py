@@ -583,7 +583,9 @@ def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_ship_agent, "run", answer)
     agent = _ship_agent.Docker()
-    found = agent.state({FULL: "sha256:j", "docker.io/other:v1": "sha256:i"}, ["sha256:i", "sha256:j"], stacks("a", "b", "c"))
+    found = agent.state(
+        {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"}, ["sha256:i", "sha256:j"], stacks("a", "b", "c")
+    )
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
     assert found["images"] == {FULL: None, "docker.io/other:v1": {"ids": ["sha256:i"], "layers": ["a", "b"]}}
     assert agent.root == "/data"
