@@ -552,7 +552,12 @@ def test_what_is_up_to_date_takes_few_calls(
     send(docker)
     calls: list[tuple[str, ...]] = []
     ask = _ship_agent.run
-    monkeypatch.setattr(_ship_agent, "run", lambda arguments: calls.append(tuple(arguments[3:5])) or ask(arguments))
+
+    def noted(arguments: list[str]) -> str:
+        calls.append(tuple(arguments[3:5]))
+        return ask(arguments)
+
+    monkeypatch.setattr(_ship_agent, "run", noted)
     agent = _ship_agent.Containerd()
     # Containerd's own files, where it keeps them
     blobs = containerd.home / "io.containerd.content.v1.content/blobs/sha256"
