@@ -102,9 +102,10 @@ def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
 def same(image: Image, there: dict[str, Any], manifest: str | None = None) -> bool:
     """Whether what the target has is the image: all layers, and the configuration.
 
+    Where the target leaves the layers out, the configuration speaks for them.
     Docker with containerd's image store calls an image by its manifest's digest, not by its configuration's: `manifest` is accepted as well.
     """
-    return there["layers"] == list(image.diff_ids) and bool(
+    return there["layers"] in (None, list(image.diff_ids)) and bool(
         {image.digest, manifest or image.digest} & set(there["ids"])
     )
 

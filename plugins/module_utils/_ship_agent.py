@@ -173,6 +173,11 @@ def current(names: dict[str, str], images: dict[str, Any]) -> bool:
     return all(images[name] and config in images[name]["ids"] for name, config in names.items())
 
 
+def shown(name: str) -> str:
+    """A full name as Docker shows it."""
+    return re.sub(r"^docker\.io/(library/)?", "", name)
+
+
 class Containerd:
     """The images that the kubelet's pods use of a containerd. Each call of C(ctr) takes a tenth of a second of a processor: the fewer the better."""
 
@@ -313,12 +318,25 @@ class Docker:
 
     root = "/var/lib/docker"
 
+    def __init__(self) -> None:
+        # Configuration of each image by its name, as Docker shows both, as it was at first
+        self.listed: dict[str, str] = {}
+        self.loaded = False
+
+    def listing(self) -> dict[str, str]:
+        """Digest of each image's configuration, by its name as Docker shows it."""
+        text = run(["docker", "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
+        return dict(line.split() for line in text.splitlines())
+
     def state(self, names: dict[str, str], digests: list[str], chains: list[str]) -> dict[str, Any]:
         """`layers`: those of `digests` that are images' configurations; `stacks`: those of `chains` that are there; the rest as Containerd's."""
         try:
-            images = self.images(list(names))
+            self.listed = self.listing()
+            # The configuration names the layers: they need not be asked for
+            images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
             if current(names, images):
                 return {"layers": [], "stacks": [], "images": images}
+            images = self.images(list(names))
             info = json.loads(run(["docker", "info", "--format", "{{json .}}"]))
         except AgentError as error:
             raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
@@ -362,6 +380,7 @@ class Docker:
         bad = [name for name, image in found.items() if image is None]
         if bad:
             raise AgentError("corrupt", f"{', '.join(bad)} did not arrive")
+        self.loaded = True
         return found
 
     def remove(self, names: list[str]) -> None:
@@ -371,15 +390,14 @@ class Docker:
 
     def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
         """As that of Containerd; names are as Docker shows them."""
-        listed = run(["docker", "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
-        short = {name.replace("docker.io/", "", 1) for name in repositories}
-        images = dict(line.split() for line in listed.splitlines())
+        images = self.listing() if self.loaded or not self.listed else self.listed
+        short = {shown(name) for name in repositories}
         tags = {name: image for name, image in images.items() if name.rpartition(":")[0] in short}
         if len(tags) <= keep:
             return []
         containers = run(["docker", "ps", "--all", "--quiet", "--no-trunc"]).split()
         used = run(["docker", "container", "inspect", "--format", "{{.Image}}", *containers]) if containers else ""
-        kept = {name.replace("docker.io/", "", 1) for name in names}
+        kept = {shown(name) for name in names}
         busy = {*used.split(), *(image for name, image in images.items() if name in kept)}
         return beyond(
             tags, keep, busy, lambda image: run(["docker", "image", "inspect", "--format", "{{.Created}}", image])

@@ -577,11 +577,14 @@ def test_what_is_up_to_date_takes_few_calls(
 def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     item = {"Id": "sha256:i", "RootFS": {"Layers": ["a", "b"]}}
 
+    calls: list[str] = []
+
     def answer(arguments: list[str]) -> str:
+        calls.append(arguments[2])
         if arguments[1] == "info":
             return json.dumps({"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]})
         if arguments[2] == "ls":
-            return "sha256:i\nsha256:i\n"
+            return "other:v1 sha256:i\n" if "--format" in arguments else "sha256:i\nsha256:i\n"
         if arguments[-1] == FULL:
             raise _ship_agent.AgentError("failed", f"Error: No such image: {FULL}")
         return json.dumps([item])
@@ -594,6 +597,13 @@ def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
     assert found["images"] == {FULL: None, "docker.io/other:v1": {"ids": ["sha256:i"], "layers": ["a", "b"]}}
     assert agent.root == "/data"
+    # When all is as it is to be, its list says so
+    calls.clear()
+    assert agent.state({"docker.io/library/other:v1": "sha256:i"}, [], [])["images"] == {
+        "docker.io/library/other:v1": {"ids": ["sha256:i"], "layers": None}
+    }
+    assert agent.old(["docker.io/library/other"], 2, ["docker.io/library/other:v1"]) == []
+    assert calls == ["ls"]
 
 
 def test_docker_keeps_what_is_new_used_or_tagged_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
