@@ -13,7 +13,8 @@ description:
   - Shows what changed, what failed and what took long; what is right already passes in silence.
   - A step that takes long says every few seconds that it is still at work, with the last line of the file that the task names in its
     variable C(progress_file).
-  - How much is left comes from the variable C(steps_seconds) of each play, the seconds that the play is expected to take.
+  - How much is left comes from the variable C(steps_seconds) of each play, the seconds that the play is expected to take; it may use the play's other
+    variables.
   - With C(-v) everything is shown as the C(default) callback does.
 author:
   - edgefl developers (@edgefl)
@@ -99,7 +100,7 @@ class CallbackModule(Default):
         for play in playbook.get_plays():
             seconds = play.vars.get("steps_seconds", 0)
             try:
-                seconds = float(Templar(loader=playbook._loader, variables={}).template(seconds))
+                seconds = float(Templar(loader=playbook._loader, variables=play.vars).template(seconds))
             except (AnsibleError, TypeError, ValueError):
                 seconds = 0.0
             self._expected.append((play.get_name(), seconds))

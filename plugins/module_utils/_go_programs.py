@@ -12,24 +12,27 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, pending, wait
+
 SUMS = "sums.json"
 # Seconds between two looks at a compilation
 PAUSE = 0.5
-# The linker leaves the debugger's data out (-s -w), so the compiler need not make them. Not to inline (-l) takes a seventh less of the processor's
-# time for all packages; the programs of a lab have little to do
+# Most seconds to wait for another compilation
+LONGEST = 7200
+# The linker leaves the debugger's data out (-s -w), so the compiler need not make them; and not to inline (-l) spares it work
 COMPILER = "all=-dwarf=false -l"
 # The compiler's own garbage collector: memory for time
 COLLECTOR = {"GOGC": "400"}
 
 
-class GoError(Exception):
+class GoError(EdgeflError):
     """A build that can't be done; the message says what to change."""
 
 
@@ -87,27 +90,25 @@ def wrong(folder: Path, programs: dict[str, str]) -> str:
     return ""
 
 
-def alive(parent: int) -> bool:
-    """Whether the process that the work is for is still there; 0: nobody in particular."""
-    return not parent or Path(f"/proc/{parent}").exists()
-
-
 @contextmanager
 def _alone(lock: Path, parent: int) -> Iterator[None]:
     """One compilation of the same modules at a time: a second one would compile the same libraries beside it."""
     with lock.open("w") as file:
-        while True:
+
+        def mine() -> Outcome:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
                 _see_that_it_is_wanted(parent)
-                time.sleep(PAUSE)
+                return pending(f"it holds {lock}; end it, or see why it takes so long")
+            return done()
+
+        wait(mine, LONGEST, PAUSE, "another compilation of the same modules")
         yield
 
 
 def _see_that_it_is_wanted(parent: int) -> None:
-    if not alive(parent):
+    if parent and not Path(f"/proc/{parent}").exists():
         raise GoError(f"process {parent}, which wanted the programs, has ended: the compilation ends too")
 
 

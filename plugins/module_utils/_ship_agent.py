@@ -179,14 +179,13 @@ def shown(name: str) -> str:
 
 
 class Containerd:
-    """The images that the kubelet's pods use of a containerd. Each call of C(ctr) takes a tenth of a second of a processor: the fewer the better."""
+    """The images that the kubelet's pods use of a containerd. Each call of C(ctr) starts a large program: the fewer the better."""
 
     root = "/var/lib/containerd"
 
     def __init__(self) -> None:
-        # Digest of each image by its name, as it was at first
+        # Digest of each image by its name, as it was at first; empty when that is no longer so
         self.listed: dict[str, str] = {}
-        self.loaded = False
 
     def ctr(self, *arguments: str) -> str:
         """Runs C(ctr) in the namespace of the kubelet's pods."""
@@ -202,8 +201,7 @@ class Containerd:
             self.listed = self.digests()
         except AgentError as error:
             raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
-        images = self.images([name for name in names if name in self.listed])
-        images = {name: images.get(name) for name in names}
+        images = self.images(list(names))
         if current(names, images):
             return {"layers": [], "stacks": [], "images": images}
         # What a transfer that was cut left in the store is about to be collected: it does not count
@@ -284,7 +282,7 @@ class Containerd:
             repositories = {name.rpartition(":")[0] for name in names}
             left = {name for name in self.listed if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories}
             self.remove(sorted(left.union(arriving)))
-        self.loaded = True
+        self.listed = {}
         return {arriving[name]: image for name, image in found.items()}
 
     def remove(self, names: list[str]) -> None:
@@ -301,7 +299,7 @@ class Containerd:
 
         The kubelet gave each image a second name, its digest, which keeps its layers: it goes too when no other name is left.
         """
-        images = self.digests() if self.loaded or not self.listed else self.listed
+        images = self.listed or self.digests()
         tags = {name: digest for name, digest in images.items() if name.rpartition(":")[0] in repositories}
         if len(tags) <= keep:
             return []
@@ -319,9 +317,8 @@ class Docker:
     root = "/var/lib/docker"
 
     def __init__(self) -> None:
-        # Configuration of each image by its name, as Docker shows both, as it was at first
+        # As C(listing) was at first; empty when that is no longer so
         self.listed: dict[str, str] = {}
-        self.loaded = False
 
     def listing(self) -> dict[str, str]:
         """Digest of each image's configuration, by its name as Docker shows it."""
@@ -380,7 +377,7 @@ class Docker:
         bad = [name for name, image in found.items() if image is None]
         if bad:
             raise AgentError("corrupt", f"{', '.join(bad)} did not arrive")
-        self.loaded = True
+        self.listed = {}
         return found
 
     def remove(self, names: list[str]) -> None:
@@ -390,7 +387,7 @@ class Docker:
 
     def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
         """As that of Containerd; names are as Docker shows them."""
-        images = self.listing() if self.loaded or not self.listed else self.listed
+        images = self.listed or self.listing()
         short = {shown(name) for name in repositories}
         tags = {name: image for name, image in images.items() if name.rpartition(":")[0] in short}
         if len(tags) <= keep:

@@ -104,8 +104,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import (
-    GoError,
     Recipe,
     build,
     remove_older,
@@ -155,8 +155,8 @@ def main() -> None:
         if reason and not module.check_mode:
             build(recipe, folder, Path(options["progress"]), options["parent"])
             removed = remove_older(folder)
-    except GoError as error:
-        module.fail_json(msg=str(error))
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
     module.exit_json(changed=bool(reason), path=str(folder), reason=reason, removed=removed)
 
 
