@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from helpers import ROOT, run
 from running_lab import Lab, differences
 
-# Seconds of a second site.yml, on two cores
-# Goals on an idle machine: 45 and 60 s. A shared one takes half as much again from one hour to the next
-SECOND_RUN = 65
-# Seconds of `make lab` when the cluster is up
-SECOND_LAB = 90
+# A second site.yml, and `make lab` when the cluster is up, in times of one task on all nodes (`ansible cloud:edges -m ping`): 25 to 30 were measured for
+# both. The goals are 45 and 60 s on two idle cores, but a shared machine takes half as much again from one hour to the next
+LONGEST = 40
 
 
 def results() -> dict[str, tuple[int, int]]:
@@ -26,17 +26,25 @@ def results() -> dict[str, tuple[int, int]]:
     }
 
 
+def one_task() -> float:
+    """Seconds of one task on all nodes: how fast this machine is now."""
+    return median(
+        run(Path(sys.executable).with_name("ansible"), "cloud:edges", "-m", "ping").ok().seconds for _ in range(3)
+    )
+
+
 def test_second_run_changes_nothing(lab: Lab) -> None:
     before = lab.state() | results()
     again = lab.play("site.yml").ok()
-    lab.show(f"  second site.yml: {again.result.seconds:.1f} s")
     assert again.sums["changed"] == 0
     assert differences(before, lab.state() | results()) == []
     # The machine is shared: what was slow once gets a second measurement
-    if again.result.seconds > SECOND_RUN:
+    limit = LONGEST * one_task()
+    lab.show(f"  second site.yml: {again.result.seconds:.1f} s, at most {limit:.1f}")
+    if again.result.seconds > limit:
         again = lab.play("site.yml").ok()
         lab.show(f"  once more: {again.result.seconds:.1f} s")
-    assert again.result.seconds <= SECOND_RUN
+    assert again.result.seconds <= limit
 
 
 def test_check_mode_changes_nothing(lab: Lab) -> None:
@@ -62,13 +70,14 @@ def test_check_mode_of_stop_changes_nothing(lab: Lab) -> None:
 
 
 def test_second_lab_is_quick(lab: Lab) -> None:
+    limit = LONGEST * one_task()
     seconds: list[float] = []
-    while not seconds or (seconds[-1] > SECOND_LAB and len(seconds) < 2):
+    while not seconds or (seconds[-1] > limit and len(seconds) < 2):
         begin = time.monotonic()
         run("make", "lab", show=lab.show).ok()
         seconds.append(time.monotonic() - begin)
-    lab.show(f"  make lab with the cluster up: {seconds[-1]:.1f} s")
-    assert seconds[-1] <= SECOND_LAB
+    lab.show(f"  make lab with the cluster up: {seconds[-1]:.1f} s, at most {limit:.1f}")
+    assert seconds[-1] <= limit
 
 
 def test_ship_images_alone(lab: Lab) -> None:
