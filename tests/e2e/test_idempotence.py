@@ -29,7 +29,7 @@ def results() -> dict[str, tuple[int, int]]:
 def one_task() -> float:
     """Seconds of one task on all nodes: how fast this machine is now."""
     return median(
-        run(Path(sys.executable).with_name("ansible"), "cloud:edges", "-m", "ping").ok().seconds for _ in range(3)
+        run(Path(sys.executable).with_name("ansible"), "cloud:edges", "-m", "ping").ok().seconds for again in range(3)
     )
 
 
