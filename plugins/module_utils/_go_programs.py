@@ -28,8 +28,8 @@ PAUSE = 0.5
 LONGEST = 7200
 # The linker leaves the debugger's data out (-s -w), so the compiler need not make them; and not to inline (-l) spares it work
 COMPILER = "all=-dwarf=false -l"
-# The compiler's own garbage collector: memory for time
-COLLECTOR = {"GOGC": "400"}
+# GOGC: the compiler's own garbage collector, memory for time. CGO_CFLAGS: nothing that C is used for here needs more
+COMPILERS = {"GOGC": "400", "CGO_CFLAGS": "-O1"}
 
 
 class GoError(EdgeflError):
@@ -40,7 +40,8 @@ class GoError(EdgeflError):
 class Recipe:
     """What is compiled and how.
 
-    source: folder with go.mod and go.sum; programs: file name -> package path; go: path of the `go` command.
+    source: folder with go.mod and go.sum; programs: file name -> package path; go: path of the `go` command;
+    nice: how much the compilation gives way to other processes (nice(1)).
     """
 
     name: str
@@ -52,13 +53,14 @@ class Recipe:
     tags: str = ""
     cgo: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    nice: int = 0
 
     def key(self) -> str:
         """16 hex digits that change with everything that changes the programs."""
         parts = {
             "go": self.go_version,
             "programs": self.programs,
-            "flags": [self.ldflags, self.tags, self.cgo, COMPILER],
+            "flags": [self.ldflags, self.tags, self.cgo, COMPILER, COMPILERS],
             "files": {name: _sha256(self.source / name) for name in ("go.mod", "go.sum")},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -114,9 +116,9 @@ def _see_that_it_is_wanted(parent: int) -> None:
 
 def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> int:
     """Runs the `go` command until it or `parent` ends; returns its exit code."""
-    environment = {**os.environ, **COLLECTOR, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
+    environment = {**os.environ, **COMPILERS, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
     with subprocess.Popen(
-        [recipe.go, *arguments],
+        ["nice", "-n", str(recipe.nice), recipe.go, *arguments],
         cwd=recipe.source,
         env=environment,
         stdout=lines,

@@ -67,6 +67,10 @@ options:
       - For a task in the background (C(async)), which would else go on when the playbook is broken off. 0 watches nothing.
     type: int
     default: 0
+  nice:
+    description: How much the compilation gives way to other processes, 0 to 19, as in C(nice); what it gives way to ends earlier.
+    type: int
+    default: 0
 notes:
   - Sets of programs from the same C(source) are compiled one after the other, so that what they share is compiled once; others at the same time.
   - Called again while a task in the background compiles the same, it waits for it.
@@ -126,6 +130,7 @@ def main() -> None:
             "cgo": {"type": "bool", "default": False},
             "progress": {"type": "path", "required": True},
             "parent": {"type": "int", "default": 0},
+            "nice": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
@@ -148,6 +153,7 @@ def main() -> None:
             tags=options["tags"],
             cgo=options["cgo"],
             environment=environment,
+            nice=options["nice"],
         )
         folder = cache / "programs" / f"{recipe.name}-{recipe.key()}"
         reason = wrong(folder, recipe.programs)
