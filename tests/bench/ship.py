@@ -6,9 +6,9 @@
   push       docker push through an SSH tunnel that is open into a registry on the edge, then docker pull there
 
 Seconds are those of the work on the cloud node, without Ansible's or a shell's own start; all edges at the same time, whatever the way. Megabytes are what
-arrived at the edges' network interfaces; "left" is what left the cloud node's. Whoever saves has no other way after a change, or when nothing changed, than to send all of it: that is measured once.
-With --rates 100 the cloud node's interface is slowed down to 100 Mbit/s. Needs the running lab (`make lab`), whose cloud node gets the package zstd;
-makes its edges and removes them.
+arrived at the edges' network interfaces; "left" is what left the cloud node's, where that is slowed down: with --rates 100 to 100 Mbit/s. Whoever saves has no
+other way after a change, or when nothing changed, than to send all of it: that is measured once. Needs the running lab (`make lab`), whose cloud node gets the
+package zstd; makes its edges and removes them.
 """
 
 from __future__ import annotations
