@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import typing as t
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +114,12 @@ def _see_that_it_is_wanted(parent: int) -> None:
         raise GoError(f"process {parent}, which wanted the programs, has ended: the compilation ends too")
 
 
+def _give_way(leader: int, nice: int) -> None:
+    """Linux with autogroups shares the processor between sessions first: nice(1) counts within one only (sched(7))."""
+    with suppress(OSError):  # Not every kernel has them, and nothing but speed is lost
+        Path(f"/proc/{leader}/autogroup").write_text(str(nice))
+
+
 def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> int:
     """Runs the `go` command until it or `parent` ends; returns its exit code."""
     environment = {**os.environ, **COMPILERS, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
@@ -124,7 +130,9 @@ def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> 
         stdout=lines,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
+        start_new_session=True,
     ) as go:
+        _give_way(go.pid, recipe.nice)
         try:
             while True:
                 try:
