@@ -1,6 +1,6 @@
-"""gRPC settings that Flower's start_server and start_client don't offer: keepalive, mutual TLS, who the peer is.
+"""gRPC settings on both sides: keepalive, mutual TLS, who the peer is.
 
-Flower calls grpc's public constructors; while one of the context managers here is open they get these settings added.
+Flower's start_server, which does not offer them, calls grpc's public constructors; while `server_side` is open they get these settings added.
 The option names are gRPC's channel arguments (include/grpc/impl/channel_arg_names.h).
 """
 
@@ -41,6 +41,8 @@ _SERVER = _KEEPALIVE | {
     "grpc.so_reuseport": 0,  # two aggregators on one port would share out the clients between them
 }
 _CLIENT = _KEEPALIVE | {
+    "grpc.max_send_message_length": MAX_MESSAGE,
+    "grpc.max_receive_message_length": MAX_MESSAGE,
     "grpc.use_local_subchannel_pool": 1,  # a new channel must not inherit the back-off of the last one
     "grpc.min_reconnect_backoff_ms": 5_000,  # how long one attempt to connect may take
 }
@@ -209,24 +211,12 @@ def server_side(port: int, tls: Tls | None) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def client_side(tls: Tls | None) -> Iterator[None]:
-    """For start_client: keepalive, and with `tls` our certificate is shown to the server."""
-    insecure, secure, credentials = grpc.insecure_channel, grpc.secure_channel, grpc.ssl_channel_credentials
-
-    def insecure_channel(target: str, options: Any = None, **more: Any) -> Any:
-        return insecure(target, options=_merged(options, _CLIENT), **more)
-
-    def secure_channel(target: str, creds: Any, options: Any = None, **more: Any) -> Any:
-        return secure(target, creds, options=_merged(options, _CLIENT), **more)
-
-    def channel_credentials(root_certificates: Any = None, *_: Any, **__: Any) -> Any:
-        return credentials(root_certificates, tls.key if tls else None, tls.certificate if tls else None)
-
-    with _replaced(
-        insecure_channel=insecure_channel, secure_channel=secure_channel, ssl_channel_credentials=channel_credentials
-    ):
-        yield
+def connect(address: str, tls: Tls | None) -> grpc.Channel:
+    """A client's connection: keepalive, and with `tls` our certificate is shown to the server. Connects with its first call."""
+    options = list(_CLIENT.items())
+    if tls is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate), options)
 
 
 def reach(address: str, tls: Tls | None, seconds: float = 3.0) -> None:

@@ -1,11 +1,13 @@
-"""The client's side of Flower: start_client, kept going for ever.
+"""The client's side of Flower's gRPC API, kept going for ever.
 
-The calls are Flower's gRPC API (flwr.client.start_client), deprecated since 1.13 in favour of SuperNode; the pin in
-requirements-client.in and this file are all that depends on it.
+Flower's messages (flwr.proto), their serialisation (flwr.common.serde) and its service Join are used, not its start_client, which does the
+same: that loads a database, a web server and a command line, which its successor SuperNode needs, and starts in three times the time.
+The API is deprecated since 1.13 in favour of SuperNode; the pin in requirements-client.in and this file are all that depends on it.
 """
 
 from __future__ import annotations
 
+import queue
 import random
 import time
 import traceback
@@ -19,28 +21,27 @@ from .report import say
 from .settings import Tls
 
 # isort: split
-from flwr.client import Client, start_client
 from flwr.common import (
     Code,
-    EvaluateIns,
     EvaluateRes,
-    FitIns,
     FitRes,
-    GetParametersIns,
     GetParametersRes,
-    GetPropertiesIns,
     GetPropertiesRes,
     Parameters,
     Scalar,
     Status,
     ndarrays_to_parameters,
     parameters_to_ndarrays,
+    serde,
 )
+from flwr.proto.transport_pb2 import ClientMessage, Reason, ServerMessage
+from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
 flower_common.quiet()
 SHORTEST, LONGEST = 0.3, 2.0
 """Seconds between two tries, doubling from one to the other; each is drawn at random below that (jitter)."""
 OK = Status(Code.OK, "")
+GOODBYE = ClientMessage(disconnect_res=ClientMessage.DisconnectRes(reason=Reason.RECONNECT))
 
 
 class Work(Protocol):
@@ -59,31 +60,45 @@ class Work(Protocol):
         """Evaluate; gives loss, number of samples and figures."""
 
 
-class Adapter(Client):
+class Adapter:
     """Translates Flower's messages; an exception becomes an answer that says so, and the client lives on."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def get_properties(self, ins: GetPropertiesIns) -> GetPropertiesRes:
-        say("joined the aggregator")
-        return GetPropertiesRes(OK, dict(self._work.properties()))
+    def answer(self, message: ServerMessage) -> ClientMessage:
+        """What the aggregator gets back; raises ValueError for a message that Flower's API does not have."""
+        if message.HasField("get_properties_ins"):
+            say("joined the aggregator")
+            properties = GetPropertiesRes(OK, dict(self._work.properties()))
+            return ClientMessage(get_properties_res=serde.get_properties_res_to_proto(properties))
+        if message.HasField("get_parameters_ins"):
+            return ClientMessage(get_parameters_res=serde.get_parameters_res_to_proto(self._parameters()))
+        if message.HasField("fit_ins"):
+            return ClientMessage(fit_res=serde.fit_res_to_proto(self._fit(message.fit_ins)))
+        if message.HasField("evaluate_ins"):
+            return ClientMessage(evaluate_res=serde.evaluate_res_to_proto(self._evaluate(message.evaluate_ins)))
+        raise ValueError(
+            f"the aggregator sent {message.WhichOneof('msg')}, which no client knows: run both from one image"
+        )
 
-    def get_parameters(self, ins: GetParametersIns) -> GetParametersRes:
+    def _parameters(self) -> GetParametersRes:
         try:
             return GetParametersRes(OK, ndarrays_to_parameters(self._work.initial_weights()))
         except Exception as err:
             return GetParametersRes(Status(Code.GET_PARAMETERS_NOT_IMPLEMENTED, _told(err)), Parameters([], ""))
 
-    def fit(self, ins: FitIns) -> FitRes:
+    def _fit(self, message: ServerMessage.FitIns) -> FitRes:
         try:
+            ins = serde.fit_ins_from_proto(message)
             weights, examples, figures = self._work.fit(parameters_to_ndarrays(ins.parameters), ins.config)
             return FitRes(OK, ndarrays_to_parameters(weights), examples, dict(figures))
         except Exception as err:
             return FitRes(Status(Code.FIT_NOT_IMPLEMENTED, _told(err)), Parameters([], ""), 0, {})
 
-    def evaluate(self, ins: EvaluateIns) -> EvaluateRes:
+    def _evaluate(self, message: ServerMessage.EvaluateIns) -> EvaluateRes:
         try:
+            ins = serde.evaluate_ins_from_proto(message)
             loss, examples, figures = self._work.evaluate(parameters_to_ndarrays(ins.parameters), ins.config)
             return EvaluateRes(OK, loss, examples, dict(figures))
         except Exception as err:
@@ -96,26 +111,34 @@ def _told(err: BaseException) -> str:
     return f"{type(err).__name__}: {err}"[:500]
 
 
+def _converse(connection: grpc.Channel, adapter: Adapter) -> str:
+    """Answer messages until the aggregator ends the connection; returns who ended it. Raises grpc.RpcError when it broke."""
+    answers: queue.SimpleQueue[ClientMessage | None] = queue.SimpleQueue()
+    why = "the aggregator ended the connection"
+    try:
+        for message in FlowerServiceStub(connection).Join(iter(answers.get, None)):
+            if message.HasField("reconnect_ins"):
+                why = "the aggregator said goodbye"
+                answers.put(GOODBYE)
+                answers.put(None)
+            else:
+                answers.put(adapter.answer(message))
+    finally:
+        answers.put(None)  # ends the thread in which gRPC waits for an answer
+    return why
+
+
 def serve(address: str, work: Work, tls: Tls | None) -> None:
     """Work for the aggregator at `address` whenever it is there. Never returns."""
-    client, delay, told = Adapter(work).to_client(), SHORTEST, 0.0
+    adapter, delay, told = Adapter(work), SHORTEST, 0.0
     while True:
         begin = time.monotonic()
         try:
             channel.reach(address, tls)
-            with channel.client_side(tls):
-                start_client(
-                    server_address=address,
-                    client=client,
-                    insecure=tls is None,
-                    root_certificates=tls.ca if tls else None,
-                    grpc_max_message_length=channel.MAX_MESSAGE,
-                )
-            why = "the aggregator said goodbye"
+            with channel.connect(address, tls) as connection:
+                why = _converse(connection, adapter)
         except grpc.RpcError as err:
             why = f"{err.code().name}: {err.details()}" if isinstance(err, grpc.Call) else repr(err)
-        except StopIteration:
-            why = "the aggregator ended the connection"
         except OSError as err:
             why = str(err)
         if time.monotonic() - begin > LONGEST:  # it was connected, or took long enough to fail

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import threading
 import time
 from importlib import metadata
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 
+import grpc
 import numpy as np
 import prometheus_client
-from flwr.client import Client, start_client
 from flwr.common import (
     Code,
     FitIns,
@@ -23,27 +24,32 @@ from flwr.common import (
     Status,
     ndarrays_to_parameters,
     parameters_to_ndarrays,
+    serde,
 )
+from flwr.proto.transport_pb2 import ClientMessage
+from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 from flwr.server import Server, ServerConfig, SimpleClientManager, start_server, strategy
 
 OK = Status(Code.OK, "")
 logging.getLogger("flwr").setLevel(logging.CRITICAL)
 
 
-class Adder(Client):
-    def get_properties(self, ins: GetPropertiesIns) -> GetPropertiesRes:
-        return GetPropertiesRes(OK, {"node": "here"})
-
-    def fit(self, ins: FitIns) -> FitRes:
-        (array,) = parameters_to_ndarrays(ins.parameters)
-        return FitRes(OK, ndarrays_to_parameters([array + 1]), 3, {"loss": 0.5})
+def add_one() -> None:
+    """A client as edgefl.flower_client is one."""
+    answers: queue.SimpleQueue[ClientMessage] = queue.SimpleQueue()
+    for message in FlowerServiceStub(grpc.insecure_channel(ADDRESS)).Join(iter(answers.get, None)):
+        if message.HasField("fit_ins"):
+            (array,) = parameters_to_ndarrays(serde.fit_ins_from_proto(message.fit_ins).parameters)
+            fitted = FitRes(OK, ndarrays_to_parameters([array + 1]), 3, {"loss": 0.5})
+            answers.put(ClientMessage(fit_res=serde.fit_res_to_proto(fitted)))
+        else:
+            properties = serde.get_properties_res_to_proto(GetPropertiesRes(OK, {"node": "here"}))
+            answers.put(ClientMessage(get_properties_res=properties))
 
 
 class Once(Server):
     def fit(self, num_rounds: int, timeout: float | None) -> None:
-        threading.Thread(
-            target=start_client, kwargs={"server_address": ADDRESS, "client": Adder().to_client()}, daemon=True
-        ).start()
+        threading.Thread(target=add_one, daemon=True).start()
         while not self.client_manager().num_available():
             time.sleep(0.05)
         (proxy,) = self.client_manager().all().values()

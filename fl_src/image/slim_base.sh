@@ -1,6 +1,6 @@
 #!/bin/sh
 # Take out of a Debian system what a container that runs one Python program never uses: package management, Perl,
-# accounts, file systems, character sets, documentation. A shell, coreutils and tar (kubectl cp) stay, and so does the
+# accounts, administration, file systems, character sets, documentation. A shell, coreutils and tar (kubectl cp) stay, and so does the
 # list of packages, for scanners. Run while the image is built, by the Dockerfile.
 set -eu
 packages='adduser apt debconf debian-archive-keyring diffutils e2fsprogs gpgv init-system-helpers
@@ -22,7 +22,8 @@ rm -rf "$library/ensurepip" "$library/idlelib" "$library/lib2to3" "$library/pydo
   "$library/turtledemo" "$library/site-packages/pip" "$library"/site-packages/pip-* "$library/site-packages/setuptools" \
   "$library"/site-packages/setuptools-* "$library"/config-*
 find "$library" -name __pycache__ -exec rm -rf {} +
-python3 -m compileall -q -b -o 2 "$library" >/dev/null || true # what is no valid source stays
+python3 -B -m compileall -q -b -o 2 "$library" >/dev/null || true # what is no valid source stays
 find "$library" -name '*.pyc' | while read -r compiled; do rm -f "${compiled%c}"; done
 rm -f /usr/bin/dpkg*
+find /usr/sbin -type f ! -name 'ldconfig*' -delete # Python asks ldconfig for libraries
 python3 -B -c 'import asyncio, concurrent.futures, ctypes, email, hashlib, http.client, json, lzma, sqlite3, ssl, subprocess, urllib.request, uuid'
