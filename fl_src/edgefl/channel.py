@@ -189,10 +189,6 @@ def _replaced(**makers: Callable[..., Any]) -> Iterator[None]:
             setattr(grpc, name, maker)
 
 
-def _merged(options: Any, ours: dict[str, int]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in options or () if key not in ours] + list(ours.items())
-
-
 @contextmanager
 def server_side(port: int, tls: Tls | None) -> Iterator[None]:
     """For start_server at `port`: keepalive, notes of who calls, and with `tls` only callers whose certificate the CA signed."""
@@ -200,8 +196,10 @@ def server_side(port: int, tls: Tls | None) -> Iterator[None]:
     door = _Door(port) if tls else None
 
     def server(pool: Any, *, options: Any = None, interceptors: Any = None, **more: Any) -> Any:
-        ours = [*(interceptors or ()), _NotePeer(door)]
-        return make(pool, options=_merged(options, _SERVER), interceptors=ours, **more)
+        theirs = [(key, value) for key, value in options or () if key not in _SERVER]
+        return make(
+            pool, options=theirs + list(_SERVER.items()), interceptors=[*(interceptors or ()), _NotePeer(door)], **more
+        )
 
     def server_credentials(pairs: Any, root_certificates: Any = None, *_: Any, **__: Any) -> Any:
         first = grpc.ssl_server_certificate_configuration(pairs, root_certificates)

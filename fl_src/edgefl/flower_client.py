@@ -2,7 +2,7 @@
 
 Flower's messages (flwr.proto), their serialisation (flwr.common.serde) and its service Join are used, not its start_client, which does the
 same: that loads a database, a web server and a command line, which its successor SuperNode needs, and starts in three times the time.
-The API is deprecated since 1.13 in favour of SuperNode; the pin in requirements-client.in and this file are all that depends on it.
+The API is deprecated since 1.13 in favour of SuperNode; the pin in requirements-client.in, this file and image/ are all that depends on it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ from flwr.common import (
     parameters_to_ndarrays,
     serde,
 )
-from flwr.proto.transport_pb2 import ClientMessage, Reason, ServerMessage
+from flwr.proto.transport_pb2 import ClientMessage, ServerMessage
 from flwr.proto.transport_pb2_grpc import FlowerServiceStub
 
 flower_common.quiet()
 SHORTEST, LONGEST = 0.3, 2.0
 """Seconds between two tries, doubling from one to the other; each is drawn at random below that (jitter)."""
 OK = Status(Code.OK, "")
-GOODBYE = ClientMessage(disconnect_res=ClientMessage.DisconnectRes(reason=Reason.RECONNECT))
 
 
 class Work(Protocol):
@@ -79,7 +78,7 @@ class Adapter:
         if message.HasField("evaluate_ins"):
             return ClientMessage(evaluate_res=serde.evaluate_res_to_proto(self._evaluate(message.evaluate_ins)))
         raise ValueError(
-            f"the aggregator sent {message.WhichOneof('msg')}, which no client knows: run both from one image"
+            f"the aggregator sent {message.WhichOneof('msg')}, which no client knows: run both from images of one version"
         )
 
     def _parameters(self) -> GetParametersRes:
@@ -114,18 +113,14 @@ def _told(err: BaseException) -> str:
 def _converse(connection: grpc.Channel, adapter: Adapter) -> str:
     """Answer messages until the aggregator ends the connection; returns who ended it. Raises grpc.RpcError when it broke."""
     answers: queue.SimpleQueue[ClientMessage | None] = queue.SimpleQueue()
-    why = "the aggregator ended the connection"
     try:
         for message in FlowerServiceStub(connection).Join(iter(answers.get, None)):
             if message.HasField("reconnect_ins"):
-                why = "the aggregator said goodbye"
-                answers.put(GOODBYE)
-                answers.put(None)
-            else:
-                answers.put(adapter.answer(message))
+                return "the aggregator said goodbye"
+            answers.put(adapter.answer(message))
     finally:
         answers.put(None)  # ends the thread in which gRPC waits for an answer
-    return why
+    return "the aggregator ended the connection"
 
 
 def serve(address: str, work: Work, tls: Tls | None) -> None:

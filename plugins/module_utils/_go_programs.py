@@ -124,15 +124,17 @@ def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> 
     """Runs the `go` command until it or `parent` ends; returns its exit code."""
     environment = {**os.environ, **COMPILERS, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
     with subprocess.Popen(
-        ["nice", "-n", str(recipe.nice), recipe.go, *arguments],
+        # It ends with this process, however that ends
+        ["setpriv", "--pdeathsig", "TERM", "nice", "-n", str(recipe.nice), recipe.go, *arguments],
         cwd=recipe.source,
         env=environment,
         stdout=lines,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=recipe.nice > 0,
     ) as go:
-        _give_way(go.pid, recipe.nice)
+        if recipe.nice:
+            _give_way(go.pid, recipe.nice)
         try:
             while True:
                 try:

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs impor
     remove_older,
     wrong,
 )
+from processes import until
 
 
 @pytest.fixture
@@ -150,6 +152,27 @@ def test_compilation_ends_with_the_process_that_it_is_for(recipe: Recipe, tmp_pa
     assert wrong(tmp_path / "hello-1", recipe.programs) == "not built yet"
     with (tmp_path / "alive").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("nice", [0, 3])
+def test_compilation_ends_with_a_module_that_is_killed(recipe: Recipe, tmp_path: Path, nice: int) -> None:
+    slow = replace(recipe, go=slow_tool(tmp_path, 60), nice=nice)
+    program = f"import pathlib\nfrom {build.__module__} import Recipe, build\nPosixPath = pathlib.PosixPath\nbuild({slow!r}, {tmp_path / 'hello-1'!r}, {tmp_path / 'log'!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ) as module:
+        until((tmp_path / "begun").exists, "the compilation", 20)
+        module.kill()
+    with (tmp_path / "alive").open() as file:
+        until(lambda: free(file), "the end of the compilation", 5)
+
+
+def free(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_second_call_waits_and_takes_what_the_first_made(recipe: Recipe, tmp_path: Path) -> None:
