@@ -157,12 +157,15 @@ def test_compilation_ends_with_the_process_that_it_is_for(recipe: Recipe, tmp_pa
 @pytest.mark.parametrize("nice", [0, 3])
 def test_compilation_ends_with_a_module_that_is_killed(recipe: Recipe, tmp_path: Path, nice: int) -> None:
     slow = replace(recipe, go=slow_tool(tmp_path, 60), nice=nice)
-    program = f"import pathlib\nfrom {build.__module__} import Recipe, build\nPosixPath = pathlib.PosixPath\n"
-    f"build({slow!r}, {tmp_path / 'hello-1'!r}, {tmp_path / 'log'!r})"
+    program = (
+        f"import pathlib\nfrom {build.__module__} import Recipe, build\nPosixPath = pathlib.PosixPath\n"
+        f"build({slow!r}, {tmp_path / 'hello-1'!r}, {tmp_path / 'log'!r})"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ) as module:
-        until((tmp_path / "begun").exists, "the compilation", 20)
+        until((tmp_path / "alive").exists, "the compilation", 20)
+        time.sleep(0.3)
         module.kill()
     with (tmp_path / "alive").open() as file:
         until(lambda: free(file), "the end of the compilation", 5)
