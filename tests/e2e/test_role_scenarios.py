@@ -11,14 +11,13 @@ from running_lab import Lab
 pytestmark = pytest.mark.usefixtures("back_to_defaults")
 # Says nothing in check mode: what it would write is only known when the training has ended, which check mode does not wait for
 SILENT = {"results", "results_alternative"}
+QUICK = {"federation", "results"}
+"""A minute or so each; the others belong to `make test-long`."""
 
 
 @pytest.mark.parametrize(
     "scenario",
-    [
-        pytest.param(name, marks=[pytest.mark.long] if name.endswith("_alternative") else [])
-        for name in scenarios.ON_THE_LAB
-    ],
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in scenarios.ON_THE_LAB],
 )
 def test_scenario(scenario: str, lab: Lab) -> None:
     before = sorted((ROOT / "results").iterdir())
