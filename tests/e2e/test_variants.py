@@ -49,7 +49,7 @@ def test_names_of_their_own(lab: Lab, tmp_path: Path) -> None:
     assert shipped.sums["changed"] == 0
 
 
-@pytest.mark.parametrize("kind", ["StatefulSet", "Pod"])
+@pytest.mark.parametrize("kind", ["StatefulSet", pytest.param("Pod", marks=pytest.mark.long)])
 def test_other_kind_leaves_nothing_of_the_old(lab: Lab, kind: str) -> None:
     lab.play("site.yml", "-e", f"edgefl_kind={kind}").ok()
     assert clients(lab) == dict.fromkeys(lab.edges, kind)
