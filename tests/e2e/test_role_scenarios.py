@@ -1,4 +1,4 @@
-"""Molecule's scenarios of the roles that need a cluster, on the lab; tests/molecule has those of bare machines."""
+"""Molecule's scenarios of the roles that need a cluster, on the lab (`make test-long`); tests/molecule has those of bare machines."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import scenarios
 from helpers import ROOT
 from running_lab import Lab
 
-pytestmark = pytest.mark.usefixtures("back_to_defaults")
+pytestmark = [pytest.mark.usefixtures("back_to_defaults"), pytest.mark.long]
 # Says nothing in check mode: what it would write is only known when the training has ended, which check mode does not wait for
 SILENT = {"results", "results_alternative"}
-QUICK = {"federation", "results"}
-"""A minute or so each; the others belong to `make test-long`."""
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.long]) for name in scenarios.ON_THE_LAB],
-)
+@pytest.mark.parametrize("scenario", scenarios.ON_THE_LAB)
 def test_scenario(scenario: str, lab: Lab) -> None:
     before = sorted((ROOT / "results").iterdir())
     seconds = scenarios.play(scenario, lab.show, silent=scenario in SILENT).seconds

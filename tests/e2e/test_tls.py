@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
+import pytest
+
 from helpers import ROOT
 from processes import until
 from running_lab import NAMESPACE, Lab, values
@@ -64,6 +66,7 @@ def test_keys_are_nowhere_else(lab: Lab) -> None:
         assert lab.ssh(edge, "grep -rlsI 'PRIVATE KEY' /etc/edgefl /var/lib/edgefl /var/log/pods || true") == ""
 
 
+@pytest.mark.long
 def test_renewal(lab: Lab) -> None:
     def secrets() -> dict[str, str]:
         return {item["metadata"]["name"]: item["data"]["tls.crt"] for item in lab.ours("secrets")}
