@@ -75,7 +75,7 @@ $(LINK):
 test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab
 	$(PYTEST)
 
-test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' other scenarios, the how-to's problems
+test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long
 
 quality: .venv-test  ## Linters and sanity

@@ -1,7 +1,7 @@
 """The client's side of Flower's gRPC API, kept going for ever.
 
 Flower's messages (flwr.proto), their serialisation (flwr.common.serde) and its service Join are used, not its start_client, which does the
-same: that loads a database, a web server and a command line, which its successor SuperNode needs, and starts in three times the time.
+same: that loads a database, a web server and a command line, which its successor SuperNode needs, and takes three times as long.
 The API is deprecated since 1.13 in favour of SuperNode; the pin in requirements-client.in, this file and image/ are all that depends on it.
 """
 

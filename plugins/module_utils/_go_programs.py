@@ -29,7 +29,7 @@ LONGEST = 7200
 # The linker leaves the debugger's data out (-s -w), so the compiler need not make them; and not to inline (-l) spares it work
 COMPILER = "all=-dwarf=false -l"
 # GOGC: the compiler's own garbage collector, memory for time. CGO_CFLAGS: nothing that C is used for here needs more
-COMPILERS = {"GOGC": "400", "CGO_CFLAGS": "-O1"}
+ENVIRONMENT = {"GOGC": "400", "CGO_CFLAGS": "-O1"}
 
 
 class GoError(EdgeflError):
@@ -60,7 +60,7 @@ class Recipe:
         parts = {
             "go": self.go_version,
             "programs": self.programs,
-            "flags": [self.ldflags, self.tags, self.cgo, COMPILER, COMPILERS],
+            "flags": [self.ldflags, self.tags, self.cgo, COMPILER, ENVIRONMENT],
             "files": {name: _sha256(self.source / name) for name in ("go.mod", "go.sum")},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -122,7 +122,7 @@ def _give_way(leader: int, nice: int) -> None:
 
 def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> int:
     """Runs the `go` command until it or `parent` ends; returns its exit code."""
-    environment = {**os.environ, **COMPILERS, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
+    environment = {**os.environ, **ENVIRONMENT, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
     with subprocess.Popen(
         # It ends with this process, however that ends
         ["setpriv", "--pdeathsig", "TERM", "nice", "-n", str(recipe.nice), recipe.go, *arguments],

@@ -134,7 +134,8 @@ def slow_tool(tmp_path: Path, seconds: float) -> str:
     """A `go` that notes that it began, takes its time, and makes what is asked for."""
     tool = tmp_path / "go"
     tool.write_text(
-        f"#!/bin/sh\necho begun at $(nice) $(cut -d ' ' -f 3 /proc/self/autogroup) >>{tmp_path}/begun\nexec 9>{tmp_path}/alive; flock 9; sleep {seconds} 9>&-\n"
+        f"#!/bin/sh\necho begun at $(nice) $(cut -d ' ' -f 3 /proc/self/autogroup) >>{tmp_path}/begun\n"
+        f"exec 9>{tmp_path}/alive; flock 9; sleep {seconds} 9>&-\n"
         'while [ "$1" != -o ]; do shift; done\necho x >"$2/hello"\n'
     )
     tool.chmod(0o755)
