@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pkgutil
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _report_compare, _report_data, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report_data, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_data import Details, Run, Setting
 
-LATEST, SUMMARY = "latest", "summary.json"
+LATEST, SUMMARY, MADE_OF = "latest", "summary.json", "made-of.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -42,19 +43,60 @@ def files(
                 raise EdgeflError(f"{name!r} in {folder} is no name of a file: use letters, digits, `.`, `_` and `-`.")
             found[f"{folder}/{name}"] = str(text).encode()
     found |= kept
-    found[_training.FILE] = lines
-    found["rounds.csv"] = _training.table(run.events).encode()
-    found |= _report.run_report(run).files()
-    found[SUMMARY] = _json(_training.summary(run.events, run.name))
-    return found
+    drawn = {**kept, _training.FILE: lines, "rounds.csv": _training.table(run.events).encode()}
+    drawn |= _drawing().run_report(run).files()
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in drawn.items()}
+    drawn[MADE_OF] = _json({"key": key(run, kept), "files": sums})
+    return found | drawn | {SUMMARY: _json(_training.summary(run.events, run.name))}
+
+
+def key(run: Run, kept: dict[str, bytes]) -> str:
+    """16 hex digits over all that a run's files are made of but logs and manifests: events, samples, details, and the programs here."""
+    total = hashlib.sha256(_training.dump(run.events))
+    for name in sorted(kept):
+        total.update(name.encode() + kept[name])
+    for module in sorted(module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)])):
+        total.update(pkgutil.get_data(__package__ or "", f"{module}.py") or b"")
+    return total.hexdigest()[:16]
+
+
+def as_made(folder: Path, wanted: str) -> dict[str, bytes]:
+    """The files in the folder when they are there as they were made, of what has this key; else none: they are to be drawn."""
+    try:
+        note = json.loads((folder / MADE_OF).read_bytes())
+        found = {name: (folder / name).read_bytes() for name in [*note["files"], MADE_OF, SUMMARY]}
+        same = all(hashlib.sha256(found[name]).hexdigest() == checksum for name, checksum in note["files"].items())
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return found if same and note["key"] == wanted else {}
+
+
+def _drawing() -> Any:
+    """The module that draws. Matplotlib takes more than a second to load, so it comes when it is needed."""
+    from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _report_svg
+
+    if _report_svg.MATPLOTLIB_ERROR:
+        raise EdgeflError(
+            "The Python library matplotlib is not there, which draws the report: install requirements.txt for the Python that runs Ansible.",
+            exception=_report_svg.MATPLOTLIB_ERROR,
+        )
+    return _report
 
 
 def comparison_files(name: str, settings: list[Setting], details: Details, kept: dict[str, bytes]) -> dict[str, bytes]:
     """The same for a comparison of settings."""
-    found = {**kept, "comparison.csv": _report_compare.csv_table(settings).encode()}
-    found |= _report.comparison_report(settings, details).files()
-    found[SUMMARY] = _json(_report_compare.summary(name, settings))
+    drawing = _drawing()
+    found = {**kept, "comparison.csv": drawing.compare.csv_table(settings).encode()}
+    found |= drawing.comparison_report(settings, details).files()
+    found[SUMMARY] = _json(drawing.compare.summary(name, settings))
     return found
+
+
+def told(name: str, settings: list[Setting], report: str) -> tuple[dict[str, Any], list[str]]:
+    """The summary of a comparison, as data and in words for people."""
+    compare = _drawing().compare
+    found: dict[str, Any] = compare.summary(name, settings)
+    return found, compare.words(found, report)
 
 
 def _json(value: Any) -> bytes:

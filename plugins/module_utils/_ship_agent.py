@@ -392,13 +392,27 @@ class Docker:
         tags = {name: image for name, image in images.items() if name.rpartition(":")[0] in short}
         if len(tags) <= keep:
             return []
-        containers = run(["docker", "ps", "--all", "--quiet", "--no-trunc"]).split()
-        used = run(["docker", "container", "inspect", "--format", "{{.Image}}", *containers]) if containers else ""
         kept = {shown(name) for name in names}
-        busy = {*used.split(), *(image for name, image in images.items() if name in kept)}
+        busy = {*self._used(), *(image for name, image in images.items() if name in kept)}
         return beyond(
             tags, keep, busy, lambda image: run(["docker", "image", "inspect", "--format", "{{.Created}}", image])
         )
+
+    def _used(self) -> list[str]:
+        """Ids of the images of containers, also of such as have ended."""
+        for tries_left in (4, 3, 2, 1, 0):
+            containers = run(["docker", "ps", "--all", "--quiet", "--no-trunc"]).split()
+            try:
+                return (
+                    run(["docker", "container", "inspect", "--format", "{{.Image}}", *containers]).split()
+                    if containers
+                    else []
+                )
+            except AgentError as error:
+                # One went in between: ask again
+                if not tries_left or "No such container" not in str(error):
+                    raise
+        return []
 
 
 # What arrives ------------------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_info
-short_description: Read what pods need to know of the nodes of a cluster
+short_description: Read what a training needs to know of a cluster
 version_added: "1.0.0"
 description:
   - Reads state, container runtime, architecture, address and allocatable CPU and memory of every node from the Kubernetes API.
   - Gives, for every node, the requests and limits of an aggregator and of a client that would run there.
     A request is that of KubeEdge's how-to for federated learning (2 CPUs, 2Gi) or a quarter of the node, whichever is less;
     a limit is that of the how-to (4 CPUs, 4Gi) or all of the node, whichever is less.
+  - With O(namespace) it tells what is deployed of a training there.
 author:
   - edgefl developers (@edgefl)
 requirements:
@@ -25,6 +26,10 @@ options:
     description: Kubeconfig on the host, with the right to read nodes.
     type: path
     default: /etc/kubernetes/admin.conf
+  namespace:
+    description: Namespace of a training.
+    type: str
+    default: ""
   aggregator_resources:
     description: Single values that replace the scaled ones of an aggregator.
     type: dict
@@ -52,6 +57,7 @@ options:
 EXAMPLES = r"""
 - name: Read the nodes
   edgefl.kubeedge.cluster_info:
+    namespace: edgefl
     client_resources:
       memory_limit: 1Gi
   register: cluster
@@ -117,10 +123,32 @@ nodes:
     client_resources:
       description: C(resources) of the container of a client on this node.
       type: dict
+training:
+  description: What is deployed in O(namespace).
+  returned: when O(namespace) is given
+  type: dict
+  contains:
+    there:
+      description: Whether the namespace is there.
+      type: bool
+    ours:
+      description: Whether it was made for the training.
+      type: bool
+    run:
+      description: Name of the run; empty when none is deployed.
+      type: str
+    settings:
+      description: Checksum of all that shapes the run.
+      type: str
+    clients:
+      description: Workloads of clients, each with C(kind), C(name) and C(settings), a checksum of all that its pods are made of.
+      type: list
+      elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._deployed import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
@@ -132,14 +160,16 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
+            "namespace": {"type": "str", "default": ""},
             "aggregator_resources": resources,
             "client_resources": resources,
         },
         supports_check_mode=True,
     )
     options = module.params
+    kubectl = for_module(module, options["kubeconfig"])
     try:
-        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
+        nodes = parse_nodes(kubectl.get("nodes"))
         found = {
             name: {
                 **node.as_dict(),
@@ -148,9 +178,10 @@ def main() -> None:
             }
             for name, node in nodes.items()
         }
+        training = {"training": deployed(kubectl, options["namespace"])} if options["namespace"] else {}
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, nodes=found)
+    module.exit_json(changed=False, nodes=found, **training)
 
 
 if __name__ == "__main__":

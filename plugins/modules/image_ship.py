@@ -253,13 +253,18 @@ progress:
   elements: dict
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_job import Job
+
+JOBS = "/run/edgefl-ship"
+# Seconds without a question after which nobody follows any more, and the work ends
+FORGOTTEN = 60.0
 
 
 def main() -> None:
@@ -312,9 +317,14 @@ def main() -> None:
         )
         return Fleet(Source(run), wanted, settings)
 
-    background = bool(options["job"]) and not module.check_mode
+    def follow() -> dict[str, Any]:
+        job = Job(os.path.join(JOBS, os.path.basename(options["job"])), "ships the images", FORGOTTEN)
+        if not job.there():
+            job.begin(fleet())
+        return job.follow(options["linger"])
+
     try:
-        result = Job(options["job"]).work(fleet, options["linger"]) if background else fleet().run()
+        result = follow() if options["job"] and not module.check_mode else fleet().run()
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
     failed = [node["msg"] for node in result.get("nodes", {}).values() if node["failed"]]

@@ -142,12 +142,11 @@ text:
 import hashlib
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report_compare, _results, _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _results, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_svg import MATPLOTLIB_ERROR
 
 
 def main() -> None:
@@ -174,8 +173,6 @@ def main() -> None:
         mutually_exclusive=[("events", "settings"), ("samples", "settings")],
         supports_check_mode=True,
     )
-    if MATPLOTLIB_ERROR:
-        module.fail_json(msg=missing_required_lib("matplotlib"), exception=MATPLOTLIB_ERROR)
     options = module.params
     dest, name = Path(options["dest"]), options["run"]
     try:
@@ -184,14 +181,16 @@ def main() -> None:
         kept = _results.beside(folder, options["samples"], options["details"])
         if options["settings"] is None:
             run = _results.made_of(name, options["events"], kept)
-            wanted = _results.files(run, options["logs"], options["manifests"], options["sha256"], kept)
+            logs, manifests = options["logs"], options["manifests"]
+            made = {} if logs or manifests else _results.as_made(folder, _results.key(run, kept))
+            wanted = made or _results.files(run, logs, manifests, options["sha256"], kept)
             summary = _training.summary(run.events, name)
             text, data = _training.words(summary, report), wanted[_training.FILE]
         else:
             settings = _results.compared(dest, options["settings"])
             wanted = _results.comparison_files(name, settings, _results.details_of(kept), kept)
-            summary = _report_compare.summary(name, settings)
-            text, data = _report_compare.words(summary, report), wanted["comparison.csv"]
+            summary, text = _results.told(name, settings, report)
+            data = wanted["comparison.csv"]
         names = _results.differing(folder, wanted)
         link = _results.link_differs(dest, name)
         if not module.check_mode:

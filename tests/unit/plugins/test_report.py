@@ -460,6 +460,15 @@ def test_module_writes_once_and_compares(tmp_path: Path) -> None:
     first, second = module(arguments), module(arguments)
     assert first["changed"] and "report.html" in first["files"] and "latest" in first["files"], first
     assert not second["changed"] and second["files"] == []
+    # What is there as it was made is not drawn again
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/matplotlib.py").write_text("raise ImportError('not here')\n")
+    hidden = {"PYTHONPATH": str(tmp_path / "hidden")}
+    assert not module(arguments, hidden)["changed"]
+    (tmp_path / made.name / "report.html").write_text("damaged")
+    assert "matplotlib" in module(arguments, hidden)["msg"]
+    third = module(arguments)
+    assert third["files"] == ["report.html"] and third["sizes"] == first["sizes"]
     compared = module({"dest": str(tmp_path), "run": "x", "settings": [{"name": "none", "runs": [made.name]}]})
     assert compared["changed"] and compared["summary"]["settings"]["none"]["repetitions"] == 1
     assert (tmp_path / "x/report.html").exists()
@@ -480,4 +489,8 @@ def test_preflight_looks_for_matplotlib(tmp_path: Path) -> None:
     run(*command, timeout=120).ok()
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')\n")
     without = run(*command, env={"PYTHONPATH": str(tmp_path)}, timeout=120)
-    assert without.code != 0 and "which draws the report: ImportError: not here. Call `make .venv`" in without.output
+    assert (
+        without.code != 0
+        and "which draws the report: No module named matplotlib.backends.backend_svg. Call `make .venv`"
+        in without.output
+    )

@@ -38,7 +38,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
     plan,
     shipment,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_link import (
     explain_agent,
     explain_ssh,
@@ -614,11 +613,16 @@ def test_docker_keeps_what_is_new_used_or_tagged_by_hand(monkeypatch: pytest.Mon
         if arguments[1:3] == ["image", "ls"]:
             return "".join(f"{name} {image}\n" for name, image in names.items())
         if arguments[1] == "ps":
-            return "c1\n"
+            return "".join(f"{name}\n" for name in containers)
         if arguments[1] == "container":
+            if "c0" in containers:
+                containers.remove("c0")
+                raise _ship_agent.AgentError("failed", "Error: No such container: c0")
             return "sha256:2\n"
         return arguments[-1]
 
+    # The first ends while it is asked about
+    containers = ["c0", "c1"]
     monkeypatch.setattr(_ship_agent, "run", answer)
     old = _ship_agent.Docker().old(["docker.io/kubeedge/client"], 2, ["docker.io/kubeedge/client:v1-000000000003"])
     assert [name[-1] for name in old] == ["1", "4", "5"]
@@ -678,48 +682,6 @@ def test_a_counter_tells_rate_and_time_left() -> None:
     assert lines([counter.record()]) == ["edge1  unpacks (0 s)"]
     counter.enter("done")
     assert lines([counter.record()]) == []
-
-
-# In the background -----------------------------------------------------------------------------------------------------
-
-
-class Slow:
-    """Work of half a second."""
-
-    def __init__(self, error: str = "") -> None:
-        self.error = error
-
-    def run(self) -> dict[str, Any]:
-        time.sleep(0.7)
-        if self.error:
-            raise EdgeflError(self.error)
-        return {"changed": True}
-
-    def progress(self) -> list[dict[str, Any]]:
-        return [{"name": "edge1"}]
-
-    def stop(self) -> None:
-        raise AssertionError
-
-
-def follow(job: Job, work: Slow, linger: float) -> list[dict[str, Any]]:
-    found = [job.work(lambda: work, linger)]
-    while found[-1]["running"]:
-        found.append(job.work(lambda: work, linger))
-    return found
-
-
-def test_a_job_goes_on_and_is_followed(tmp_path: Path) -> None:
-    found = follow(Job("one", str(tmp_path)), Slow(), 0.2)
-    assert len(found) > 2
-    assert {"changed": False, "running": True, "progress": [{"name": "edge1"}]} in found
-    assert found[-1] == {"changed": True, "running": False}
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_job_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(EdgeflError, match="no luck"):
-        follow(Job("one", str(tmp_path)), Slow("no luck"), 5)
 
 
 # Words -----------------------------------------------------------------------------------------------------------------

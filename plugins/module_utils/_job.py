@@ -16,66 +16,71 @@ from typing import Any, Protocol
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 
-FOLDER = "/run/edgefl-ship"
-# Seconds without a question after which nobody follows any more, and the work ends
-FORGOTTEN = 60.0
-
 
 class Work(Protocol):
-    """What a job does: C(_ship.Fleet)."""
+    """What a job does: C(_ship.Fleet), C(_build.Build)."""
 
     def run(self) -> dict[str, Any]:
         """Does it, and returns its result."""
 
-    def progress(self) -> list[dict[str, Any]]:
-        """How far it is."""
+    def progress(self) -> Any:
+        """How far it is, as JSON has it."""
 
     def stop(self) -> None:
         """Ends it, from another thread."""
 
 
 class Job:
-    """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result)."""
+    """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result).
 
-    def __init__(self, name: str, folder: str = FOLDER) -> None:
-        self.folder = os.path.join(folder, os.path.basename(name))
-        self.lock = os.path.join(self.folder, "lock")
+    `what` names the program that does it, for messages. After `forgotten` seconds in which nobody asked, the work ends.
+    """
 
-    def work(self, make: Callable[[], Work], linger: float) -> dict[str, Any]:
-        """Begins what `make` makes, or follows what was begun: its result, or after `linger` seconds C(running) and C(progress)."""
-        if not os.path.isdir(self.folder):
-            work = make()
-            os.makedirs(self.folder, mode=0o700)
-            lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fork() == 0:
-                self._child(work)
-            # The child holds it on
-            os.close(lock)
-        return self._follow(linger)
+    def __init__(self, folder: str, what: str, forgotten: float) -> None:
+        self.folder = folder
+        self.what = what
+        self.forgotten = forgotten
+        self.lock = os.path.join(folder, "lock")
 
-    def _follow(self, linger: float) -> dict[str, Any]:
+    def there(self) -> bool:
+        """Whether it was begun, and its result not yet read."""
+        return os.path.isdir(self.folder)
+
+    def begin(self, work: Work) -> None:
+        """Begins it, in a process of its own."""
+        os.makedirs(self.folder, mode=0o700)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self._write("progress", work.progress())
+        if os.fork() == 0:
+            self._child(work)
+        # The child holds it on
+        os.close(lock)
+
+    def follow(self, linger: float, enough: Callable[[Any], bool] = lambda progress: False) -> dict[str, Any]:
+        """Its result; or C(running) and C(progress), after `linger` seconds or as soon as the progress is `enough`."""
         until = time.monotonic() + linger
         os.utime(self.lock)
         pause = 0.01
         while True:
-            over = self._over()
+            over = self.over()
             result = self._read("result")
-            if over or result:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                if not result:
+            if over or result is not None:
+                self.forget()
+                if result is None:
                     raise EdgeflError(
-                        "The program that ships the images was ended from outside on the host that built them: see that it has memory, and run this again."
+                        f"The program that {self.what} was ended from outside: see that this host has memory, and run this again."
                     )
                 if "error" in result:
                     raise EdgeflError(result["error"])
                 return result | {"running": False}
-            if time.monotonic() >= until:
-                return {"changed": False, "running": True, "progress": self._read("progress") or []}
+            progress = self._read("progress")
+            if time.monotonic() >= until or enough(progress):
+                return {"changed": False, "running": True, "progress": progress}
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
         """Whether nobody is at work any more."""
         lock = os.open(self.lock, os.O_RDWR)
         try:
@@ -85,6 +90,10 @@ class Job:
         finally:
             os.close(lock)
         return True
+
+    def forget(self) -> None:
+        """Removes its folder, with a result that nobody has read."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _child(self, work: Work) -> None:
         """The work, in a process of its own that never returns."""
@@ -102,7 +111,7 @@ class Job:
             except EdgeflError as error:
                 result = {"error": error.message}
             except Exception as error:
-                result = {"error": f"The program that ships the images failed: {type(error).__name__}: {error}"}
+                result = {"error": f"The program that {self.what} failed: {type(error).__name__}: {error}"}
             ended.set()
             watch.join()
             self._write("result", result)
@@ -111,9 +120,9 @@ class Job:
             os._exit(status)
 
     def _watch(self, work: Work, ended: threading.Event) -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(0.2):
             self._write("progress", work.progress())
-            if time.time() - os.stat(self.lock).st_mtime > FORGOTTEN:
+            if time.time() - os.stat(self.lock).st_mtime > self.forgotten:
                 work.stop()
 
     def _write(self, name: str, value: Any) -> None:

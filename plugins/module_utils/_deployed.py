@@ -1,0 +1,50 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what is deployed of a training, read from the namespace it runs in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+
+PART_OF = "app.kubernetes.io/part-of"
+OURS = "edgefl"
+AGGREGATOR = "fashion-mnist"
+
+
+def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, and its C(clients): kind, name, settings.
+
+    Raises what Kubectl raises.
+    """
+    space = kubectl.get("namespace", namespace)
+    items = (
+        kubectl.get("deployments,statefulsets,pods", namespace=namespace, selector=f"{PART_OF}={OURS}") if space else []
+    )
+    notes = next((item["metadata"].get("annotations", {}) for item in items if _is(item, "Deployment", AGGREGATOR)), {})
+    return {
+        "there": space is not None,
+        "ours": space is not None and space["metadata"].get("labels", {}).get(PART_OF) == OURS,
+        "run": notes.get("edgefl.kubeedge/run", ""),
+        "settings": notes.get("edgefl.kubeedge/settings", ""),
+        "clients": [_client(item) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"],
+    }
+
+
+def _is(item: dict[str, Any], kind: str, name: str) -> bool:
+    return bool(item["kind"] == kind and item["metadata"]["name"] == name)
+
+
+def _labels(item: dict[str, Any]) -> dict[str, str]:
+    labels: dict[str, str] = item["metadata"].get("labels", {})
+    return labels
+
+
+def _client(item: dict[str, Any]) -> dict[str, str]:
+    return {
+        "kind": item["kind"],
+        "name": item["metadata"]["name"],
+        "settings": _labels(item).get("edgefl.kubeedge/settings", ""),
+    }

@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_build
+short_description: Build images that are named after all that goes into them
+version_added: "1.0.0"
+description:
+  - Builds an image for each of O(targets) from sources on the controller, with the host's Docker, and tries the application in the client's image.
+  - The tag is O(version) and a hash of sources, base image and build arguments; nothing is sent or built when images of that content are there.
+    The newest also has the plain O(version) as a tag.
+  - The work goes on in the background. Whoever has other things to do meanwhile begins it with O(wait=none), and waits later by O(tag).
+  - With BuildKit where Docker has it; C(DOCKER_BUILDKIT) in the task's environment chooses otherwise.
+author:
+  - edgefl developers (@edgefl)
+requirements:
+  - Docker 20.10 or newer, and root.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be built.
+  diff_mode:
+    support: none
+    description: Docker builds an image as a whole.
+  idempotent:
+    support: full
+    description: Images of the same content are not built again, and an application that was tried in one is not tried again.
+options:
+  source:
+    description: Folder on the controller with a Dockerfile, and what that copies. One of O(source) and O(tag) is needed.
+    type: path
+  tag:
+    description: Tag of images whose build was begun before, instead of O(source).
+    type: str
+    default: ""
+  repository:
+    description: Beginning of the images' names, to which C(-) and the target are added.
+    type: str
+    required: true
+  version:
+    description: The plain tag, and the beginning of the other.
+    type: str
+    required: true
+  base_image:
+    description: Base image, which the host's Docker has. The build gets it as the argument C(BASE_IMAGE). Needed with O(source).
+    type: str
+    default: ""
+  arguments:
+    description: More build arguments.
+    type: dict
+    default: {}
+  targets:
+    description: Targets of the Dockerfile.
+    type: list
+    elements: str
+    default: [aggregator, client]
+  ca_bundle:
+    description: File on the controller with certificates that the build must trust. The build finds it as C(ca.crt), which is empty without.
+    type: path
+  app:
+    description: Application that is tried in the image of the target C(client), by C(edgefl.check_app); none when empty.
+    type: str
+    default: ""
+  wait:
+    description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins.
+    type: str
+    choices: [none, built, tried]
+    default: tried
+  sources:
+    description: Checksum of O(source). The action plugin of this module gives it.
+    type: str
+    default: ""
+  context:
+    description: Archive of O(source) on the host. The action plugin of this module brings it where it is wanted.
+    type: path
+  linger:
+    description: Seconds that one call of the module stays for the build. The action plugin calls again, and shows what Docker says.
+    type: float
+    default: 3.0
+"""
+
+EXAMPLES = r"""
+- name: Begin
+  edgefl.kubeedge.image_build:
+    source: "{{ playbook_dir }}/fl_src"
+    repository: kubeedge/fashion-mnist
+    version: v1.0.0
+    base_image: python:3.11-slim-bookworm
+    app: fashion_mnist
+    wait: none
+  register: begun
+
+- name: Wait until they are built
+  edgefl.kubeedge.image_build:
+    tag: "{{ begun.tag }}"
+    repository: kubeedge/fashion-mnist
+    version: v1.0.0
+    app: fashion_mnist
+    wait: built
+"""
+
+RETURN = r"""
+tag:
+  description: Tag of the content.
+  returned: always
+  type: str
+  sample: v1.0.0-0123456789ab
+missing:
+  description: Targets that had no image of this content when it was looked at.
+  returned: always
+  type: list
+  elements: str
+running:
+  description: Whether the work goes on in the background.
+  returned: always
+  type: bool
+progress:
+  description: What is done, C(stage), and what was said last, C(line).
+  returned: while the work goes on in the background
+  type: dict
+wants_context:
+  description: Whether O(context) is needed; only the action plugin sees it.
+  returned: when images are missing and it was not given
+  type: bool
+"""
+
+import os
+import platform
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
+
+JOBS = "/run/edgefl-build"
+TRIED = "/var/lib/edgefl/tried"
+# A build that nobody waits for any more goes on, so that the next run finds the images; for hours it does not
+FORGOTTEN = 7200.0
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "path"},
+            "tag": {"type": "str", "default": ""},
+            "repository": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "base_image": {"type": "str", "default": ""},
+            "arguments": {"type": "dict", "default": {}},
+            "targets": {"type": "list", "elements": "str", "default": ["aggregator", "client"]},
+            "ca_bundle": {"type": "path"},
+            "app": {"type": "str", "default": ""},
+            "wait": {"type": "str", "choices": ["none", "built", "tried"], "default": "tried"},
+            "sources": {"type": "str", "default": ""},
+            "context": {"type": "path"},
+            "linger": {"type": "float", "default": 3.0},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+
+    def run(arguments: list[str]) -> tuple[int, str, str]:
+        result: tuple[int, str, str] = module.run_command(
+            arguments, environ_update={"LC_ALL": "C"}, handle_exceptions=False
+        )
+        return result
+
+    recipe = Recipe(
+        repository=options["repository"],
+        version=options["version"],
+        base_image=options["base_image"],
+        sources=options["sources"],
+        arguments={name: str(value) for name, value in options["arguments"].items()},
+        targets=tuple(options["targets"]),
+        app=options["app"],
+    )
+    try:
+        module.exit_json(**work(Builder(run, recipe, TRIED), options, module.check_mode))
+    except EdgeflError as error:
+        module.fail_json(msg=error.message, **error.result)
+
+
+def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """One call's part of it."""
+    if not options["tag"] and not (options["sources"] and options["base_image"]):
+        raise EdgeflError("Give source and base_image of what is to be built, or the tag of what was begun.")
+    tag: str = options["tag"] or builder.tag(lenient=check_mode)
+    result: dict[str, Any] = {"tag": tag, "missing": [], "changed": False, "running": False}
+    job = Job(
+        os.path.join(JOBS, f"{builder.recipe.repository.replace('/', '_')}-{tag}"), "builds the images", FORGOTTEN
+    )
+    if job.there() and options["wait"] == "none" and job.over() and not check_mode:
+        # Of an earlier run, which did not wait for it
+        job.forget()
+    if not job.there():
+        look = builder.look(tag)
+        result |= {"missing": look.missing, "changed": bool(look.missing or look.untagged)}
+        if check_mode:
+            return result
+        if look.missing and options["tag"]:
+            raise EdgeflError(
+                f"{builder.recipe.name(look.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
+            )
+        if look.missing and not options["context"]:
+            return result | {"wants_context": True}
+        builder.give_plain_tag(tag, look.untagged)
+        if not look.missing and not look.untried:
+            return result
+        job.begin(Build(builder, look, options["context"], platform.node()))
+    if check_mode or options["wait"] == "none":
+        return result | {"running": True}
+    found = job.follow(options["linger"], lambda progress: options["wait"] == "built" and progress["stage"] == "tries")
+    if options["wait"] == "built" and found["running"]:
+        found["running"] = found["progress"]["stage"] == "builds"
+    return result | found | {"changed": result["changed"]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Names of images by their content, and what a build does with them; Docker itself is there in Molecule's scenarios of the role."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe, Sources
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import work
+
+BASE = "debian:1"
+DOCKER = """#!/bin/sh
+echo "$@" >>{log}
+case "$1 $2" in
+  "version "*) echo 20.10.24 ;;
+  "build --target=client") cat >{log}.context; [ ! -e {log}.broken ] || {{ echo "line 7: no such file"; exit 1; }} ;;
+  "run --rm") [ ! -e {log}.app ] || {{ echo "model.py line 3: no layers"; exit 1; }} ;;
+esac
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sources = tmp_path / "sources"
+    (sources / "edgefl/__pycache__").mkdir(parents=True)
+    (sources / "Dockerfile").write_text("FROM scratch\n")
+    (sources / "edgefl/model.py").write_text("layers = 1\n")
+    (sources / "edgefl/__pycache__/model.pyc").write_bytes(b"1")
+    return sources
+
+
+class Docker:
+    """Stands for a host's Docker: images by name, and a log of what was called."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.images = {BASE: "sha256:base"}
+        self.log = folder / "log"
+        self.log.touch()
+        program = folder / "bin/docker"
+        program.parent.mkdir()
+        program.write_text(DOCKER.format(log=self.log))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    def run(self, arguments: list[str]) -> tuple[int, str, str]:
+        if arguments[1:3] == ["image", "inspect"]:
+            found = self.images.get(arguments[-1], "")
+            return (0, found + "\n", "") if found else (1, "\n", f"Error: No such image: {arguments[-1]}")
+        if arguments[1] == "tag":
+            self.images[arguments[3]] = self.images.get(arguments[2], "sha256:new")
+        return (0, "20.10.24\n", "")
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    return Docker(tmp_path, monkeypatch)
+
+
+def builder(docker: Docker, tmp_path: Path, sources: str = "0123") -> Builder:
+    recipe = Recipe("team/model", "v1", BASE, sources, {"GREETING": "good day"}, app="flowers")
+    return Builder(docker.run, recipe, str(tmp_path / "tried"))
+
+
+# Sources ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_digest_is_of_what_goes_into_the_build(folder: Path) -> None:
+    seen = {Sources(str(folder)).digest()}
+
+    def new() -> bool:
+        digest = Sources(str(folder)).digest()
+        known = digest in seen
+        seen.add(digest)
+        return not known
+
+    model = folder / "edgefl/model.py"
+    model.write_text("layers = 2\n")
+    assert new()
+    model.chmod(0o755)
+    assert new()
+    model.rename(folder / "edgefl/net.py")
+    assert new()
+    (folder / "data").symlink_to("edgefl")
+    assert new()
+    (folder / "edgefl/__pycache__/model.pyc").write_bytes(b"2")
+    (folder / "ca.crt").write_text("of another build")
+    assert not new()
+
+
+def test_the_archive_has_the_same_files_and_the_certificates(folder: Path) -> None:
+    (folder / "ca.crt").write_text("of another build")
+    (folder / "data").symlink_to("edgefl")
+    packed = io.BytesIO()
+    Sources(str(folder)).pack(packed, b"trusted")
+    assert packed.getvalue().startswith(b"Dockerfile\0")
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as archive:
+        assert sorted(archive.getnames()) == ["Dockerfile", "ca.crt", "data", "edgefl/model.py"]
+        certificates = archive.extractfile("ca.crt")
+        assert certificates and certificates.read() == b"trusted"
+        assert {(member.uid, member.uname) for member in archive} == {(0, "")}
+
+
+def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
+    with pytest.raises(EdgeflError, match=r"images_source.*no Dockerfile"):
+        Sources(str(tmp_path))
+
+
+# Names -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_tag_changes_with_sources_base_and_arguments() -> None:
+    one = Recipe("team/model", "v1", BASE, "0123", {"A": "1"})
+    tags = {
+        one.tag("sha256:base"),
+        one.tag("sha256:other"),
+        Recipe("team/model", "v1", BASE, "4567", {"A": "1"}).tag("sha256:base"),
+        Recipe("team/model", "v1", BASE, "0123", {"A": "2"}).tag("sha256:base"),
+    }
+    assert len(tags) == 4
+    assert one.tag("sha256:base") == Recipe("other/name", "v1", "same:base", "0123", {"A": "1"}).tag("sha256:base")
+
+
+def test_what_is_missing_and_what_lacks_the_plain_tag(docker: Docker, tmp_path: Path) -> None:
+    made = builder(docker, tmp_path)
+    tag = made.tag()
+    assert made.look(tag).missing == ["aggregator", "client"]
+    docker.images |= {f"team/model-client:{tag}": "sha256:2", "team/model-client:v1": "sha256:1"}
+    look = made.look(tag)
+    assert (look.missing, look.untagged, look.untried) == (["aggregator"], ["client"], True)
+    made.give_plain_tag(tag, look.untagged)
+    assert docker.images["team/model-client:v1"] == "sha256:2"
+    assert made.look(tag).untagged == []
+
+
+def test_a_base_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
+    docker.images.clear()
+    with pytest.raises(EdgeflError, match=r"debian:1 \(edgefl_base_image\)"):
+        builder(docker, tmp_path).tag()
+    assert builder(docker, tmp_path).tag(lenient=True).startswith("v1-")
+
+
+# Builds ----------------------------------------------------------------------------------------------------------------
+
+
+def build(docker: Docker, tmp_path: Path) -> Build:
+    made = builder(docker, tmp_path)
+    context = tmp_path / "context.tar"
+    context.write_bytes(b"sources")
+    return Build(made, made.look(made.tag()), str(context), "cloud")
+
+
+def test_both_are_built_tagged_and_tried_once(docker: Docker, tmp_path: Path) -> None:
+    work_ = build(docker, tmp_path)
+    work_.run()
+    tag = builder(docker, tmp_path).tag()
+    calls = docker.log.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["build", "build", "run"]
+    assert (
+        f"--target=client --tag=team/model-client:{tag} --build-arg=BASE_IMAGE={BASE} --build-arg=GREETING=good day -"
+        in calls[1]
+    )
+    assert calls[2].endswith(f"team/model-client:{tag} -m edgefl.check_app flowers")
+    assert Path(f"{docker.log}.context").read_bytes() == b"sources"
+    assert "team/model-aggregator:v1" in docker.images
+    assert not builder(docker, tmp_path).look(tag).untried
+    assert work_.progress() == {"stage": "tries", "line": ""}
+
+
+def test_a_build_that_fails_says_why(docker: Docker, tmp_path: Path) -> None:
+    Path(f"{docker.log}.broken").touch()
+    with pytest.raises(EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*images_source"):
+        build(docker, tmp_path).run()
+    assert "team/model-client:v1" not in docker.images
+
+
+def test_an_app_that_fails_says_why_and_is_tried_again(docker: Docker, tmp_path: Path) -> None:
+    Path(f"{docker.log}.app").touch()
+    with pytest.raises(EdgeflError, match=r"flowers does not work in the image.*model.py line 3: no layers"):
+        build(docker, tmp_path).run()
+    made = builder(docker, tmp_path)
+    assert made.look(made.tag()).untried
+
+
+# The module's calls ----------------------------------------------------------------------------------------------------
+
+OPTIONS = {"tag": "", "sources": "0123", "base_image": BASE, "context": None, "wait": "none", "linger": 5.0}
+
+
+def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_path: Path) -> None:
+    made = builder(docker, tmp_path)
+    found = work(made, OPTIONS, check_mode=False)
+    assert found["wants_context"]
+    assert found["missing"] == ["aggregator", "client"]
+    tag = found["tag"]
+    assert "wants_context" not in work(made, OPTIONS, check_mode=True)
+    made.note(tag).parent.mkdir()
+    made.note(tag).touch()
+    for target in ("aggregator", "client"):
+        docker.images |= {f"team/model-{target}:{tag}": "sha256:1", f"team/model-{target}:v1": "sha256:1"}
+    assert work(made, OPTIONS, check_mode=False) == {"tag": tag, "missing": [], "changed": False, "running": False}
+
+
+def test_who_waits_for_what_was_never_begun_is_told(docker: Docker, tmp_path: Path) -> None:
+    with pytest.raises(EdgeflError, match="neither built nor being built"):
+        work(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "wait": "built"}, check_mode=False)
+
+
+def test_one_of_source_and_tag_is_needed(docker: Docker, tmp_path: Path) -> None:
+    with pytest.raises(EdgeflError, match="Give source and base_image"):
+        work(builder(docker, tmp_path), OPTIONS | {"sources": ""}, check_mode=False)
+
+
+def test_begun_then_built_then_tried(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible_collections.edgefl.kubeedge.plugins.modules.image_build.JOBS", str(tmp_path / "jobs"))
+    made = builder(docker, tmp_path)
+    context = tmp_path / "context.tar"
+    context.write_bytes(b"sources")
+    begun = work(made, OPTIONS | {"context": str(context)}, check_mode=False)
+    assert (begun["running"], begun["changed"]) == (True, True)
+    follow = OPTIONS | {"tag": begun["tag"], "sources": ""}
+    assert not work(made, follow | {"wait": "tried"}, check_mode=False)["running"]
+    assert made.note(begun["tag"]).exists()

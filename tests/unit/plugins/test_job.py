@@ -1,0 +1,88 @@
+"""Work in the background: followed, joined, ended, broken off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
+
+
+class Slow:
+    """Work of more than half a second."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+        self.step = 0
+
+    def run(self) -> dict[str, Any]:
+        time.sleep(0.4)
+        self.step = 1
+        time.sleep(0.4)
+        if self.error:
+            raise EdgeflError(self.error)
+        return {"changed": True}
+
+    def progress(self) -> dict[str, Any]:
+        return {"step": self.step, "process": os.getpid()}
+
+    def stop(self) -> None:
+        os._exit(3)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(str(tmp_path / "one"), "works slowly", 60)
+
+
+def test_it_goes_on_and_is_followed(job: Job, tmp_path: Path) -> None:
+    assert not job.there()
+    job.begin(Slow())
+    found = [job.follow(0.2)]
+    while found[-1]["running"]:
+        found.append(job.follow(0.2))
+    assert len(found) > 2
+    assert found[0]["progress"]["step"] == 0
+    assert found[-1] == {"changed": True, "running": False}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_followed_until_enough_is_done(job: Job) -> None:
+    job.begin(Slow())
+    found = job.follow(5, lambda progress: progress["step"] == 1)
+    assert found["running"]
+    assert found["progress"]["step"] == 1
+    assert not job.follow(5)["running"]
+
+
+def test_one_that_fails(job: Job) -> None:
+    job.begin(Slow("no luck"))
+    with pytest.raises(EdgeflError, match="no luck"):
+        job.follow(5)
+    assert not job.there()
+
+
+def test_one_that_is_killed(job: Job) -> None:
+    job.begin(Slow())
+    child = job.follow(5, lambda progress: progress["process"] != os.getpid())["progress"]["process"]
+    os.kill(child, signal.SIGKILL)
+    with pytest.raises(EdgeflError, match="that works slowly was ended from outside"):
+        job.follow(5)
+    assert not job.there()
+
+
+def test_nobody_asks_for_it(tmp_path: Path) -> None:
+    job = Job(str(tmp_path / "one"), "works slowly", 0.1)
+    job.begin(Slow())
+    os.utime(job.lock, (1, 1))
+    end = time.monotonic() + 5
+    while not job.over() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert job.over()
+    assert not Path(job.folder, "result").exists()
