@@ -23,7 +23,8 @@ def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
     items = (
         kubectl.get("deployments,statefulsets,pods", namespace=namespace, selector=f"{PART_OF}={OURS}") if space else []
     )
-    notes = next((item["metadata"].get("annotations", {}) for item in items if _is(item, "Deployment", AGGREGATOR)), {})
+    aggregator = [item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == AGGREGATOR]
+    notes: dict[str, str] = aggregator[0]["metadata"].get("annotations", {}) if aggregator else {}
     return {
         "there": space is not None,
         "ours": space is not None and space["metadata"].get("labels", {}).get(PART_OF) == OURS,
@@ -31,10 +32,6 @@ def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
         "settings": notes.get("edgefl.kubeedge/settings", ""),
         "clients": [_client(item) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"],
     }
-
-
-def _is(item: dict[str, Any], kind: str, name: str) -> bool:
-    return bool(item["kind"] == kind and item["metadata"]["name"] == name)
 
 
 def _labels(item: dict[str, Any]) -> dict[str, str]:
