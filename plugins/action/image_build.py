@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         """The sources to the host, where the module takes them over."""
         shell = self._connection._shell
-        context = shell.join_path(self._make_tmp_path(), "context.tar")
+        context = shell.join_path(shell.tmpdir or self._make_tmp_path(), "context.tar")
         with tempfile.NamedTemporaryFile(suffix=".edgefl.tar") as archive:
             sources.pack(archive, certificates)
             archive.flush()
@@ -60,17 +60,17 @@ class ActionModule(ActionBase):
     def _follow(
         self, options: dict[str, t.Any], found: dict[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
-        """Looks again until what is waited for has come."""
-        changed, told = found.get("changed", False), time.monotonic()
+        """Looks again, by the tag, until what is waited for has come."""
+        first, told = found, time.monotonic()
+        later = {key: value for key, value in options.items() if key not in ("source", "sources")}
         while found.get("running") and options.get("wait", "tried") != "none":
             if time.monotonic() - told >= TELL:
                 told = time.monotonic()
                 Display().display(f"  {found['progress']['stage']}: {found['progress']['line']}"[:150])
-            found = self._look(options, task_vars)
-            if found.get("failed"):
-                return found
-            changed = changed or found["changed"]
-        return found | {"changed": changed}
+            found = self._look(later | {"tag": found["tag"]}, task_vars)
+        if found.get("failed"):
+            return found
+        return found | {key: first[key] for key in ("changed", "missing")}
 
     def _look(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         read: dict[str, t.Any] = self._execute_module(module_name=MODULE, module_args=options, task_vars=task_vars)

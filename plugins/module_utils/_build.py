@@ -30,6 +30,8 @@ CERTIFICATES = "ca.crt"
 TOLD = 25
 # Most seconds of a build, of a trial
 LONGEST_BUILD, LONGEST_TRIAL = 7200, 600
+# Most seconds that a program of Docker's takes to end
+GRACE = 20
 # How the app is tried: as the client's pods run, without a network
 TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--user=10001:10001")
 
@@ -168,7 +170,7 @@ class Builder:
 
 
 class Build:
-    """Builds what `look` misses from the archive `context`, gives it the plain version's tag, and tries the app: one job."""
+    """Builds what `look` misses from the archive `context`, and tries the app: one job."""
 
     def __init__(self, builder: Builder, look: Look, context: str | None, host: str) -> None:
         self._builder = builder
@@ -194,13 +196,25 @@ class Build:
                 f"The image {recipe.name(target, look.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
                 f"Correct the sources (images_source), or edgefl_base_image ({recipe.base_image}), or edgefl_ca_bundle where TLS is re-signed on the way out.",
             )
-        self._builder.give_plain_tag(look.tag, look.missing)
         self._stage = "tries"
         if look.untried:
             image = recipe.name("client", look.tag)
             self._call(
-                ["docker", "run", *TRIAL, "--entrypoint=python3", image, "-m", "edgefl.check_app", recipe.app],
-                LONGEST_TRIAL,
+                # By timeout(1): as a container's first process Python would not see a signal
+                [
+                    "docker",
+                    "run",
+                    *TRIAL,
+                    "--entrypoint=timeout",
+                    image,
+                    "--signal=KILL",
+                    str(LONGEST_TRIAL),
+                    "python3",
+                    "-m",
+                    "edgefl.check_app",
+                    recipe.app,
+                ],
+                LONGEST_TRIAL + GRACE,
                 subprocess.DEVNULL,
                 f"The app {recipe.app} does not work in the image, so nothing is deployed: {{last}}",
             )
@@ -235,6 +249,9 @@ class Build:
                 code = self._process.wait(longest)
             except subprocess.TimeoutExpired:
                 self.stop()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(GRACE)
+                self._process.kill()
                 code = -1
         if code:
             said = self._said() or [f"nothing; it ended with {code}"]

@@ -32,10 +32,7 @@ def files(
     checksum `sha256` (empty: not asked), or a name is not that of a file.
     """
     lines = _training.dump(run.events)
-    if sha256 and hashlib.sha256(lines).hexdigest() != sha256:
-        raise EdgeflError(
-            "The events are not those that the aggregator wrote (their checksum differs): give them as training_results returned them."
-        )
+    check(run, sha256)
     found = {}
     for folder, texts in (("logs", logs), ("manifests", manifests)):
         for name, text in texts.items():
@@ -45,9 +42,17 @@ def files(
     found |= kept
     drawn = {**kept, _training.FILE: lines, "rounds.csv": _training.table(run.events).encode()}
     drawn |= _drawing().run_report(run).files()
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in drawn.items()}
-    drawn[MADE_OF] = _json({"key": key(run, kept), "files": sums})
-    return found | drawn | {SUMMARY: _json(_training.summary(run.events, run.name))}
+    summary = {SUMMARY: _json(_training.summary(run.events, run.name))}
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in {**drawn, **summary}.items()}
+    return {**found, **drawn, MADE_OF: _json({"key": key(run, kept), "files": sums}), **summary}
+
+
+def check(run: Run, sha256: str) -> None:
+    """Raises EdgeflError when the events are not those with this checksum; none is asked for when it is empty."""
+    if sha256 and hashlib.sha256(_training.dump(run.events)).hexdigest() != sha256:
+        raise EdgeflError(
+            "The events are not those that the aggregator wrote (their checksum differs): give them as training_results returned them."
+        )
 
 
 def key(run: Run, kept: dict[str, bytes]) -> str:
@@ -64,7 +69,7 @@ def as_made(folder: Path, wanted: str) -> dict[str, bytes]:
     """The files in the folder when they are there as they were made, of what has this key; else none: they are to be drawn."""
     try:
         note = json.loads((folder / MADE_OF).read_bytes())
-        found = {name: (folder / name).read_bytes() for name in [*note["files"], MADE_OF, SUMMARY]}
+        found = {name: (folder / name).read_bytes() for name in [*note["files"], MADE_OF]}
         same = all(hashlib.sha256(found[name]).hexdigest() == checksum for name, checksum in note["files"].items())
     except (OSError, ValueError, LookupError, TypeError):
         return {}

@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - edgefl.kubeedge.only_reads
 options:
   kubeconfig:
-    description: Kubeconfig on the host, with the right to read nodes.
+    description: Kubeconfig on the host, with the right to read nodes; with O(namespace) also namespaces, deployments, statefulsets and pods.
     type: path
     default: /etc/kubernetes/admin.conf
   namespace:

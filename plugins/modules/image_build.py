@@ -12,7 +12,7 @@ version_added: "1.0.0"
 description:
   - Builds an image for each of O(targets) from sources on the controller, with the host's Docker, and tries the application in the client's image.
   - The tag is O(version) and a hash of sources, base image and build arguments; nothing is sent or built when images of that content are there.
-    The newest also has the plain O(version) as a tag.
+    The newest in which the application works also has the plain O(version) as a tag.
   - The work goes on in the background. Whoever has other things to do meanwhile begins it with O(wait=none), and waits later by O(tag).
   - With BuildKit where Docker has it; C(DOCKER_BUILDKIT) in the task's environment chooses otherwise.
 author:
@@ -192,31 +192,35 @@ def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
         raise EdgeflError("Give source and base_image of what is to be built, or the tag of what was begun.")
     tag: str = options["tag"] or builder.tag(lenient=check_mode)
     result: dict[str, Any] = {"tag": tag, "missing": [], "changed": False, "running": False}
-    job = Job(
-        os.path.join(JOBS, f"{builder.recipe.repository.replace('/', '_')}-{tag}"), "builds the images", FORGOTTEN
-    )
-    if job.there() and options["wait"] == "none" and job.over() and not check_mode:
+    recipe = builder.recipe
+    name = f"{recipe.repository.replace('/', '_')}-{tag}-{recipe.app}"
+    job = Job(os.path.join(JOBS, name), "builds the images", FORGOTTEN)
+    if options["sources"] and not check_mode and job.there() and job.over():
         # Of an earlier run, which did not wait for it
         job.forget()
-    if not job.there():
+    if check_mode or not job.there():
         look = builder.look(tag)
         result |= {"missing": look.missing, "changed": bool(look.missing or look.untagged)}
         if check_mode:
             return result
-        if look.missing and options["tag"]:
+        if look.missing and not options["sources"]:
             raise EdgeflError(
-                f"{builder.recipe.name(look.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
+                f"{recipe.name(look.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
             )
         if look.missing and not options["context"]:
             return result | {"wants_context": True}
-        builder.give_plain_tag(tag, look.untagged)
         if not look.missing and not look.untried:
+            builder.give_plain_tag(tag, look.untagged)
             return result
         job.begin(Build(builder, look, options["context"], platform.node()))
-    if check_mode or options["wait"] == "none":
+    if options["wait"] == "none":
         return result | {"running": True}
     found = job.follow(options["linger"], lambda progress: options["wait"] == "built" and progress["stage"] == "tries")
-    if options["wait"] == "built" and found["running"]:
+    if not found["running"]:
+        # Not by the job, which may be that of a run that was broken off, and end after a newer one. And whoever ships by the
+        # plain tag gets no image whose app does not work.
+        builder.give_plain_tag(tag, builder.look(tag).untagged)
+    elif options["wait"] == "built":
         found["running"] = found["progress"]["stage"] == "builds"
     return result | found | {"changed": result["changed"]}
 

@@ -12,6 +12,7 @@ version_added: "1.0.0"
 description:
   - Writes C(rounds.jsonl), C(rounds.csv), C(summary.json), C(report.html), the data of its plots in C(plots), and logs and manifests, to a
     folder named after the run, and makes C(latest) point to it.
+  - C(made-of.json) tells what the files of a run were made of; what is there as it was made is not drawn again.
   - With O(settings) it compares runs whose results are there, and writes C(comparison.csv), C(summary.json), C(report.html) and C(plots).
   - Each file is replaced in one step and read back. Meant for the controller.
 requirements:
@@ -181,6 +182,7 @@ def main() -> None:
         kept = _results.beside(folder, options["samples"], options["details"])
         if options["settings"] is None:
             run = _results.made_of(name, options["events"], kept)
+            _results.check(run, options["sha256"])
             logs, manifests = options["logs"], options["manifests"]
             made = {} if logs or manifests else _results.as_made(folder, _results.key(run, kept))
             wanted = made or _results.files(run, logs, manifests, options["sha256"], kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,10 @@ class Docker:
             return (0, found + "\n", "") if found else (1, "\n", f"Error: No such image: {arguments[-1]}")
         if arguments[1] == "tag":
             self.images[arguments[3]] = self.images.get(arguments[2], "sha256:new")
-        return (0, "20.10.24\n", "")
+            return (0, "", "")
+        if arguments[1] == "version":
+            return (0, "20.10.24\n", "")
+        return (1, "", f"not expected: {arguments}")
 
 
 @pytest.fixture
@@ -154,7 +158,7 @@ def build(docker: Docker, tmp_path: Path) -> Build:
     return Build(made, made.look(made.tag()), str(context), "cloud")
 
 
-def test_both_are_built_tagged_and_tried_once(docker: Docker, tmp_path: Path) -> None:
+def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
     work_ = build(docker, tmp_path)
     work_.run()
     tag = builder(docker, tmp_path).tag()
@@ -164,9 +168,8 @@ def test_both_are_built_tagged_and_tried_once(docker: Docker, tmp_path: Path) ->
         f"--target=client --tag=team/model-client:{tag} --build-arg=BASE_IMAGE={BASE} --build-arg=GREETING=good day -"
         in calls[1]
     )
-    assert calls[2].endswith(f"team/model-client:{tag} -m edgefl.check_app flowers")
+    assert calls[2].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.check_app flowers")
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
-    assert "team/model-aggregator:v1" in docker.images
     assert not builder(docker, tmp_path).look(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
 
@@ -184,6 +187,7 @@ def test_an_app_that_fails_says_why_and_is_tried_again(docker: Docker, tmp_path:
         build(docker, tmp_path).run()
     made = builder(docker, tmp_path)
     assert made.look(made.tag()).untried
+    assert "team/model-client:v1" not in docker.images
 
 
 # The module's calls ----------------------------------------------------------------------------------------------------
@@ -207,7 +211,7 @@ def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_p
 
 def test_who_waits_for_what_was_never_begun_is_told(docker: Docker, tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="neither built nor being built"):
-        work(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "wait": "built"}, check_mode=False)
+        work(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "sources": "", "wait": "built"}, check_mode=False)
 
 
 def test_one_of_source_and_tag_is_needed(docker: Docker, tmp_path: Path) -> None:
@@ -215,13 +219,51 @@ def test_one_of_source_and_tag_is_needed(docker: Docker, tmp_path: Path) -> None
         work(builder(docker, tmp_path), OPTIONS | {"sources": ""}, check_mode=False)
 
 
-def test_begun_then_built_then_tried(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def begun(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Options with which the work that was just begun is followed."""
     monkeypatch.setattr("ansible_collections.edgefl.kubeedge.plugins.modules.image_build.JOBS", str(tmp_path / "jobs"))
-    made = builder(docker, tmp_path)
     context = tmp_path / "context.tar"
     context.write_bytes(b"sources")
-    begun = work(made, OPTIONS | {"context": str(context)}, check_mode=False)
-    assert (begun["running"], begun["changed"]) == (True, True)
-    follow = OPTIONS | {"tag": begun["tag"], "sources": ""}
-    assert not work(made, follow | {"wait": "tried"}, check_mode=False)["running"]
-    assert made.note(begun["tag"]).exists()
+    found = work(builder(docker, tmp_path), OPTIONS | {"context": str(context)}, check_mode=False)
+    assert (found["running"], found["changed"]) == (True, True)
+    # As Docker has them afterwards
+    docker.images |= {f"team/model-{target}:{found['tag']}": "sha256:1" for target in ("aggregator", "client")}
+    return OPTIONS | {"tag": found["tag"], "sources": "", "wait": "tried"}
+
+
+def test_begun_then_tried(docker: Docker, tmp_path: Path, begun: dict[str, object]) -> None:
+    made = builder(docker, tmp_path)
+    assert work(made, begun, check_mode=True) == {"tag": begun["tag"], "missing": [], "changed": True, "running": False}
+    assert not work(made, begun, check_mode=False)["running"]
+    assert made.note(str(begun["tag"])).exists()
+    assert docker.images["team/model-client:v1"] == "sha256:1"
+
+
+def test_the_plain_tag_is_for_images_in_which_the_app_works(
+    docker: Docker, tmp_path: Path, begun: dict[str, object]
+) -> None:
+    made = builder(docker, tmp_path)
+    assert not work(made, begun, check_mode=False)["running"]
+    made.note(str(begun["tag"])).unlink()
+    docker.images = {name: image for name, image in docker.images.items() if not name.endswith(":v1")}
+    Path(f"{docker.log}.app").touch()
+    with pytest.raises(EdgeflError, match="no layers"):
+        work(made, OPTIONS | {"wait": "tried"}, check_mode=False)
+    assert "team/model-client:v1" not in docker.images
+
+
+def test_what_an_earlier_run_left_is_not_taken_for_this_one(
+    docker: Docker, tmp_path: Path, begun: dict[str, object]
+) -> None:
+    made = builder(docker, tmp_path)
+    while not made.note(str(begun["tag"])).exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert work(made, OPTIONS, check_mode=False) == {
+        "tag": begun["tag"],
+        "missing": [],
+        "changed": True,
+        "running": False,
+    }
+    assert docker.images["team/model-aggregator:v1"] == "sha256:1"
