@@ -165,7 +165,9 @@ class Builder:
     def docker(self, arguments: list[str]) -> str:
         code, output, errors = self._run(["docker", *arguments])
         if code:
-            raise EdgeflError(f"docker {' '.join(arguments)}: {errors.strip() or output.strip()}")
+            raise EdgeflError(
+                f"docker {' '.join(arguments)}: {errors.strip() or output.strip()}. See to this host's Docker, and run this again."
+            )
         return output
 
 
@@ -178,6 +180,7 @@ class Build:
         self._host = host
         self._stage = "builds" if look.missing else "tries"
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment: dict[str, str] = {}
         # Read once and gone from the folders: nobody has to remove it, however this ends
         self._context = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this lives
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -187,6 +190,8 @@ class Build:
     def run(self) -> dict[str, Any]:
         """Nothing to tell. Raises EdgeflError with the end of what Docker said."""
         look, recipe = self._look, self._builder.recipe
+        if look.missing:
+            self._environment = buildkit(self._builder.docker(["version", "--format={{.Client.Version}}"]).strip())
         for target in look.missing:
             self._context.seek(0)
             self._call(
@@ -241,7 +246,7 @@ class Build:
     def _call(self, arguments: list[str], longest: float, stdin: Any, failure: str) -> None:
         self._log.seek(0)
         self._log.truncate()
-        environment = buildkit(self._version()) | dict(os.environ)
+        environment = self._environment | dict(os.environ)
         with subprocess.Popen(
             arguments, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         ) as self._process:
@@ -254,7 +259,13 @@ class Build:
                 self._process.kill()
                 code = -1
         if code:
-            said = self._said() or [f"nothing; it ended with {code}"]
+            # 137: by SIGKILL
+            ended = (
+                f"it was ended, after {longest} s or for want of memory"
+                if code in (-1, 137)
+                else f"it ended with {code}"
+            )
+            said = self._said() or [f"nothing; {ended}"]
             raise EdgeflError(failure.format(said="\n".join(said[-TOLD:]), last=said[-1]))
 
     def _said(self) -> list[str]:
@@ -263,9 +274,6 @@ class Build:
         # Not read(): the position belongs to the process that writes
         text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
-
-    def _version(self) -> str:
-        return self._builder.docker(["version", "--format={{.Client.Version}}"]).strip()
 
 
 def buildkit(version: str) -> dict[str, str]:
