@@ -14,15 +14,14 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import Run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-
-Run = Callable[[list[str]], "tuple[int, str, str]"]
 
 # The file of certificates beside the Dockerfile, which is made for each build
 CERTIFICATES = "ca.crt"

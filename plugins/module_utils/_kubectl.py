@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import Run, runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-
-Run = Callable[..., "tuple[int, str, str]"]
 
 # One request that hangs must not use up all the time of a waiter
 REQUEST_TIMEOUT = "20s"
@@ -35,14 +33,7 @@ class NotFound(EdgeflError):  # noqa: N818 - an answer, not a mistake
 
 def for_module(module: Any, kubeconfig: str) -> Kubectl:
     """The client of an AnsibleModule; a kubectl that is not there is reported in our own words."""
-
-    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
-        result: tuple[int, str, str] = module.run_command(
-            arguments, data=data, environ_update={"LC_ALL": "C"}, handle_exceptions=False
-        )
-        return result
-
-    return Kubectl(run, kubeconfig)
+    return Kubectl(runner(module), kubeconfig)
 
 
 class Kubectl:

@@ -23,16 +23,12 @@ LATEST, SUMMARY, MADE_OF = "latest", "summary.json", "made-of.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def files(
-    run: Run, logs: dict[str, str], manifests: dict[str, str], sha256: str, kept: dict[str, bytes]
-) -> dict[str, bytes]:
+def files(run: Run, logs: dict[str, str], manifests: dict[str, str], kept: dict[str, bytes]) -> dict[str, bytes]:
     """What is to be written: path below the run's folder -> content. The last, summary.json, tells that the others are there.
 
-    `kept` are the files of samples and details that the run was made of. Raises EdgeflError when the events are not those with the
-    checksum `sha256` (empty: not asked), or a name is not that of a file.
+    `kept` are the files of samples and details that the run was made of. Raises EdgeflError when a name is not that of a file.
     """
     lines = _training.dump(run.events)
-    check(run, sha256)
     found = {}
     for folder, texts in (("logs", logs), ("manifests", manifests)):
         for name, text in texts.items():

@@ -135,6 +135,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
 
@@ -165,12 +166,6 @@ def main() -> None:
     )
     options = module.params
 
-    def run(arguments: list[str]) -> tuple[int, str, str]:
-        result: tuple[int, str, str] = module.run_command(
-            arguments, environ_update={"LC_ALL": "C"}, handle_exceptions=False
-        )
-        return result
-
     recipe = Recipe(
         repository=options["repository"],
         version=options["version"],
@@ -181,7 +176,7 @@ def main() -> None:
         app=options["app"],
     )
     try:
-        module.exit_json(**work(Builder(run, recipe, TRIED), options, module.check_mode))
+        module.exit_json(**work(Builder(runner(module), recipe, TRIED), options, module.check_mode))
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
 

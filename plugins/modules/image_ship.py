@@ -258,6 +258,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
@@ -303,19 +304,13 @@ def main() -> None:
     )
     options = module.params
 
-    def run(arguments: list[str]) -> tuple[int, str, str]:
-        result: tuple[int, str, str] = module.run_command(
-            arguments, environ_update={"LC_ALL": "C"}, handle_exceptions=False
-        )
-        return result
-
     def fleet() -> Fleet:
         wanted = [(target(given), given["images"] or options["images"]) for given in options["targets"]]
         settings = Settings(
             check_mode=module.check_mode,
             **{name: options[name] for name in Settings.__dataclass_fields__ if name in options},
         )
-        return Fleet(Source(run), wanted, settings)
+        return Fleet(Source(runner(module)), wanted, settings)
 
     def follow() -> dict[str, Any]:
         job = Job(os.path.join(JOBS, os.path.basename(options["job"])), "ships the images", FORGOTTEN)

@@ -185,7 +185,7 @@ def main() -> None:
             _results.check(run, options["sha256"])
             logs, manifests = options["logs"], options["manifests"]
             made = {} if logs or manifests else _results.as_made(folder, _results.key(run, kept))
-            wanted = made or _results.files(run, logs, manifests, options["sha256"], kept)
+            wanted = made or _results.files(run, logs, manifests, kept)
             summary = _training.summary(run.events, name)
             text, data = _training.words(summary, report), wanted[_training.FILE]
         else:

@@ -365,7 +365,7 @@ def test_events_long_before_the_rounds_are_counted_not_drawn() -> None:
 def write(folder: Path, events: list[dict[str, Any]], **given_: Any) -> list[str]:
     """As the module does it; the files that were written."""
     kept = _results.beside(folder, given_.get("samples"), given_.get("details"))
-    wanted = _results.files(_results.made_of(folder.name, events, kept), {}, {}, "", kept)
+    wanted = _results.files(_results.made_of(folder.name, events, kept), {}, {}, kept)
     names = _results.differing(folder, wanted)
     _results.write(folder, wanted, names)
     return names
@@ -373,7 +373,8 @@ def write(folder: Path, events: list[dict[str, Any]], **given_: Any) -> list[str
 
 def test_files_are_written_once(tmp_path: Path) -> None:
     checksum = hashlib.sha256(data(*WHOLE)).hexdigest()
-    wanted = _results.files(Run(RUN, WHOLE), {"a.log": "x\n"}, {"m.yaml": "y\n"}, checksum, {})
+    _results.check(Run(RUN, WHOLE), checksum)
+    wanted = _results.files(Run(RUN, WHOLE), {"a.log": "x\n"}, {"m.yaml": "y\n"}, {})
     folder = tmp_path / RUN
     assert list(wanted)[-1] == "summary.json" and _results.differing(folder, wanted) == list(wanted)
     _results.write(folder, wanted, list(wanted))
@@ -419,9 +420,9 @@ def test_runs_are_compared_by_what_is_in_their_folders(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="checksum"):
-        _results.files(Run(RUN, WHOLE), {}, {}, "0" * 64, {})
+        _results.check(Run(RUN, WHOLE), "0" * 64)
     with pytest.raises(EdgeflError, match="no name of a file"):
-        _results.files(Run(RUN, WHOLE), {"../a": ""}, {}, "", {})
+        _results.files(Run(RUN, WHOLE), {"../a": ""}, {}, {})
     (tmp_path / RUN).write_text("a file where the folder is to be")
     with pytest.raises(EdgeflError, match="edgefl_results_dir"):
         _results.write(tmp_path / RUN, {"a": b""}, ["a"])
