@@ -124,14 +124,10 @@ class Builder:
         self._tried = Path(tried)
 
     def tag(self, lenient: bool = False) -> str:
-        """Of the content. `lenient`: on a host without Docker or the base image, as if its name were its identity."""
+        """Of the content; empty on a host without Docker or the base image, or, when `lenient`, as if its name were its identity."""
         name = self.recipe.base_image
-        base = self._id(name)
-        if not base and not lenient:
-            raise EdgeflError(
-                f"The base image {name} (edgefl_base_image) is not in this host's Docker, or Docker does not answer: pull or load it first."
-            )
-        return self.recipe.tag(base or name)
+        base = self._id(name) or (name if lenient else "")
+        return self.recipe.tag(base) if base else ""
 
     def look(self, tag: str) -> Look:
         """Asks Docker for the images; a host without it has none."""

@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: work that goes on in the background when it takes long, so that its progress can be asked for by further calls of the module."""
+"""Private: work that goes on in the background; how far a job is can be asked for by further calls of its module."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ class Work(Protocol):
         """Ends it, from another thread."""
 
 
+def detach(work: Callable[[], object]) -> None:
+    """Calls `work` in a process of its own, which outlives this one and nobody waits for."""
+    if os.fork():
+        return
+    status = 1
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
 class Job:
     """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result).
 
@@ -52,8 +68,7 @@ class Job:
         lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         self._write("progress", work.progress())
-        if os.fork() == 0:
-            self._child(work)
+        detach(lambda: self._child(work))
         # The child holds it on
         os.close(lock)
 
@@ -96,28 +111,18 @@ class Job:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _child(self, work: Work) -> None:
-        """The work, in a process of its own that never returns."""
-        status = 1
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(work, ended), daemon=True)
+        watch.start()
         try:
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(nothing, stream)
-            ended = threading.Event()
-            watch = threading.Thread(target=self._watch, args=(work, ended), daemon=True)
-            watch.start()
-            try:
-                result = work.run()
-            except EdgeflError as error:
-                result = {"error": error.message}
-            except Exception as error:
-                result = {"error": f"The program that {self.what} failed: {type(error).__name__}: {error}"}
-            ended.set()
-            watch.join()
-            self._write("result", result)
-            status = 0
-        finally:
-            os._exit(status)
+            result = work.run()
+        except EdgeflError as error:
+            result = {"error": error.message}
+        except Exception as error:
+            result = {"error": f"The program that {self.what} failed: {type(error).__name__}: {error}"}
+        ended.set()
+        watch.join()
+        self._write("result", result)
 
     def _watch(self, work: Work, ended: threading.Event) -> None:
         while not ended.wait(0.2):

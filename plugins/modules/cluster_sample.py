@@ -12,8 +12,8 @@ version_added: "1.0.0"
 description:
   - Notes, every few seconds until the run has ended or its aggregator is gone, CPU and memory of nodes and pods, phases and restarts of
     pods, replicas, the state of autoscalers, and events; only what has changed.
-  - Meant to be started with C(async) and C(poll=0) before a training begins. M(edgefl.kubeedge.samples_read) gives what was noted.
-  - Where the run is noted already by another call, this one ends at once.
+  - Does so in the background, and returns at once. M(edgefl.kubeedge.samples_read) waits for its end, and gives what was noted.
+  - Where the run is noted already, nothing is begun.
 author:
   - edgefl developers (@edgefl)
 requirements:
@@ -68,31 +68,13 @@ EXAMPLES = r"""
 - name: Note what the cluster does during the run
   edgefl.kubeedge.cluster_sample:
     run: "20300101-120000"
-  async: 3700
-  poll: 0
 """
 
 RETURN = r"""
-looks:
-  description: How many times it looked; 0 when there was nothing to do.
+begun:
+  description: Whether it is noted from now on; not in check mode, nor for a run that has ended.
   returned: success
-  type: int
-lines:
-  description: How many lines it wrote.
-  returned: success
-  type: int
-seconds:
-  description: Seconds from its first to its last look.
-  returned: success
-  type: float
-cpu_seconds:
-  description: CPU seconds of the whole program, with its start.
-  returned: success
-  type: float
-share:
-  description: CPU of the looking alone, as a part of one core.
-  returned: success
-  type: float
+  type: bool
 """
 
 import json
@@ -103,6 +85,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _sampling, _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._cluster_api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import detach
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
 
@@ -122,24 +105,26 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    figures = {"looks": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
     try:
         rounds = Path(options["state_dir"]) / check_run(options["run"]) / _training.FILE
         kubectl = for_module(module, options["kubeconfig"])
-        if not (module.check_mode or _sampling.ended(rounds)):
-            figures = _sampling.take(
-                lambda: ClusterApi(json.loads(kubectl.call(_sampling.CONFIG))).get,
-                Path(options["folder"]),
-                options["run"],
-                options["namespace"],
-                options["interval"],
-                lambda: _sampling.ended(rounds),
-                options["timeout"],
-                options["after"],
+        begun = not (module.check_mode or _sampling.ended(rounds))
+        if begun:
+            detach(
+                lambda: _sampling.take(
+                    lambda: ClusterApi(json.loads(kubectl.call(_sampling.CONFIG))).get,
+                    Path(options["folder"]),
+                    options["run"],
+                    options["namespace"],
+                    options["interval"],
+                    lambda: _sampling.ended(rounds),
+                    options["timeout"],
+                    options["after"],
+                )
             )
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, **figures)
+    module.exit_json(changed=False, begun=begun)
 
 
 if __name__ == "__main__":

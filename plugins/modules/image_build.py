@@ -46,7 +46,9 @@ options:
     type: str
     required: true
   base_image:
-    description: Base image, which the host's Docker has. The build gets it as the argument C(BASE_IMAGE). Needed with O(source).
+    description:
+      - Base image. The build gets it as the argument C(BASE_IMAGE). Needed with O(source).
+      - Where the host's Docker does not have it, nothing is done, and RV(wants_base) says so.
     type: str
     default: ""
   arguments:
@@ -66,7 +68,7 @@ options:
     type: str
     default: ""
   wait:
-    description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins.
+    description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins, and waits for a second.
     type: str
     choices: [none, built, tried]
     default: tried
@@ -105,7 +107,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tag:
-  description: Tag of the content.
+  description: Tag of the content; empty when the base image has to be brought first.
   returned: always
   type: str
   sample: v1.0.0-0123456789ab
@@ -122,6 +124,10 @@ progress:
   description: What is done, C(stage), and what was said last, C(line).
   returned: while the work goes on in the background
   type: dict
+wants_base:
+  description: Whether O(base_image) has to be brought first.
+  returned: always
+  type: bool
 wants_context:
   description: Whether O(context) is needed; only the action plugin sees it.
   returned: when images are missing and it was not given
@@ -143,6 +149,8 @@ JOBS = "/run/edgefl-build"
 TRIED = "/var/lib/edgefl/tried"
 # A build that nobody waits for any more goes on, so that the next run finds the images; for hours it does not
 FORGOTTEN = 7200.0
+# Seconds that who only begins waits: after a change of the code alone all is done by then
+BRIEF = 1.0
 
 
 def main() -> None:
@@ -186,7 +194,9 @@ def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
     if not options["tag"] and not (options["sources"] and options["base_image"]):
         raise EdgeflError("Give source and base_image of what is to be built, or the tag of what was begun.")
     tag: str = options["tag"] or builder.tag(lenient=check_mode)
-    result: dict[str, Any] = {"tag": tag, "missing": [], "changed": False, "running": False}
+    result: dict[str, Any] = {"tag": tag, "missing": [], "changed": False, "running": False, "wants_base": not tag}
+    if not tag:
+        return result
     recipe = builder.recipe
     name = f"{recipe.repository.replace('/', '_')}-{tag}-{recipe.app}"
     job = Job(os.path.join(JOBS, name), "builds the images", FORGOTTEN)
@@ -208,9 +218,10 @@ def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
             builder.give_plain_tag(tag, look.untagged)
             return result
         job.begin(Build(builder, look, options["context"], platform.node()))
-    if options["wait"] == "none":
-        return result | {"running": True}
-    found = job.follow(options["linger"], lambda progress: options["wait"] == "built" and progress["stage"] == "tries")
+    found = job.follow(
+        BRIEF if options["wait"] == "none" else options["linger"],
+        lambda progress: options["wait"] != "tried" and progress["stage"] == "tries",
+    )
     if not found["running"]:
         # Not by the job, which may be that of a run that was broken off, and end after a newer one. And whoever ships by the
         # plain tag gets no image whose app does not work.

@@ -64,10 +64,13 @@ options:
         description: Whether to use C(sudo) there; by default, when the user is not root.
         type: bool
       runtime:
-        description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io).
+        description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io). V(auto) asks the cluster.
         type: str
-        choices: [containerd, docker]
-        required: true
+        choices: [auto, containerd, docker]
+        default: auto
+      node:
+        description: Name of the node in the cluster, which is asked for with O(targets[].runtime=auto); by default O(targets[].name).
+        type: str
       known_hosts:
         description: File on this host with the host key of the target; the user's own when not given. A host key that is not in it is refused.
         type: path
@@ -75,6 +78,10 @@ options:
         description: Images for this target, instead of O(images).
         type: list
         elements: str
+  kubeconfig:
+    description: Kubeconfig on this host, with the right to read nodes, for targets with O(targets[].runtime=auto).
+    type: path
+    default: /etc/kubernetes/admin.conf
   ssh_key:
     description: Private key on this host; the user's own keys when not given.
     type: path
@@ -141,7 +148,6 @@ EXAMPLES = r"""
       - name: edge1
         host: 192.0.2.11
         user: ops
-        runtime: containerd
       - name: edge2
         host: 192.0.2.12
         user: ops
@@ -261,6 +267,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node, parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
 
 JOBS = "/run/edgefl-ship"
@@ -282,11 +290,13 @@ def main() -> None:
                     "user": {"type": "str", "default": "root"},
                     "port": {"type": "int", "default": 22},
                     "become": {"type": "bool"},
-                    "runtime": {"type": "str", "choices": list(RUNTIMES), "required": True},
+                    "runtime": {"type": "str", "choices": ["auto", *RUNTIMES], "default": "auto"},
+                    "node": {"type": "str"},
                     "known_hosts": {"type": "path"},
                     "images": {"type": "list", "elements": "str"},
                 },
             },
+            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "ssh_key": {"type": "path"},
             "parallel": {"type": "int", "default": 0},
             "bandwidth": {"type": "bytes", "default": "0"},
@@ -305,7 +315,9 @@ def main() -> None:
     options = module.params
 
     def fleet() -> Fleet:
-        wanted = [(target(given), given["images"] or options["images"]) for given in options["targets"]]
+        asked = any(given["runtime"] == "auto" for given in options["targets"])
+        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes")) if asked else {}
+        wanted = [(target(given, nodes), given["images"] or options["images"]) for given in options["targets"]]
         settings = Settings(
             check_mode=module.check_mode,
             **{name: options[name] for name in Settings.__dataclass_fields__ if name in options},
@@ -328,11 +340,23 @@ def main() -> None:
     module.exit_json(**result)
 
 
-def target(given: dict[str, Any]) -> Target:
-    """The target that an item of the option describes."""
+def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
+    """The target that an item of the option describes; EdgeflError when its node runs pods with something else."""
+    runtime = given["runtime"]
+    if runtime == "auto":
+        name = given["node"] or given["name"]
+        if name not in nodes:
+            raise EdgeflError(
+                f"{given['name']}: {name} (edgefl_node_name) is no node of this cluster; its nodes are {', '.join(nodes)}. Correct the name, or let it join."
+            )
+        runtime = nodes[name].runtime
+        if runtime not in RUNTIMES:
+            raise EdgeflError(
+                f"{given['name']}: node {name} runs its pods with {runtime or 'an unknown runtime'}: {' and '.join(RUNTIMES)} are supported."
+            )
     return Target(
         name=given["name"],
-        runtime=given["runtime"],
+        runtime=runtime,
         host=given["host"],
         user=given["user"],
         port=given["port"],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job, detach
 
 
 class Slow:
@@ -86,3 +86,23 @@ def test_nobody_asks_for_it(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert job.over()
     assert not Path(job.folder, "result").exists()
+
+
+def test_what_is_detached_outlives_its_session_and_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = tmp_path / "told"
+
+    def work() -> None:
+        os.write(1, b"lost")
+        (tmp_path / "new").write_text(f"{os.getpid()} {os.getsid(0)}")
+        (tmp_path / "new").rename(told)
+
+    detach(work)
+    until = time.monotonic() + 10
+    while not told.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process, session = map(int, told.read_text().split())
+    assert process == session != os.getsid(0)
+    assert capfd.readouterr().out == ""

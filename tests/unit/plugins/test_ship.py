@@ -27,6 +27,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     chain_ids,
     full_name,
 )
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
     MISSING,
     UP_TO_DATE,
@@ -45,6 +46,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_link import 
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_parcel import Limit, Parcel
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_progress import Counter, lines
+from ansible_collections.edgefl.kubeedge.plugins.modules.image_ship import target
 
 BASE = {"bin/sh": b"shell" * 300, "etc/os": b"debian"}
 PACKAGES = {"lib/flwr.py": bytes(range(256)) * 40}
@@ -737,3 +739,36 @@ def test_ssh_never_asks_and_never_learns_a_key() -> None:
         "UserKnownHostsFile=/h",
     ):
         assert words[words.index(option) - 1] == "-o"
+
+
+# The module's options --------------------------------------------------------------------------------------------------
+
+GIVEN = {"name": "first", "node": "edge1", "runtime": "auto", "host": "192.0.2.7", "user": "ops", "port": 22, "become": None, "known_hosts": None}  # fmt: skip
+
+
+def node(name: str, runtime: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"nodeInfo": {"containerRuntimeVersion": runtime}}}
+
+
+NODES = parse_nodes(
+    [node("edge1", "containerd://1.6.20"), node("edge2", "docker://29.0.1"), node("edge3", "cri-o://1.30")]
+)
+
+
+def test_auto_is_the_runtime_of_the_node_in_the_cluster() -> None:
+    assert target(GIVEN, NODES).runtime == "containerd"
+    assert target(GIVEN | {"name": "edge2", "node": None}, NODES).runtime == "docker"
+    # What is given is not asked for
+    assert target(GIVEN | {"runtime": "docker"}, {}).runtime == "docker"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("edge7", r"first: edge7 \(edgefl_node_name\) is no node.*edge1, edge2, edge3"),
+        ("edge3", "node edge3 runs its pods with cri-o"),
+    ],
+)
+def test_a_node_that_cant_be_asked_or_used(name: str, says: str) -> None:
+    with pytest.raises(EdgeflError, match=says):
+        target(GIVEN | {"node": name}, NODES)
