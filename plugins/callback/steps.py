@@ -14,7 +14,7 @@ description:
   - A step that takes long says every few seconds that it is still at work, with the last line of the file that the task names in its
     variable C(progress_file).
   - How much is left comes from the variable C(steps_seconds) of each play, the seconds that the play is expected to take; it may use the play's other
-    variables.
+    variables. Plays that are over show whether it goes faster, as where little is to be done, or slower.
   - With C(-v) everything is shown as the C(default) callback does.
 author:
   - edgefl developers (@edgefl)
@@ -44,6 +44,8 @@ from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.template import Templar
 
 LONG = 3.0
+# Seconds that must have gone before they count for more than what was expected
+PATIENCE = 30.0
 
 
 def clock(seconds: float) -> str:
@@ -66,6 +68,15 @@ def about(seconds: float) -> str:
     if seconds < 90:
         return f"about {round(seconds / 10) * 10} s left"
     return f"about {round(seconds / 60)} min left"
+
+
+def pace(took: float, expected: float) -> float:
+    """How long plays take as a part of what was expected, from those that are over, in seconds.
+
+    >>> [round(pace(*seconds), 2) for seconds in ((0, 0), (3, 9), (12, 130), (260, 130))]
+    [1.0, 0.85, 0.26, 1.81]
+    """
+    return (took + PATIENCE) / (expected + PATIENCE)
 
 
 def last_line(path: str) -> str:
@@ -109,8 +120,10 @@ class CallbackModule(Default):
     def _left(self) -> float:
         if not 0 <= self._index < len(self._expected):
             return 0.0
-        here = max(0.0, self._expected[self._index][1] - (time.monotonic() - self._play_begin))
-        return here + sum(seconds for _name, seconds in self._expected[self._index + 1 :])
+        over = sum(seconds for _name, seconds in self._expected[: self._index])
+        return pace(self._play_begin - self._begin, over) * sum(
+            seconds for _name, seconds in self._expected[self._index :]
+        )
 
     # -- lines ------------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,10 @@ PREFIX = "edgefl_"
 OURS = "edgefl.aggregator"
 # RFC 1123, which Kubernetes asks of the names of nodes
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+# Of a namespace: the same without dots, 63 characters at most
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# Of the cluster itself; what the training keeps and removes must not meet what is there
+SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "kubeedge")
 _LISTEN = "0A"
 
 
@@ -57,6 +61,17 @@ def choices(name: str, value: str, known: Iterable[str]) -> list[str]:
     if value in known:
         return []
     return [f"{name} is {value!r}: use {' or '.join(known)}.{near(value, known)}"]
+
+
+def namespace(name: str) -> list[str]:
+    """Whether a training may have this namespace."""
+    if name in SYSTEM_NAMESPACES:
+        return [f"edgefl_namespace is {name}, which belongs to the cluster: name one of its own, such as edgefl."]
+    if not _LABEL.fullmatch(name):
+        return [
+            f"edgefl_namespace is {name!r}: use lower-case letters, digits and dashes, 63 at most, such as edgefl-team2."
+        ]
+    return []
 
 
 def variables(given: Iterable[str], known: Iterable[str], removed: Mapping[str, str]) -> list[str]:

@@ -69,6 +69,10 @@ options:
         description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
         type: dict
         default: {}
+  namespace:
+    description: Namespace of the training; none of the cluster's own.
+    type: str
+    default: edgefl
   server_port:
     description: Port of the aggregator for clients.
     type: int
@@ -165,6 +169,7 @@ def main() -> None:
                     "resources": {"type": "dict", "default": {}},
                 },
             },
+            "namespace": {"type": "str", "default": "edgefl"},
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
@@ -193,6 +198,7 @@ def problems(module: AnsibleModule) -> list[str]:
     found = []
     if options["known_variables"]:
         found += check.variables(options["given_variables"], options["known_variables"], options["removed_variables"])
+    found += check.namespace(options["namespace"])
     found += check.choices("edgefl_engine", options["engine"], check.ENGINES)
     found += check.choices("edgefl_selection", options["selection"], check.SELECTIONS)
     if options["apps"]:

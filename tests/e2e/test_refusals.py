@@ -29,6 +29,7 @@ WRONG: dict[str, tuple[Values, list[str]]] = {
     ),
     "empty slice": ({"edgefl_partition": 1000, "edgefl_clients": 1000}, ["no samples", "1000", "edgefl_clients"]),
     "slice out of range": ({"edgefl_partition": 59000, "edgefl_clients": 61000}, ["61000", "60000"]),
+    "namespace of the cluster": ({"edgefl_namespace": "kube-system"}, ["kube-system", "edgefl_namespace"]),
     "unknown kind": ({"edgefl_kind": "DaemonSet"}, ["DaemonSet", "Deployment", "StatefulSet", "Pod"]),
     "unknown engine": ({"edgefl_engine": "petals"}, ["petals", "flower"]),
     "unknown selection": ({"edgefl_selection": "random"}, ["random", "node", "pod"]),

@@ -52,3 +52,17 @@ def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None
         assert what in check.output
     assert ("Programs | Apply their manifests" in check.output) == (autoscaler == "vpa")
     assert differences(before, lab.state()) == []
+
+
+@pytest.mark.long
+def test_an_edge_that_is_away_is_named(lab: Lab) -> None:
+    lab.play("site.yml").ok()
+    lab.ssh("edge2", "systemctl stop edgecore")
+    try:
+        run = lab.play("stop.yml", show=False)
+    finally:
+        lab.ssh("edge2", "systemctl start edgecore")
+    assert run.result.code != 0
+    assert "Away: edge2." in run.output
+    lab.play("stop.yml").ok()
+    assert lab.ours("all") == []

@@ -116,6 +116,18 @@ def test_more_pods_than_fit() -> None:
     assert "3 pods with a memory request of 2Gi are more than node edge1 has: lower edgefl_replicas" in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("kube-system", "belongs to the cluster"), ("My_team", "lower-case"), ("a" * 64, "63 at most"), ("-a", "digits")],
+)
+def test_namespaces_that_no_training_may_have(name: str, words: str) -> None:
+    assert words in check.message(check.namespace(name))
+
+
+def test_namespaces() -> None:
+    assert [check.namespace(name) for name in ("edgefl", "default", "team-2", "a" * 63)] == [[]] * 4
+
+
 def test_variables() -> None:
     found = check.variables(
         ["edgefl_rounds", "edgefl_round", "edgefl_old", "edgefl_xyzzy"],
