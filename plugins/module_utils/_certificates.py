@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._deployed import FINGERPRINT
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
 
@@ -37,7 +38,6 @@ AUTHORITY_DAYS = 3650
 # A node whose clock is behind must not find a new certificate not yet valid
 BACKDATED = datetime.timedelta(hours=1)
 LABEL = "edgefl.kubeedge/workload=tls"
-FINGERPRINT = "edgefl.kubeedge/certificate"
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,20 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Ku
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "edgefl"
 AGGREGATOR = "fashion-mnist"
+# What a Secret says of the certificate in it
+FINGERPRINT = "edgefl.kubeedge/certificate"
 
 
 def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
-    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, and its C(clients): kind, name, settings.
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, and C(certificates): fingerprints.
 
     Raises what Kubectl raises.
     """
     space = kubectl.get("namespace", namespace)
     items = (
-        kubectl.get("deployments,statefulsets,pods", namespace=namespace, selector=f"{PART_OF}={OURS}") if space else []
+        kubectl.get("deployments,statefulsets,pods,secrets", namespace=namespace, selector=f"{PART_OF}={OURS}")
+        if space
+        else []
     )
     aggregator = [item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == AGGREGATOR]
     notes: dict[str, str] = aggregator[0]["metadata"].get("annotations", {}) if aggregator else {}
@@ -30,6 +34,11 @@ def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
         "ours": space is not None and space["metadata"].get("labels", {}).get(PART_OF) == OURS,
         "run": notes.get("edgefl.kubeedge/run", ""),
         "settings": notes.get("edgefl.kubeedge/settings", ""),
+        "certificates": {
+            item["metadata"]["name"]: item["metadata"].get("annotations", {})[FINGERPRINT]
+            for item in items
+            if item["kind"] == "Secret" and FINGERPRINT in item["metadata"].get("annotations", {})
+        },
         "clients": [_client(item) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"],
     }
 

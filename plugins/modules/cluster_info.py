@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - edgefl.kubeedge.only_reads
 options:
   kubeconfig:
-    description: Kubeconfig on the host, with the right to read nodes; with O(namespace) also namespaces, deployments, statefulsets and pods.
+    description: Kubeconfig on the host, with the right to read nodes; with O(namespace) also namespaces, deployments, statefulsets, pods and secrets.
     type: path
     default: /etc/kubernetes/admin.conf
   namespace:
@@ -140,6 +140,9 @@ training:
     settings:
       description: Checksum of all that shapes the run.
       type: str
+    certificates:
+      description: Fingerprints of the certificates in the Secrets of its clients and its aggregator, by the names of these.
+      type: dict
     clients:
       description: Workloads of clients, each with C(kind), C(name) and C(settings), a checksum of all that its pods are made of.
       type: list

@@ -1,4 +1,4 @@
-"""A broken app, through the real playbook: nothing is deployed, and the message names the line."""
+"""An edited app, through the real playbooks: trained soon, or, when it is broken, told by the line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import shutil
 from pathlib import Path
 
 from helpers import ROOT
-from running_lab import Lab, values
+from running_lab import Lab, rounds, values
+
+
+def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
+    """A copy of the sources whose model has one line changed, as the option that names it, and the number of that line."""
+    source = shutil.copytree(ROOT / "fl_src", folder / "fl_src", ignore=shutil.ignore_patterns("__pycache__"))
+    model = source / "edgefl/apps/fashion_mnist/model.py"
+    lines = model.read_text().splitlines()
+    number = next(index for index, line in enumerate(lines) if before in line)
+    lines[number] = lines[number].replace(before, after)
+    model.write_text("\n".join(lines) + "\n")
+    return values(images_source=str(source)), number + 1
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
-    source = shutil.copytree(ROOT / "fl_src", tmp_path / "fl_src", ignore=shutil.ignore_patterns("__pycache__"))
-    model = source / "edgefl/apps/fashion_mnist/model.py"
-    lines = model.read_text().splitlines()
-    number = next(index for index, line in enumerate(lines) if "layers.Dense" in line)
-    lines[number] = lines[number].replace("layers.Dense", "layers.Dens")
-    model.write_text("\n".join(lines) + "\n")
+    sources, number = edited(tmp_path, "layers.Dense", "layers.Dens")
 
     def there() -> set[str]:
         """Pods but those on their way out: `make lab` may have replaced some a moment ago."""
@@ -23,7 +29,29 @@ def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> N
 
     before = there()
 
-    run = lab.play("site.yml", values(images_source=str(source)))
+    run = lab.play("site.yml", sources)
     assert run.result.code != 0
-    assert f"fashion_mnist/model.py line {number + 1}" in run.output and "Dens" in run.output
+    assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
     assert there() == before
+
+
+def test_an_edit_is_trained_and_leaves_nothing_to_do(lab: Lab, tmp_path: Path) -> None:
+    """What retrain.yml passes over is as site.yml wants it."""
+    before = rounds()[0]["run"]
+    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
+    lab.play("retrain.yml", sources).ok()
+    events = rounds()
+    assert events[0]["run"] != before
+    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
+    assert events[-1]["accuracy"] >= 0.82
+    assert lab.play("retrain.yml", sources, show=False).ok().sums["changed"] == 0
+    assert lab.play("site.yml", sources, show=False).ok().sums["changed"] == 0
+
+
+def test_a_broken_edit_is_told_by_its_pods(lab: Lab, tmp_path: Path) -> None:
+    sources, number = edited(tmp_path, "layers.Dense", "layers.Dens")
+    run = lab.play("retrain.yml", sources)
+    assert run.result.code != 0
+    assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
+    assert run.result.seconds < 120
+    lab.play("site.yml", show=False).ok()

@@ -42,6 +42,13 @@ def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
     assert lab.play("stop.yml").ok().sums["changed"] == 0
 
 
+def test_nothing_is_there_to_train_again(lab: Lab) -> None:
+    run = lab.play("retrain.yml")
+    assert run.result.code != 0
+    assert "run site.yml first" in run.output
+    assert run.sums.get("changed", 0) == 0
+
+
 @pytest.mark.parametrize("autoscaler", ["none", "vpa"])
 def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
     lab.play("stop.yml").ok()

@@ -26,7 +26,7 @@ def look(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]
 
 
 def test_nothing_is_there() -> None:
-    nothing = {"there": False, "ours": False, "run": "", "settings": "", "clients": []}
+    nothing = {"there": False, "ours": False, "run": "", "settings": "", "certificates": {}, "clients": []}
     assert look(None) == nothing
     assert look(item("Namespace", "training", {})) == nothing | {"there": True}
     assert look({"kind": "Namespace", "metadata": {"name": "training"}}) == nothing | {"there": True}
@@ -41,7 +41,10 @@ def test_a_run_and_its_clients() -> None:
         item("Deployment", "edge1", client | {"edgefl.kubeedge/settings": "s2"}),
         item("Pod", "edge2-pod-0", client),
         item("Pod", "edge1-0123", OURS),
+        item("Secret", "edge1-tls", OURS, {"edgefl.kubeedge/certificate": "0123"}),
+        item("Secret", "another", OURS),
     )
+    assert found["certificates"] == {"edge1-tls": "0123"}
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
     assert found["clients"] == [
         {"kind": "Deployment", "name": "edge1", "settings": "s2"},
