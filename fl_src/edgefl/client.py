@@ -83,6 +83,7 @@ class Worker:
 
 def _work(chosen: ClientSettings) -> None:
     begin = time.perf_counter()
+    code = 1
     try:
         worker = Worker(chosen, apps.load(chosen.app))
         from . import flower_client
@@ -93,10 +94,11 @@ def _work(chosen: ClientSettings) -> None:
         flower_client.serve(chosen.server_address, worker, chosen.tls)
     except (AppError, DataError) as err:
         say(f"failed: {err}")
+        code = os.EX_DATAERR  # it will be the same next time: who follows the training need not wait for that
     except BaseException:
         traceback.print_exc()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +30,9 @@ TERMINAL = {
     "OutOfpods": "the node runs as many pods as it may: lower the replicas",
     "NodeAffinity": "the pod's node selector does not fit its node: correct one of them",
 }
+# A client's exit code when its app or data is wrong (sysexits.h), which is the same each time
+BROKEN = os.EX_DATAERR
+BROKEN_APP = "BrokenApp"
 # Labels that differ between two pods of one workload
 OF_ONE_POD = (
     "pod-template-hash",
@@ -83,6 +87,8 @@ def problem(pod: dict[str, Any]) -> Problem | None:
         )
     for each in containers:
         waiting = each.get("state", {}).get("waiting")
+        if "running" not in each.get("state", {}) and (_end(each) or {}).get("exitCode") == BROKEN:
+            return found(BROKEN_APP, "the app or its data is wrong: correct it", terminal=True)
         if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing", None):
             reason = waiting["reason"]
             if reason == "CrashLoopBackOff":
@@ -108,15 +114,23 @@ def problem(pod: dict[str, Any]) -> Problem | None:
 def _ended(containers: list[dict[str, Any]]) -> tuple[str, str] | None:
     """How the first container that ended did so: the reason, and words for people."""
     for each in containers:
-        for key in ("state", "lastState"):
-            end = each.get(key, {}).get("terminated")
-            if end:
-                if end.get("reason") == "OOMKilled":
-                    return (
-                        "OOMKilled",
-                        "it needed more memory than its limit: raise memory_limit in the resources of this workload",
-                    )
-                return end.get("reason", "Error"), (end.get("message") or f"exit code {end.get('exitCode')}").strip()
+        end = _end(each)
+        if end:
+            if end.get("reason") == "OOMKilled":
+                return (
+                    "OOMKilled",
+                    "it needed more memory than its limit: raise memory_limit in the resources of this workload",
+                )
+            return end.get("reason", "Error"), (end.get("message") or f"exit code {end.get('exitCode')}").strip()
+    return None
+
+
+def _end(container: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest end of a container that the API tells of."""
+    for key in ("state", "lastState"):
+        end: dict[str, Any] | None = container.get(key, {}).get("terminated")
+        if end:
+            return end
     return None
 
 
@@ -170,7 +184,10 @@ def problems(pods: list[dict[str, Any]]) -> list[Problem]:
 
 
 class Lasting:
-    """Tells the terminal problems that have lasted for a while: just after their cause was mended they are still shown."""
+    """Tells the terminal problems that have lasted for a while: just after their cause was mended they are still shown.
+
+    An app that is broken is told at once: a corrected one comes with another pod.
+    """
 
     def __init__(self, seconds: float = 15, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -181,7 +198,7 @@ class Lasting:
         """Takes the (pod, reason) of those that there are now; gives those that were there all the time."""
         now = self._clock()
         self._since = {key: self._since.get(key, now) for key in found}
-        return {key for key, since in self._since.items() if now - since >= self._seconds}
+        return {key for key, since in self._since.items() if now - since >= self._seconds or key[1] == BROKEN_APP}
 
 
 def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:

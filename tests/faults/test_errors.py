@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_a_broken_app(federation: Federation, what: str) -> None:
     options = {"PYTHONPATH": str(source)}
     client = federation.client("edge1", 0, 1_000, "--app=broken", **options)
     aggregator = federation.aggregator("--app=broken", **options)
-    assert client.process.wait(30) == 1
+    assert client.process.wait(30) == os.EX_DATAERR
     assert client.told(reason), client.err.read_text()
     if what == "an exception in build":  # the aggregator does not build the model
         until(federation.ready, "ready")
@@ -147,7 +148,7 @@ def test_a_broken_app(federation: Federation, what: str) -> None:
 
 def test_a_slice_beyond_the_data(federation: Federation) -> None:
     client = federation.client("edge1", 0, 70_000)
-    assert client.process.wait(60) == 1
+    assert client.process.wait(60) == os.EX_DATAERR
     assert client.told("--clients=70000 is beyond the 60000 samples of app fashion_mnist")
 
 

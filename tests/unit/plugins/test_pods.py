@@ -42,6 +42,20 @@ containerStatuses:
     state: {{waiting: {{reason: CrashLoopBackOff, message: back-off 40s restarting failed container}}}}
     lastState: {{terminated: {{reason: Error, exitCode: 2}}}}
 """
+BROKEN = """
+phase: Running
+containerStatuses: [{restartCount: 0, state: {terminated: {reason: Error, exitCode: 65}}}]
+"""
+BROKEN_AGAIN = """
+phase: Running
+containerStatuses:
+  - {restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {reason: Error, exitCode: 65}}}
+"""
+CORRECTED = """
+phase: Running
+conditions: [{type: Ready, status: "True"}]
+containerStatuses: [{restartCount: 1, state: {running: {}}, lastState: {terminated: {reason: Error, exitCode: 65}}}]
+"""
 OUT_OF_MEMORY = """
 phase: Running
 conditions: [{type: Ready, status: "False"}]
@@ -64,6 +78,8 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
         (NEVER_PULL, "ErrImageNeverPull", True, "run ship_images.yml"),
         (CRASH.format(restarts=2), "CrashLoopBackOff", False, "ended 2 times, the last time with Error: exit code 2"),
         (CRASH.format(restarts=4), "CrashLoopBackOff", True, "ended 4 times"),
+        (BROKEN, "BrokenApp", True, "correct it"),
+        (BROKEN_AGAIN, "BrokenApp", True, "correct it"),
         (OUT_OF_MEMORY, "OOMKilled", False, "raise memory_limit"),
         (UNSCHEDULABLE, "Unschedulable", False, "3 Insufficient cpu"),
         (TOO_SMALL, "OutOfcpu", True, "lower the requests"),
@@ -119,6 +135,11 @@ def test_pods_that_were_replaced_do_not_count() -> None:
 def test_terminal_problems_come_first() -> None:
     found = _pods.problems([pod(UNSCHEDULABLE, "a", app="a"), pod(NEVER_PULL, "z", app="z"), pod(READY, "r", app="r")])
     assert [item.pod for item in found] == ["z", "a"]
+
+
+def test_a_broken_app_is_told_at_once_but_not_while_it_is_tried_again() -> None:
+    assert _pods.Lasting(15)([("a", "BrokenApp"), ("b", "ErrImageNeverPull")]) == {("a", "BrokenApp")}
+    assert _pods.problem(pod(CORRECTED)) is None
 
 
 def test_a_problem_that_was_just_mended_may_be_seen_for_a_while() -> None:
