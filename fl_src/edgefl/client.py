@@ -49,6 +49,7 @@ class Worker:
             "start": c.partition,
             "stop": c.clients,
             "app": c.app,
+            "settings": c.settings,
         }
 
     def initial_weights(self) -> Weights:

@@ -47,7 +47,7 @@ class Work(Protocol):
     """What a client can do, free of Flower."""
 
     def properties(self) -> dict[str, str | int]:
-        """Who it is and what it has: node, pod, instance, start, stop, app."""
+        """Who it is and what it has: node, pod, instance, start, stop, app, settings."""
 
     def initial_weights(self) -> Weights:
         """A fresh model."""

@@ -53,9 +53,10 @@ EACH = ("FedMedian", "FedTrimmedAvg")
 class Members(SimpleClientManager):
     """Flower's register of connections, and who is behind each."""
 
-    def __init__(self, tls: bool) -> None:
+    def __init__(self, tls: bool, settings: dict[str, str]) -> None:
         super().__init__()
-        self._tls = tls
+        self._tls, self._settings = tls, settings
+        self._refused: set[str] = set()
         self._known: dict[str, tuple[Member, ClientProxy]] = {}
         self._changed = threading.Condition()
 
@@ -87,6 +88,7 @@ class Members(SimpleClientManager):
                 int(said["stop"]),
                 str(said["app"]),
             )
+            settings = str(said.get("settings", ""))
         except Exception as err:
             say(f"a client at {peer.address} did not say who it is ({_text(err)}): left out; is it of this version?")
             return _close(client)
@@ -97,6 +99,13 @@ class Members(SimpleClientManager):
             return _close(client)
         if not 0 <= member.start < member.stop:
             say(f"refused: {member.node}/{member.pod} has no samples ({member.start} to {member.stop})")
+            return _close(client)
+        if self._settings and settings != self._settings.get(member.node):
+            if member.instance not in self._refused:  # it comes back until its pod is gone
+                self._refused.add(member.instance)
+                say(
+                    f"refused: {member.node}/{member.pod} has other settings than this run's: it is of an earlier deployment, and its pod is to be deleted"
+                )
             return _close(client)
         old = []
         with self._changed:
@@ -272,7 +281,7 @@ class _Runner(Server):
 
 def serve(settings: AggregatorSettings, work: Callable[[FlowerLink], None]) -> None:
     """Open the port, call `work` with the link, then stay. Never returns; raises what `work` raises."""
-    members = Members(settings.tls is not None)
+    members = Members(settings.tls is not None, settings.client_settings)
     link = FlowerLink(settings, members)
     tls = settings.tls
     with channel.server_side(host_port(settings.server_address)[1], tls):

@@ -48,6 +48,7 @@ class AggregatorSettings:
     server_address: str
     status_address: str
     state_dir: Path | None
+    client_settings: dict[str, str]
     tls: Tls | None
 
 
@@ -62,6 +63,7 @@ class ClientSettings:
     epochs: int
     batch_size: int
     threads: int
+    settings: str
     tls: Tls | None
 
 
@@ -131,6 +133,13 @@ def option(text: str) -> tuple[str, float]:
         return key, float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER such as proximal_mu=0.1, got {text!r}") from None
+
+
+def node_settings(text: str) -> tuple[str, str]:
+    node, _dummy, named = text.partition("=")
+    if not named:
+        raise argparse.ArgumentTypeError(f"must be NODE=NAME such as edge1=1f0c, got {text!r}")
+    return name(node), named
 
 
 def tls_folder(text: str) -> Tls | None:
@@ -261,10 +270,19 @@ def aggregator(arguments: Sequence[str] | None = None) -> AggregatorSettings:
         help="an option of the strategy, such as proximal_mu=0.1; may be given several times",
     )
     p.option("seed", type=count(0), default=1, metavar="N", help="of the initial model and the sampling")
+    p.option(
+        "client_settings",
+        type=node_settings,
+        action="append",
+        default=[],
+        metavar="NODE=NAME",
+        help="take only clients of these nodes, with these --settings: others have old code or data; may be given several times",
+    )
     a = p.parse_args(arguments)
     return AggregatorSettings(
         a.app, a.rounds, a.loops, a.run, a.selection, a.sample_fraction, a.min_sample_size, a.min_num_clients, a.min_nodes, a.min_round_samples,
-        a.round_timeout, a.strategy, dict(a.strategy_option), a.seed, a.server_address, a.status_address, a.state_dir, a.tls_dir,
+        a.round_timeout, a.strategy, dict(a.strategy_option), a.seed, a.server_address, a.status_address, a.state_dir,
+        dict(a.client_settings), a.tls_dir,
     )  # fmt: skip
 
 
@@ -297,6 +315,12 @@ def client(arguments: Sequence[str] | None = None) -> ClientSettings:
         metavar="N",
         help="compute threads, at most what the container's CPU limit allows; 0: that many. One is fastest for small models",
     )
+    p.option(
+        "settings",
+        default="",
+        metavar="NAME",
+        help="name of what this client trains with, for an aggregator with --client_settings",
+    )
     a = p.parse_args(arguments)
     if a.partition >= a.clients:
         p.error(
@@ -304,5 +328,15 @@ def client(arguments: Sequence[str] | None = None) -> ClientSettings:
         )
     pod = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
     return ClientSettings(
-        a.app, a.partition, a.clients, a.server_address, a.node, pod, a.epochs, a.batch_size, a.threads, a.tls_dir
+        a.app,
+        a.partition,
+        a.clients,
+        a.server_address,
+        a.node,
+        pod,
+        a.epochs,
+        a.batch_size,
+        a.threads,
+        a.settings,
+        a.tls_dir,
     )

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import tempfile
 import time
 import typing as t
+import zlib
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -20,6 +23,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import Edg
 MODULE = "edgefl.kubeedge.image_build"
 # Seconds between two lines on what the build does
 TELL = 8.0
+# Bytes of sources that go with the first look
+SMALL = 1_000_000
 
 
 class ActionModule(ActionBase):
@@ -35,6 +40,11 @@ class ActionModule(ActionBase):
             options["sources"] = sources.digest()
             bundle = options.get("ca_bundle")
             certificates = Path(bundle).read_bytes() if bundle else b""
+            # A large archive is sent where it is wanted only; a small one right away, which spares a call of the module
+            if sources.size() <= SMALL:
+                archive = io.BytesIO()
+                sources.pack(archive, certificates)
+                options["packed"] = base64.b64encode(zlib.compress(archive.getvalue())).decode()
         except EdgeflError as error:
             raise AnsibleActionFail(error.message) from error
         except OSError as error:
@@ -62,7 +72,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         """Looks again, by the tag, until what is waited for has come."""
         first, told = found, time.monotonic()
-        later = {key: value for key, value in options.items() if key not in ("source", "sources")}
+        later = {key: value for key, value in options.items() if key not in ("source", "sources", "packed")}
         while found.get("running") and options.get("wait", "tried") != "none":
             if time.monotonic() - told >= TELL:
                 told = time.monotonic()

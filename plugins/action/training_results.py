@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import Follower
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import LINGER, Follower
 
 MODULE = "edgefl.kubeedge.training_results"
 
@@ -28,7 +28,9 @@ class ActionModule(ActionBase):
             # Those of a single read
             for name in ("offset", "sha256", "linger", "pods"):
                 options.pop(name, None)
-        first = self._read(options, task_vars)
+            first = self._read(options | {"linger": LINGER}, task_vars)
+        else:
+            first = self._read(options, task_vars)
         # The module has checked the options by now; here they are only converted
         if first.get("failed") or not _true(options.get("wait", False)):
             return result | first

@@ -58,6 +58,10 @@ class Sources:
             total.update(json.dumps(entry).encode() + b"\n")
         return total.hexdigest()
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.lstat().st_size for path in self._files())
+
     def pack(self, to: IO[bytes], certificates: bytes) -> None:
         """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""
         # Docker takes an archive that begins with an extended header for a Dockerfile
@@ -169,18 +173,17 @@ class Builder:
 class Build:
     """Builds what `look` misses from the archive `context`, and tries the app: one job."""
 
-    def __init__(self, builder: Builder, look: Look, context: str | None, host: str) -> None:
+    def __init__(self, builder: Builder, look: Look, context: bytes, host: str) -> None:
         self._builder = builder
         self._look = look
         self._host = host
         self._stage = "builds" if look.missing else "tries"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment: dict[str, str] = {}
-        # Read once and gone from the folders: nobody has to remove it, however this ends
+        # In no folder: nobody has to remove it, however this ends
         self._context = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this lives
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        if context:
-            self._context.write(Path(context).read_bytes())
+        self._context.write(context)
 
     def run(self) -> dict[str, Any]:
         """Nothing to tell. Raises EdgeflError with the end of what Docker said."""

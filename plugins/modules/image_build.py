@@ -76,8 +76,12 @@ options:
     description: Checksum of O(source). The action plugin of this module gives it.
     type: str
     default: ""
+  packed:
+    description: Archive of O(source), compressed by zlib, in Base64. The action plugin of this module gives it when it is small.
+    type: str
+    default: ""
   context:
-    description: Archive of O(source) on the host. The action plugin of this module brings it where it is wanted.
+    description: Archive of O(source) on the host. The action plugin of this module brings a large one where it is wanted.
     type: path
   linger:
     description: Seconds that one call of the module stays for the build. The action plugin calls again, and shows what Docker says.
@@ -129,13 +133,16 @@ wants_base:
   returned: always
   type: bool
 wants_context:
-  description: Whether O(context) is needed; only the action plugin sees it.
+  description: Whether O(context) or O(packed) is needed; only the action plugin sees it.
   returned: when images are missing and it was not given
   type: bool
 """
 
+import base64
 import os
 import platform
+import zlib
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -167,6 +174,8 @@ def main() -> None:
             "app": {"type": "str", "default": ""},
             "wait": {"type": "str", "choices": ["none", "built", "tried"], "default": "tried"},
             "sources": {"type": "str", "default": ""},
+            # Not secret; but nobody wants it in the system's log
+            "packed": {"type": "str", "default": "", "no_log": True},
             "context": {"type": "path"},
             "linger": {"type": "float", "default": 3.0},
         },
@@ -212,12 +221,12 @@ def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
             raise EdgeflError(
                 f"{recipe.name(look.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
             )
-        if look.missing and not options["context"]:
+        if look.missing and not (options["context"] or options["packed"]):
             return result | {"wants_context": True}
         if not look.missing and not look.untried:
             builder.give_plain_tag(tag, look.untagged)
             return result
-        job.begin(Build(builder, look, options["context"], platform.node()))
+        job.begin(Build(builder, look, context(options), platform.node()))
     found = job.follow(
         BRIEF if options["wait"] == "none" else options["linger"],
         lambda progress: options["wait"] != "tried" and progress["stage"] == "tries",
@@ -229,6 +238,13 @@ def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
     elif options["wait"] == "built":
         found["running"] = found["progress"]["stage"] == "builds"
     return result | found | {"changed": result["changed"]}
+
+
+def context(options: dict[str, Any]) -> bytes:
+    """The archive of the sources; empty where none was given."""
+    if options["context"]:
+        return Path(options["context"]).read_bytes()
+    return zlib.decompress(base64.b64decode(options["packed"])) if options["packed"] else b""
 
 
 if __name__ == "__main__":

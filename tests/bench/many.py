@@ -51,7 +51,9 @@ class Trainer(NumpyTrainer):
 def ours(address: str, index: int) -> None:
     own = (index * SAMPLES, (index + 1) * SAMPLES)
     name = f"node{index}"
-    chosen = ClientSettings("fashion_mnist", *own, address, name, name, epochs=1, batch_size=50, threads=1, tls=None)
+    chosen = ClientSettings(
+        "fashion_mnist", *own, address, name, name, epochs=1, batch_size=50, threads=1, settings="", tls=None
+    )
     flower_client.serve(address, client.Worker(chosen, apps.load("fashion_mnist")), None)
 
 

@@ -155,9 +155,7 @@ def test_a_base_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
 
 def build(docker: Docker, tmp_path: Path) -> Build:
     made = builder(docker, tmp_path)
-    context = tmp_path / "context.tar"
-    context.write_bytes(b"sources")
-    return Build(made, made.look(made.tag()), str(context), "cloud")
+    return Build(made, made.look(made.tag()), b"sources", "cloud")
 
 
 def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
@@ -194,7 +192,15 @@ def test_an_app_that_fails_says_why_and_is_tried_again(docker: Docker, tmp_path:
 
 # The module's calls ----------------------------------------------------------------------------------------------------
 
-OPTIONS = {"tag": "", "sources": "0123", "base_image": BASE, "context": None, "wait": "none", "linger": 5.0}
+OPTIONS = {
+    "tag": "",
+    "sources": "0123",
+    "base_image": BASE,
+    "context": None,
+    "packed": "",
+    "wait": "none",
+    "linger": 5.0,
+}
 
 
 def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_path: Path) -> None:
