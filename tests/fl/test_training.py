@@ -50,6 +50,23 @@ def test_five_rounds_as_in_the_how_to(federation: Federation, tmp_path: Path) ->
     assert again.out.read_text() == aggregator.out.read_text()
 
 
+def test_a_client_of_other_settings_has_no_part(federation: Federation) -> None:
+    aggregator = federation.aggregator("--rounds=1", "--client_settings=edge1=new", "--client_settings=edge2=new")
+    federation.client("edge1", 0, 5_000, "--settings=old")
+    federation.client("edge3", 5_000, 10_000, "--settings=new")
+    for who in ("edge1", "edge3"):
+        until(lambda who=who: aggregator.told(f"refused: {who}/"), f"the refusal of {who}")
+    federation.client("edge1", 0, 5_000, "--settings=new")
+    federation.client("edge2", 5_000, 10_000, "--settings=new")
+    federation.event(aggregator, "done")
+    (round_,) = [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+    assert [(one["node"], one["start"], one["stop"]) for one in round_["clients"]] == [
+        ("edge1", 0, 5_000),
+        ("edge2", 5_000, 10_000),
+    ]
+    assert set(federation.status()["nodes"]) == {"edge1", "edge2"}
+
+
 def test_the_convolutional_app_is_evaluated_by_the_clients(federation: Federation) -> None:
     aggregator = federation.aggregator("--rounds=2", "--app=fashion_mnist_cnn")
     for node, start, stop in (("edge1", 0, 5_000), ("edge2", 5_000, 10_000)):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import tarfile
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe, Sources
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import work
+from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import context, work
 
 BASE = "debian:1"
 DOCKER = """#!/bin/sh
@@ -221,6 +223,14 @@ def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_p
         "running": False,
         "wants_base": False,
     }
+
+
+def test_the_archive_of_the_sources_comes_either_way(tmp_path: Path) -> None:
+    archive = tmp_path / "context.tar"
+    archive.write_bytes(b"large")
+    assert context({"context": str(archive), "packed": ""}) == b"large"
+    assert context({"context": None, "packed": base64.b64encode(zlib.compress(b"small")).decode()}) == b"small"
+    assert context({"context": None, "packed": ""}) == b""
 
 
 def test_who_waits_for_what_was_never_begun_is_told(docker: Docker, tmp_path: Path) -> None:
