@@ -24,15 +24,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         options = dict(self._task.args)
-        if _true(options.get("wait", False)):
-            # Those of a single read
-            for name in ("offset", "sha256", "linger", "pods"):
-                options.pop(name, None)
-            first = self._read(options | {"linger": LINGER}, task_vars)
-        else:
-            first = self._read(options, task_vars)
-        # The module has checked the options by now; here they are only converted
-        if first.get("failed") or not _true(options.get("wait", False)):
+        if not _true(options.get("wait", False)):
+            return result | self._read(options, task_vars)
+        # Those of a single read
+        for name in ("offset", "sha256", "linger", "pods"):
+            options.pop(name, None)
+        first = self._read(options | {"linger": LINGER}, task_vars)
+        # The module has checked the options by now; below they are only converted
+        if first.get("failed"):
             return result | first
         display = Display()
         follower = Follower(

@@ -54,8 +54,9 @@ def test_a_client_of_other_settings_has_no_part(federation: Federation) -> None:
     aggregator = federation.aggregator("--rounds=1", "--client_settings=edge1=new", "--client_settings=edge2=new")
     federation.client("edge1", 0, 5_000, "--settings=old")
     federation.client("edge3", 5_000, 10_000, "--settings=new")
-    for who in ("edge1", "edge3"):
-        until(lambda who=who: aggregator.told(f"refused: {who}/"), f"the refusal of {who}")
+    until(
+        lambda: all(aggregator.told(f"refused: {who}/") for who in ("edge1", "edge3")), "the refusal of edge1 and edge3"
+    )
     federation.client("edge1", 0, 5_000, "--settings=new")
     federation.client("edge2", 5_000, 10_000, "--settings=new")
     federation.event(aggregator, "done")

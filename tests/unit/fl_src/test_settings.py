@@ -112,6 +112,18 @@ def test_tls_files_are_read_and_checked(tmp_path: Path, capsys: pytest.CaptureFi
     assert "tls.key is no PEM file" in message and "secret" not in message.replace("Secret", "")
 
 
+def test_settings_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    assert settings.aggregator(["--client_settings=edge1=1f0c", "--client_settings=edge2=a=b"]).client_settings == {
+        "edge1": "1f0c",
+        "edge2": "a=b",
+    }
+    assert settings.aggregator([]).client_settings == {}
+    for wrong in ("edge1", "edge1=", "=1f0c"):
+        with pytest.raises(SystemExit):
+            settings.aggregator([f"--client_settings={wrong}"])
+        assert "must be" in capsys.readouterr().err
+
+
 def test_strategy_options() -> None:
     assert settings.aggregator(
         ["--strategy=FedAdam", "--strategy_option=eta=0.01", "--strategy_option", "tau=1e-3"]
