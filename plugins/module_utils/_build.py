@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import Run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_agent import AgentError, Docker, run
 
 # The file of certificates beside the Dockerfile, which is made for each build
 CERTIFICATES = "ca.crt"
@@ -120,10 +120,10 @@ class Look:
 
 
 class Builder:
-    """Looks and builds on this host. `run` is like C(module.run_command); `tried` is the folder of notes on trials that went well."""
+    """What there is on this host's Docker; `tried` is the folder of notes on trials that went well."""
 
-    def __init__(self, run: Run, recipe: Recipe, tried: str) -> None:
-        self._run = run
+    def __init__(self, recipe: Recipe, tried: str) -> None:
+        self._docker = Docker()
         self.recipe = recipe
         self._tried = Path(tried)
 
@@ -146,8 +146,13 @@ class Builder:
         return Look(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
 
     def give_plain_tag(self, tag: str, targets: list[str]) -> None:
-        for target in targets:
-            self.docker(["tag", self.recipe.name(target, tag), self.recipe.name(target, self.recipe.version)])
+        try:
+            for target in targets:
+                self._docker.tag(
+                    self.recipe.name(target, tag), f"{self.recipe.repository}-{target}", self.recipe.version
+                )
+        except AgentError as error:
+            raise _failed(error) from error
 
     def note(self, tag: str) -> Path:
         """There once the app was tried in the image of this content."""
@@ -156,18 +161,14 @@ class Builder:
     def _id(self, name: str) -> str:
         """An image's id; empty when there is none, or no Docker."""
         try:
-            code, output, _errors = self._run(["docker", "image", "inspect", "--format={{.Id}}", name])
-        except OSError:
+            found = self._docker.inspect(name)
+        except AgentError:
             return ""
-        return output.strip() if code == 0 else ""
+        return str(found["ids"][0]) if found else ""
 
-    def docker(self, arguments: list[str]) -> str:
-        code, output, errors = self._run(["docker", *arguments])
-        if code:
-            raise EdgeflError(
-                f"docker {' '.join(arguments)}: {errors.strip() or output.strip()}. See to this host's Docker, and run this again."
-            )
-        return output
+
+def _failed(error: AgentError) -> EdgeflError:
+    return EdgeflError(f"Docker on this host: {error}. See to it, and run this again.")
 
 
 class Build:
@@ -189,7 +190,10 @@ class Build:
         """Nothing to tell. Raises EdgeflError with the end of what Docker said."""
         look, recipe = self._look, self._builder.recipe
         if look.missing:
-            self._environment = buildkit(self._builder.docker(["version", "--format={{.Client.Version}}"]).strip())
+            try:
+                self._environment = buildkit(run(["docker", "version", "--format={{.Client.Version}}"]).strip())
+            except AgentError as error:
+                raise _failed(error) from error
         for target in look.missing:
             self._context.seek(0)
             self._call(

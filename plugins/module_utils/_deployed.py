@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node, parse_nodes
 
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "edgefl"
@@ -16,22 +17,29 @@ AGGREGATOR = "fashion-mnist"
 FINGERPRINT = "edgefl.kubeedge/certificate"
 
 
-def deployed(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
-    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, and C(certificates): fingerprints.
+def look(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, Any] | None]:
+    """The nodes of the cluster, and what is C(deployed) in `namespace` (None without one): one question, as each kubectl takes its time to start.
 
     Raises what Kubectl raises.
     """
-    space = kubectl.get("namespace", namespace)
-    items = (
-        kubectl.get("deployments,statefulsets,pods,secrets", namespace=namespace, selector=f"{PART_OF}={OURS}")
-        if space
-        else []
-    )
+    if not namespace:
+        return parse_nodes(kubectl.get("nodes")), None
+    items = kubectl.get("nodes,namespaces,deployments,statefulsets,pods,secrets", namespace=namespace)
+    return parse_nodes([item for item in items if item["kind"] == "Node"]), deployed(items, namespace)
+
+
+def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, and C(certificates): fingerprints.
+
+    `found` are objects of the cluster, what is in other namespaces left out.
+    """
+    spaces = [item for item in found if item["kind"] == "Namespace" and item["metadata"]["name"] == namespace]
+    items = [item for item in found if item["kind"] != "Namespace" and _labels(item).get(PART_OF) == OURS]
     aggregator = [item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == AGGREGATOR]
     notes: dict[str, str] = aggregator[0]["metadata"].get("annotations", {}) if aggregator else {}
     return {
-        "there": space is not None,
-        "ours": space is not None and space["metadata"].get("labels", {}).get(PART_OF) == OURS,
+        "there": bool(spaces),
+        "ours": any(_labels(space).get(PART_OF) == OURS for space in spaces),
         "run": notes.get("edgefl.kubeedge/run", ""),
         "settings": notes.get("edgefl.kubeedge/settings", ""),
         "certificates": {

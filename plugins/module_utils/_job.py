@@ -93,7 +93,7 @@ class Job:
             if time.monotonic() >= until or enough(progress):
                 return {"changed": False, "running": True, "progress": progress}
             time.sleep(pause)
-            pause = min(2 * pause, 0.2)
+            pause = min(2 * pause, 0.05)
 
     def over(self) -> bool:
         """Whether nobody is at work any more."""

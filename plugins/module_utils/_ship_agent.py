@@ -11,14 +11,18 @@ has then.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import platform
 import re
+import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -311,68 +315,118 @@ class Containerd:
         return gone + [name for name, digest in images.items() if name.startswith("sha256:") and digest in doomed]
 
 
+class Engine(http.client.HTTPConnection):
+    """A connection to Docker's API (https://docs.docker.com/reference/api/engine/): each call of its command would start a large program."""
+
+    path = "/var/run/docker.sock"
+
+    def __init__(self) -> None:
+        super().__init__("docker")
+
+    def connect(self) -> None:
+        """By the socket that the command uses too."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        try:
+            self.sock.connect(self.path)
+        except OSError as error:
+            there = os.path.exists(self.path) or shutil.which("docker")
+            raise AgentError("stopped" if there else "absent", f"{self.path}: {error.strerror}") from None
+
+    def ask(self, method: str, path: str, body: Iterator[bytes] | None = None) -> str | None:
+        """What it answers; None when it does not know what was asked for. AgentError with its reason when it refuses."""
+        try:
+            # One that has read enough closes, and says why
+            with contextlib.suppress(ConnectionError):
+                self.request(method, path, body)
+            answer = self.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise AgentError("stopped", str(error) or type(error).__name__) from None
+        except BaseException:
+            # In the middle of a body, which is then not taken for all of it
+            self.close()
+            raise
+        if body is not None:
+            self.close()
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            raise AgentError("failed", _message(text))
+        return text
+
+
+def _message(text: str) -> str:
+    try:
+        value = json.loads(text)
+        return str(value.get("error") or value["message"]).strip()
+    except (ValueError, KeyError, AttributeError):
+        return text.strip()
+
+
 class Docker:
     """The images of a Docker."""
 
     root = "/var/lib/docker"
 
     def __init__(self) -> None:
+        self.engine = Engine()
         # As C(listing) was at first; empty when that is no longer so
         self.listed: dict[str, str] = {}
 
+    def get(self, path: str) -> Any:
+        """The JSON document at `path`; None when there is none."""
+        text = self.engine.ask("GET", path)
+        return None if text is None else json.loads(text)
+
     def listing(self) -> dict[str, str]:
         """Digest of each image's configuration, by its name as Docker shows it."""
-        text = run(["docker", "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
-        return dict(line.split() for line in text.splitlines())
+        return {name: item["Id"] for item in self.get("/images/json") for name in item["RepoTags"] or ()}
 
     def state(self, names: dict[str, str], digests: list[str], chains: list[str]) -> dict[str, Any]:
         """`layers`: those of `digests` that are images' configurations; `stacks`: those of `chains` that are there; the rest as Containerd's."""
-        try:
-            self.listed = self.listing()
-            # The configuration names the layers: they need not be asked for
-            images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
-            if current(names, images):
-                return {"layers": [], "stacks": [], "images": images}
-            images = self.images(list(names))
-            info = json.loads(run(["docker", "info", "--format", "{{json .}}"]))
-        except AgentError as error:
-            raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
-        if info.get("ServerErrors"):
-            raise AgentError("stopped", info["ServerErrors"][0])
+        self.listed = self.listing()
+        # The configuration names the layers: they need not be asked for
+        images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
+        if current(names, images):
+            return {"layers": [], "stacks": [], "images": images}
+        info = self.get("/info")
         self.root = info.get("DockerRootDir") or self.root
         # There the archive is unpacked as containerd does it, into a namespace of Docker's own that we do not look into
         foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
-        ids = sorted(set(run(["docker", "image", "ls", "--all", "--quiet", "--no-trunc"]).split()))
-        items = json.loads(run(["docker", "image", "inspect", *ids])) if ids else []
+        ids = {item["Id"] for item in self.get("/images/json?all=1")}
         stacks: set[str] = set()
-        for item in [] if foreign else items:
+        for image in () if foreign else ids:
             chain = ""
-            for diff_id in item["RootFS"].get("Layers") or []:
+            for diff_id in (self.inspect(image) or {"layers": []})["layers"]:
                 chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
                 stacks.add(chain)
         return {
             "layers": [digest for digest in digests if digest in ids],
             "stacks": [chain for chain in chains if chain in stacks],
-            "images": images,
+            "images": self.images(list(names)),
+        }
+
+    def inspect(self, name: str) -> dict[str, Any] | None:
+        """`ids` and `layers` of an image as Containerd's C(images) has them, and when it was `created`; None when it is not there."""
+        item = self.get(f"/images/{name}/json")
+        return item and {
+            "ids": [item["Id"]],
+            "layers": item["RootFS"].get("Layers") or [],
+            "created": item.get("Created") or "",
         }
 
     def images(self, names: list[str]) -> dict[str, Any]:
         """As that of Containerd."""
-        found: dict[str, Any] = dict.fromkeys(names)
-        for name in names:
-            try:
-                item = json.loads(run(["docker", "image", "inspect", name]))[0]
-            except AgentError as error:
-                if "No such image" in str(error) or "not found" in str(error):
-                    continue
-                raise
-            found[name] = {"ids": [item["Id"]], "layers": item["RootFS"].get("Layers") or []}
-        return found
+        return {name: self.inspect(name) for name in names}
 
     def load(self, names: list[str], whole: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
         """Loads an archive, and says what is there then; Docker proves every layer before it gives the image its name."""
         del whole
-        feed(["docker", "load", "--quiet"], pieces)
+        said = self.engine.ask("POST", "/images/load?quiet=1", pieces) or ""
+        for text in said.splitlines():
+            if '"error"' in text:
+                raise AgentError("failed", _message(text))
         found = self.images(names)
         bad = [name for name, image in found.items() if image is None]
         if bad:
@@ -383,7 +437,12 @@ class Docker:
     def remove(self, names: list[str]) -> None:
         """Takes names away."""
         for name in names:
-            run(["docker", "image", "rm", name])
+            self.engine.ask("DELETE", f"/images/{name}")
+
+    def tag(self, name: str, repository: str, tag: str) -> None:
+        """Gives an image one more name."""
+        if self.engine.ask("POST", f"/images/{name}/tag?repo={repository}&tag={tag}") is None:
+            raise AgentError("failed", f"No such image: {name}")
 
     def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
         """As that of Containerd; names are as Docker shows them."""
@@ -393,26 +452,10 @@ class Docker:
         if len(tags) <= keep:
             return []
         kept = {shown(name) for name in names}
-        busy = {*self._used(), *(image for name, image in images.items() if name in kept)}
-        return beyond(
-            tags, keep, busy, lambda image: run(["docker", "image", "inspect", "--format", "{{.Created}}", image])
-        )
-
-    def _used(self) -> list[str]:
-        """Ids of the images of containers, also of such as have ended."""
-        for tries_left in (4, 3, 2, 1, 0):
-            containers = run(["docker", "ps", "--all", "--quiet", "--no-trunc"]).split()
-            try:
-                return (
-                    run(["docker", "container", "inspect", "--format", "{{.Image}}", *containers]).split()
-                    if containers
-                    else []
-                )
-            except AgentError as error:
-                # One went in between: ask again
-                if not tries_left or "No such container" not in str(error):
-                    raise
-        return []
+        # Those of containers that have ended as well
+        busy = {item["ImageID"] for item in self.get("/containers/json?all=1")}
+        busy |= {image for name, image in images.items() if name in kept}
+        return beyond(tags, keep, busy, lambda image: (self.inspect(image) or {"created": ""})["created"])
 
 
 # What arrives ------------------------------------------------------------------------------------------------------------

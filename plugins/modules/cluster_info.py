@@ -151,10 +151,9 @@ training:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._deployed import deployed
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._deployed import look
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._resources import KEYS, scale
 
 
@@ -172,7 +171,7 @@ def main() -> None:
     options = module.params
     kubectl = for_module(module, options["kubeconfig"])
     try:
-        nodes = parse_nodes(kubectl.get("nodes"))
+        nodes, training = look(kubectl, options["namespace"])
         found = {
             name: {
                 **node.as_dict(),
@@ -181,10 +180,9 @@ def main() -> None:
             }
             for name, node in nodes.items()
         }
-        training = {"training": deployed(kubectl, options["namespace"])} if options["namespace"] else {}
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, nodes=found, **training)
+    module.exit_json(changed=False, nodes=found, **({} if training is None else {"training": training}))
 
 
 if __name__ == "__main__":

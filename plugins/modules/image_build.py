@@ -148,7 +148,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
 
@@ -193,7 +192,7 @@ def main() -> None:
         app=options["app"],
     )
     try:
-        module.exit_json(**work(Builder(runner(module), recipe, TRIED), options, module.check_mode))
+        module.exit_json(**work(Builder(recipe, TRIED), options, module.check_mode))
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
 

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from unit.plugins.docker_api import DockerApi
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe, Sources
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
@@ -39,8 +40,9 @@ def folder(tmp_path: Path) -> Path:
 class Docker:
     """Stands for a host's Docker: images by name, and a log of what was called."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.images = {BASE: "sha256:base"}
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, api: DockerApi) -> None:
+        self.images = api.images
+        self.images[BASE] = "sha256:base"
         self.log = folder / "log"
         self.log.touch()
         program = folder / "bin/docker"
@@ -49,26 +51,15 @@ class Docker:
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
 
-    def run(self, arguments: list[str]) -> tuple[int, str, str]:
-        if arguments[1:3] == ["image", "inspect"]:
-            found = self.images.get(arguments[-1], "")
-            return (0, found + "\n", "") if found else (1, "\n", f"Error: No such image: {arguments[-1]}")
-        if arguments[1] == "tag":
-            self.images[arguments[3]] = self.images.get(arguments[2], "sha256:new")
-            return (0, "", "")
-        if arguments[1] == "version":
-            return (0, "20.10.24\n", "")
-        return (1, "", f"not expected: {arguments}")
-
 
 @pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
-    return Docker(tmp_path, monkeypatch)
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: DockerApi) -> Docker:
+    return Docker(tmp_path, monkeypatch, api)
 
 
 def builder(docker: Docker, tmp_path: Path, sources: str = "0123") -> Builder:
     recipe = Recipe("team/model", "v1", BASE, sources, {"GREETING": "good day"}, app="flowers")
-    return Builder(docker.run, recipe, str(tmp_path / "tried"))
+    return Builder(recipe, str(tmp_path / "tried"))
 
 
 # Sources ---------------------------------------------------------------------------------------------------------------
@@ -165,12 +156,12 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
     work_.run()
     tag = builder(docker, tmp_path).tag()
     calls = docker.log.read_text().splitlines()
-    assert [call.split()[0] for call in calls] == ["build", "build", "run"]
+    assert [call.split()[0] for call in calls] == ["version", "build", "build", "run"]
     assert (
         f"--target=client --tag=team/model-client:{tag} --build-arg=BASE_IMAGE={BASE} --build-arg=GREETING=good day -"
-        in calls[1]
+        in calls[2]
     )
-    assert calls[2].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.check_app flowers")
+    assert calls[3].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.check_app flowers")
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
     assert not builder(docker, tmp_path).look(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
@@ -276,7 +267,8 @@ def test_the_plain_tag_is_for_images_in_which_the_app_works(
     made = builder(docker, tmp_path)
     assert not work(made, begun, check_mode=False)["running"]
     made.note(str(begun["tag"])).unlink()
-    docker.images = {name: image for name, image in docker.images.items() if not name.endswith(":v1")}
+    for target in ("aggregator", "client"):
+        del docker.images[f"team/model-{target}:v1"]
     Path(f"{docker.log}.app").touch()
     with pytest.raises(EdgeflError, match="no layers"):
         work(made, OPTIONS | {"wait": "tried"}, check_mode=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._deployed import deployed
+from ansible_collections.edgefl.kubeedge.plugins.module_utils import _deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
 
 OURS = {"app.kubernetes.io/part-of": "edgefl"}
@@ -16,13 +16,25 @@ def item(kind: str, name: str, labels: dict[str, str], annotations: dict[str, st
 
 
 def look(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]:
-    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
-        if "namespace" in arguments:
-            return 0, json.dumps(space) if space else "", ""
-        assert arguments[-4:] == ["-n", "training", "-l", "app.kubernetes.io/part-of=edgefl"]
-        return 0, json.dumps({"items": list(items)}), ""
+    others = [item("Namespace", "default", OURS), item("Secret", "another's", {})]
+    return _deployed.deployed([*others, *([space] if space else []), *items], "training")
 
-    return deployed(Kubectl(run, "/x"), "training")
+
+def test_one_question_for_nodes_and_training() -> None:
+    node = item("Node", "edge1", OURS) | {
+        "status": {"nodeInfo": {"architecture": "amd64"}, "allocatable": {"cpu": "2", "memory": "1Gi"}}
+    }
+    asked = []
+
+    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        asked.append(arguments)
+        return 0, json.dumps({"items": [node, item("Namespace", "training", OURS), item("Pod", "p", OURS)]}), ""
+
+    kubectl = Kubectl(run, "/x")
+    nodes, training = _deployed.look(kubectl, "training")
+    assert list(nodes) == ["edge1"] and training is not None and training["ours"]
+    assert len(asked) == 1 and asked[0][-2:] == ["-n", "training"]
+    assert _deployed.look(kubectl, "")[1] is None
 
 
 def test_nothing_is_there() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.plugins.docker_api import DockerApi
 from unit.plugins.docker_folder import Containerd, DockerFolder, sha256
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship, _ship_agent
@@ -575,59 +576,87 @@ def test_what_is_up_to_date_takes_few_calls(
     assert agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
 
 
-def test_docker_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_says_what_it_has(api: DockerApi) -> None:
     item = {"Id": "sha256:i", "RootFS": {"Layers": ["a", "b"]}}
-
-    calls: list[str] = []
-
-    def answer(arguments: list[str]) -> str:
-        calls.append(arguments[2])
-        if arguments[1] == "info":
-            return json.dumps({"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]})
-        if arguments[2] == "ls":
-            return "other:v1 sha256:i\n" if "--format" in arguments else "sha256:i\nsha256:i\n"
-        if arguments[-1] == FULL:
-            raise _ship_agent.AgentError("failed", f"Error: No such image: {FULL}")
-        return json.dumps([item])
-
-    monkeypatch.setattr(_ship_agent, "run", answer)
+    api.answers |= {
+        "/images/json": [{"Id": "sha256:i", "RepoTags": ["other:v1"]}, {"Id": "sha256:k", "RepoTags": None}],
+        "/images/json?all=1": [{"Id": "sha256:i"}, {"Id": "sha256:gone"}],
+        "/info": {"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]},
+        "/images/sha256:i/json": item,
+        "/images/docker.io/other:v1/json": item,
+    }
     agent = _ship_agent.Docker()
     found = agent.state(
         {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"}, ["sha256:i", "sha256:j"], stacks("a", "b", "c")
     )
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
-    assert found["images"] == {FULL: None, "docker.io/other:v1": {"ids": ["sha256:i"], "layers": ["a", "b"]}}
+    there = found["images"]["docker.io/other:v1"]
+    assert found["images"][FULL] is None and (there["ids"], there["layers"]) == (["sha256:i"], ["a", "b"])
     assert agent.root == "/data"
     # When all is as it is to be, its list says so
-    calls.clear()
+    api.asked.clear()
     assert agent.state({"docker.io/library/other:v1": "sha256:i"}, [], [])["images"] == {
         "docker.io/library/other:v1": {"ids": ["sha256:i"], "layers": None}
     }
     assert agent.old(["docker.io/library/other"], 2, ["docker.io/library/other:v1"]) == []
-    assert calls == ["ls"]
+    assert api.asked == ["/images/json"]
 
 
-def test_docker_keeps_what_is_new_used_or_tagged_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_keeps_what_is_new_used_or_tagged_by_hand(api: DockerApi) -> None:
     names = {f"kubeedge/client:v1-{number:012x}": f"sha256:{number}" for number in range(1, 6)}
     names["kubeedge/client:v1"] = "sha256:1"
-
-    def answer(arguments: list[str]) -> str:
-        if arguments[1:3] == ["image", "ls"]:
-            return "".join(f"{name} {image}\n" for name, image in names.items())
-        if arguments[1] == "ps":
-            return "".join(f"{name}\n" for name in containers)
-        if arguments[1] == "container":
-            if "c0" in containers:
-                containers.remove("c0")
-                raise _ship_agent.AgentError("failed", "Error: No such container: c0")
-            return "sha256:2\n"
-        return arguments[-1]
-
-    # The first ends while it is asked about
-    containers = ["c0", "c1"]
-    monkeypatch.setattr(_ship_agent, "run", answer)
-    old = _ship_agent.Docker().old(["docker.io/kubeedge/client"], 2, ["docker.io/kubeedge/client:v1-000000000003"])
+    api.answers["/images/json"] = [{"Id": image, "RepoTags": [name]} for name, image in names.items()]
+    api.answers["/containers/json?all=1"] = [{"ImageID": "sha256:2"}]
+    for image in set(names.values()):
+        api.answers[f"/images/{image}/json"] = {"Id": image, "RootFS": {"Layers": []}, "Created": image}
+    agent = _ship_agent.Docker()
+    old = agent.old(["docker.io/kubeedge/client"], 2, ["docker.io/kubeedge/client:v1-000000000003"])
     assert [name[-1] for name in old] == ["1", "4", "5"]
+    api.answers[f"/images/{old[0]}"] = [{"Untagged": old[0]}]
+    api.answers[f"/images/{old[1]}"] = RuntimeError("conflict: container c1 is using it")
+    agent.remove(old[:1])
+    with pytest.raises(_ship_agent.AgentError, match="container c1 is using it"):
+        agent.remove(old)
+
+
+def test_docker_loads_what_is_whole(api: DockerApi) -> None:
+    load, name = "/images/load?quiet=1", f"/images/{FULL}/json"
+    agent = _ship_agent.Docker()
+    api.answers[load] = '{"stream": "Loaded image: x"}\n'
+    with pytest.raises(_ship_agent.AgentError, match="did not arrive"):
+        agent.load([FULL], False, iter([b"archive"]))
+    api.answers[name] = {"Id": "sha256:i", "RootFS": {"Layers": ["a"]}}
+    assert agent.load([FULL], False, iter([b"arch", b"ive"]))[FULL]["layers"] == ["a"]
+    assert api.loaded == [b"archive"] * 2
+
+    # It says so in the middle of its answer, before it has read all, or not at all
+    api.answers[load] = '{"stream": "x"}\n{"errorDetail": {"code": 1}, "error": "no space left on device"}\n'
+    with pytest.raises(_ship_agent.AgentError, match=r"^no space left on device$"):
+        agent.load([FULL], False, iter([b"archive"]))
+    with pytest.raises(_ship_agent.AgentError, match="unexpected EOF"):
+        agent.load([FULL], False, iter([b"refused", *[b"x" * 1_000_000] * 20]))
+
+    def cut() -> Iterator[bytes]:
+        yield b"first"
+        raise _ship_agent.AgentError("lost", "the connection was lost")
+
+    api.loaded.clear()
+    with pytest.raises(_ship_agent.AgentError, match="the connection was lost"):
+        agent.load([FULL], False, cut())
+    assert api.loaded == [] and agent.images([FULL])[FULL] is not None
+
+
+def test_docker_is_stopped_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ship_agent.Engine, "path", str(tmp_path / "docker.sock"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(_ship_agent.AgentError, match=r"docker\.sock: No such file") as error:
+        _ship_agent.Docker().listing()
+    assert error.value.code == "absent"
+    (tmp_path / "docker").write_text("")
+    (tmp_path / "docker").chmod(0o755)
+    with pytest.raises(_ship_agent.AgentError) as error:
+        _ship_agent.Docker().listing()
+    assert error.value.code == "stopped"
 
 
 # Pieces ----------------------------------------------------------------------------------------------------------------
