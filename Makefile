@@ -43,9 +43,11 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements.txt | $(BIN)/pip
-	@# Thousands of files of which a few are used: Python compiles those when it first loads them
+	@# Of the collections' thousands of files a few are used: Python compiles those when it first loads them. All else is loaded at each start,
+	@# which must not compile it where Python was told to write nothing (PYTHONDONTWRITEBYTECODE)
 	@lab/say.sh "Installing Ansible into $(VENV)" \
 	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@$(BIN)/python -m compileall -q -j 0 -x '/ansible_(collections|test)/' $(VENV)/lib
 	@touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.run

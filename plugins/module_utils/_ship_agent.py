@@ -188,7 +188,7 @@ class Containerd:
     root = "/var/lib/containerd"
 
     def __init__(self) -> None:
-        # Digest of each image by its name, as it was at first; empty when that is no longer so
+        # Digest of each image by its name, as far as we know
         self.listed: dict[str, str] = {}
 
     def ctr(self, *arguments: str) -> str:
@@ -286,8 +286,10 @@ class Containerd:
             repositories = {name.rpartition(":")[0] for name in names}
             left = {name for name in self.listed if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories}
             self.remove(sorted(left.union(arriving)))
-        self.listed = {}
-        return {arriving[name]: image for name, image in found.items()}
+            self.listed = {name: digest for name, digest in self.listed.items() if name not in left}
+        images = {arriving[name]: image for name, image in found.items()}
+        self.listed |= {name: image["ids"][0] for name, image in images.items()}
+        return images
 
     def remove(self, names: list[str]) -> None:
         """Takes names away; one that is not there is no error, as it may have failed before it got it."""
@@ -371,7 +373,7 @@ class Docker:
 
     def __init__(self) -> None:
         self.engine = Engine()
-        # As C(listing) was at first; empty when that is no longer so
+        # As C(listing) was at last
         self.listed: dict[str, str] = {}
 
     def get(self, path: str) -> Any:
