@@ -52,7 +52,9 @@ class Reader:
 
         def look() -> Outcome:
             found = self._lines(offset, sha256)
-            news = found["events"] or found["reset"] or found["state"] in ("done", "failed")
+            # Nobody is shown the start
+            shown = [event for event in found["events"] if event["event"] != "start"]
+            news = shown or found["reset"] or found["state"] in ("done", "failed")
             return done(found) if news or self.clock() >= end else pending("")
 
         found: dict[str, Any] = wait(look, linger + 1, GLANCE, "news", clock=self.clock, pause=self.pause)

@@ -200,9 +200,10 @@ def test_read_begins_again_when_the_aggregator_went_back(tmp_path: Path, file: P
 
 def test_read_lingers_until_there_is_news(tmp_path: Path, file: Path) -> None:
     clock = Clock()
-    clock.work = [lambda: None, lambda: file.write_bytes(data(start()))]
+    # That it began is not yet news
+    clock.work = [lambda: file.write_bytes(data(*WHOLE[:1])), lambda: None, lambda: file.write_bytes(data(*WHOLE[:2]))]
     found = read(reader(tmp_path, clock=clock), linger=5)
-    assert found["events"] and 0 < clock.now < 1
+    assert found["events"] == WHOLE[:2] and 0.5 < clock.now < 1
     quiet = read(reader(tmp_path, clock=clock), found["offset"], found["sha256"], linger=5)
     assert not quiet["events"] and 5 <= clock.now < 7
 
