@@ -12,10 +12,8 @@ has then.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
-import http.client
 import json
 import os
 import platform
@@ -34,6 +32,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 NAMESPACE = "k8s.io"
+SOCKET = "/var/run/docker.sock"
 # Under this name an image arrives; it gets its own when all of it is there
 INCOMING = "-incoming"
 # Before each chunk: its number, its bytes, its SHA-256; one of no bytes ends the archive
@@ -65,44 +64,59 @@ class AgentError(Exception):
 # Compression: a chunk is compressed by itself, so that any chunk can be the first after a cut ------------------------------
 
 
-def zstd() -> Any:
-    """The library of zstd, which every Debian has; None where it is not."""
+class Zstd:
+    """The library of zstd, which every Debian has; OSError where it is not."""
+
+    def __init__(self) -> None:
+        # Takes as long as half of the rest, and most calls send nothing
+        import ctypes
+
+        self.ctypes = ctypes
+        self.library = library = ctypes.CDLL("libzstd.so.1")
+        size, pointer = ctypes.c_size_t, ctypes.c_void_p
+        library.ZSTD_compressBound.argtypes, library.ZSTD_compressBound.restype = [size], size
+        library.ZSTD_compress.argtypes, library.ZSTD_compress.restype = (
+            [pointer, size, pointer, size, ctypes.c_int],
+            size,
+        )
+        library.ZSTD_decompress.argtypes, library.ZSTD_decompress.restype = [pointer, size, pointer, size], size
+        library.ZSTD_isError.argtypes, library.ZSTD_isError.restype = [size], ctypes.c_uint
+
+    def compress(self, data: bytes) -> bytes:
+        """`data` at level 3, which is zstd's own choice."""
+        buffer = self.ctypes.create_string_buffer(self.library.ZSTD_compressBound(len(data)))
+        size = self.library.ZSTD_compress(buffer, len(buffer), data, len(data), 3)
+        return self.ctypes.string_at(buffer, size)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """`data` again, of `most` bytes at most; AgentError when it is none of zstd's."""
+        buffer = self.ctypes.create_string_buffer(most)
+        size = self.library.ZSTD_decompress(buffer, most, data, len(data))
+        if self.library.ZSTD_isError(size):
+            raise AgentError("corrupt", "zstd cannot read a chunk")
+        return self.ctypes.string_at(buffer, size)
+
+
+def zstd() -> Zstd | None:
+    """The library; None where it is not."""
     try:
-        library = ctypes.CDLL("libzstd.so.1")
+        return Zstd()
     except OSError:
         return None
-    size, pointer = ctypes.c_size_t, ctypes.c_void_p
-    library.ZSTD_compressBound.argtypes, library.ZSTD_compressBound.restype = [size], size
-    library.ZSTD_compress.argtypes, library.ZSTD_compress.restype = [pointer, size, pointer, size, ctypes.c_int], size
-    library.ZSTD_decompress.argtypes, library.ZSTD_decompress.restype = [pointer, size, pointer, size], size
-    library.ZSTD_isError.argtypes, library.ZSTD_isError.restype = [size], ctypes.c_uint
-    return library
 
 
 def encode(codec: str, data: bytes) -> bytes:
     """A chunk as it goes over the wire: `codec` is C(zstd), C(zlib) or C(none)."""
     if codec == "none":
         return data
-    if codec == "zlib":
-        return zlib.compress(data, 1)
-    library = zstd()
-    buffer = ctypes.create_string_buffer(library.ZSTD_compressBound(len(data)))
-    size = library.ZSTD_compress(buffer, len(buffer), data, len(data), 3)
-    return ctypes.string_at(buffer, size)
+    return zlib.compress(data, 1) if codec == "zlib" else Zstd().compress(data)
 
 
 def decode(codec: str, data: bytes, most: int) -> bytes:
     """The chunk again, of `most` bytes at most."""
     if codec == "none":
         return data
-    if codec == "zlib":
-        return zlib.decompress(data)
-    library = zstd()
-    buffer = ctypes.create_string_buffer(most)
-    size = library.ZSTD_decompress(buffer, most, data, len(data))
-    if library.ZSTD_isError(size):
-        raise AgentError("corrupt", "zstd cannot read a chunk")
-    return ctypes.string_at(buffer, size)
+    return zlib.decompress(data) if codec == "zlib" else Zstd().decompress(data, most)
 
 
 # Runtimes ----------------------------------------------------------------------------------------------------------------
@@ -317,45 +331,52 @@ class Containerd:
         return gone + [name for name, digest in images.items() if name.startswith("sha256:") and digest in doomed]
 
 
-class Engine(http.client.HTTPConnection):
-    """A connection to Docker's API (https://docs.docker.com/reference/api/engine/): each call of its command would start a large program."""
-
-    path = "/var/run/docker.sock"
+class Engine:
+    """Docker's API (https://docs.docker.com/reference/api/engine/), by the socket of its command: each start of that takes as long as all else here."""
 
     def __init__(self) -> None:
-        super().__init__("docker")
-
-    def connect(self) -> None:
-        """By the socket that the command uses too."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        try:
-            self.sock.connect(self.path)
-        except OSError as error:
-            there = os.path.exists(self.path) or shutil.which("docker")
-            raise AgentError("stopped" if there else "absent", f"{self.path}: {error.strerror}") from None
+        self.connection: Any = None
 
     def ask(self, method: str, path: str, body: Iterator[bytes] | None = None) -> str | None:
         """What it answers; None when it does not know what was asked for. AgentError with its reason when it refuses."""
+        # Who asks a containerd does without it
+        import http.client
+
+        if self.connection is None or self.connection.sock is None:
+            self.connection = http.client.HTTPConnection("docker")
+            self.connection.sock = _dial()
+        connection = self.connection
         try:
             # One that has read enough closes, and says why
             with contextlib.suppress(ConnectionError):
-                self.request(method, path, body)
-            answer = self.getresponse()
+                connection.request(method, path, body)
+            answer = connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
-            self.close()
+            connection.close()
             raise AgentError("stopped", str(error) or type(error).__name__) from None
         except BaseException:
             # In the middle of a body, which is then not taken for all of it
-            self.close()
+            connection.close()
             raise
         if body is not None:
-            self.close()
+            connection.close()
         if answer.status == 404:
             return None
         if answer.status >= 400:
             raise AgentError("failed", _message(text))
         return text
+
+
+def _dial() -> socket.socket:
+    road = socket.socket(socket.AF_UNIX)
+    try:
+        road.connect(SOCKET)
+    except OSError as error:
+        road.close()
+        there = os.path.exists(SOCKET) or shutil.which("docker")
+        raise AgentError("stopped" if there else "absent", f"{SOCKET}: {error.strerror}") from None
+    return road
 
 
 def _message(text: str) -> str:
@@ -702,7 +723,8 @@ def main() -> None:
         state = runtime.state(request["names"], request["digests"], request["chains"])
         state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
         state["rooms"] = [free(runtime.root), free(request["spool"])]
-        state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
+        if not current(request["names"], state["images"]):
+            state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
         tell(state)
         order = line()
         if order is None:

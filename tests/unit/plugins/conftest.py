@@ -15,8 +15,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerApi]:
     """It answers instead of this machine's Docker."""
-    monkeypatch.setattr(_ship_agent.Engine, "path", str(tmp_path / "docker.sock"))
-    with DockerApi(_ship_agent.Engine.path) as server:
+    monkeypatch.setattr(_ship_agent, "SOCKET", str(tmp_path / "docker.sock"))
+    with DockerApi(_ship_agent.SOCKET) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()

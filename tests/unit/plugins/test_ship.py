@@ -647,7 +647,7 @@ def test_docker_loads_what_is_whole(api: DockerApi) -> None:
 
 
 def test_docker_is_stopped_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ship_agent.Engine, "path", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(_ship_agent, "SOCKET", str(tmp_path / "docker.sock"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(_ship_agent.AgentError, match=r"docker\.sock: No such file") as error:
         _ship_agent.Docker().listing()
