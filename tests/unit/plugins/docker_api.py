@@ -24,7 +24,7 @@ class DockerApi(socketserver.ThreadingUnixStreamServer):
         self.asked: list[str] = []
         self.loaded: list[bytes] = []
 
-    def answer(self, method: str, path: str) -> Any:
+    def answer(self, path: str) -> Any:
         """What it says; None when it does not know."""
         self.asked.append(path)
         about = urlsplit(path)
@@ -43,10 +43,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.reply(self.server.answer("GET", self.path))
+        self.reply(self.server.answer(self.path))
 
     def do_DELETE(self) -> None:
-        self.reply(self.server.answer("DELETE", self.path))
+        self.reply(self.server.answer(self.path))
 
     def do_POST(self) -> None:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             # The line after the last chunk
             self.rfile.readline()
             self.server.loaded.append(data)
-        self.reply(self.server.answer("POST", self.path))
+        self.reply(self.server.answer(self.path))
 
     def reply(self, value: Any, code: int = 0) -> None:
         if isinstance(value, Exception):
