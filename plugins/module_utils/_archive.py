@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: one archive of images that every runtime takes, with only the layers that are named.
+"""Private: an archive of images that every runtime takes, with only the layers that are named.
 
 It is an OCI image layout (L(specification,https://github.com/opencontainers/image-spec/blob/main/image-layout.md)), for containerd, and has the
 C(manifest.json) of C(docker save), for Docker. containerd takes layers that are not in the archive from its content store, Docker from its stack of
@@ -65,50 +65,76 @@ class Content:
         """Digest of the manifest, and with it of all that it names."""
         return _digest(self.manifest)
 
+    def lower(self, count: int, name: str) -> Content:
+        """An image of the lowest `count` layers, by which a runtime can have them before it has the others."""
+        whole = json.loads(self.config)
+        diff_ids = self.image.diff_ids[:count]
+        config = _json(
+            {
+                "architecture": whole["architecture"],
+                "os": whole["os"],
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            }
+        )
+        return Content(Image(name, _digest(config), diff_ids, self.image.arch, 0), config, self.blobs[:count])
 
-def archive(contents: Iterable[Content], layers: Iterable[Layer], suffix: str) -> Iterator[bytes]:
-    """The archive, piece by piece: manifests and configurations of all `contents`, and `layers`, each once.
+
+class Archive:
+    """An archive of `contents`, with `layers` as all that it has of them.
 
     containerd gives an image its name before it has seen whether all of it is there: `suffix` is added to the names that it reads.
     """
-    contents = list(contents)
-    yield _file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-    index, docker = [], []
-    written: set[str] = set()
-    for content in contents:
-        manifest = content.manifest
-        index.append(
-            {
-                "mediaType": MANIFEST,
-                "digest": _digest(manifest),
-                "size": len(manifest),
-                "annotations": {
-                    "io.containerd.image.name": content.image.full_name + suffix,
-                    "org.opencontainers.image.ref.name": content.image.full_name.rpartition(":")[2] + suffix,
-                },
-            }
+
+    def __init__(self, contents: Iterable[Content], layers: Iterable[Layer], suffix: str = "") -> None:
+        contents = list(contents)
+        index, docker, documents = [], [], []
+        for content in contents:
+            manifest = content.manifest
+            index.append(
+                {
+                    "mediaType": MANIFEST,
+                    "digest": _digest(manifest),
+                    "size": len(manifest),
+                    "annotations": {
+                        "io.containerd.image.name": content.image.full_name + suffix,
+                        "org.opencontainers.image.ref.name": content.image.full_name.rpartition(":")[2] + suffix,
+                    },
+                }
+            )
+            docker.append(
+                {
+                    "Config": _path(content.image.digest),
+                    "RepoTags": [content.image.name],
+                    "Layers": [_path(blob.digest) for blob in content.blobs],
+                }
+            )
+            documents += [manifest, content.config]
+        self.layers = list({layer.diff_id: layer for layer in layers}.values())
+        self.head = _file("oci-layout", _json({"imageLayoutVersion": "1.0.0"})) + b"".join(
+            _file(_path(digest), data) for digest, data in {_digest(data): data for data in documents}.items()
         )
-        docker.append(
-            {
-                "Config": _path(content.image.digest),
-                "RepoTags": [content.image.name],
-                "Layers": [_path(blob.digest) for blob in content.blobs],
-            }
+        # At the end, so that an archive that was cut off names no image
+        self.tail = (
+            _file("index.json", _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": index}))
+            + _file("manifest.json", _json(docker))
+            + END
         )
-        for data in (manifest, content.config):
-            if (digest := _digest(data)) not in written:
-                written.add(digest)
-                yield _file(_path(digest), data)
-    for layer in layers:
-        if layer.diff_id not in written:
-            written.add(layer.diff_id)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it, known without reading the layers."""
+        blocks = (tarfile.BLOCKSIZE + layer.size + len(_padding(layer.size)) for layer in self.layers)
+        return len(self.head) + sum(blocks) + len(self.tail)
+
+    def read(self) -> Iterator[bytes]:
+        """All of it, piece by piece."""
+        yield self.head
+        for layer in self.layers:
             yield _header(_path(layer.diff_id), layer.size)
             yield from layer.read()
             yield _padding(layer.size)
-    # At the end, so that an archive that was cut off names no image
-    yield _file("index.json", _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": index}))
-    yield _file("manifest.json", _json(docker))
-    yield END
+        yield self.tail
 
 
 def _json(value: Any) -> bytes:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent, _ship_parcel, _ship_progress
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Blob, Content, archive
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive, Blob, Content
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     Image,
@@ -45,6 +45,8 @@ ROOM = 2
 # A runtime's own files, and what else happens on the node meanwhile
 SPARE = 200_000_000
 PIPE = 1 << 20
+# Bytes of layers that a runtime gets before the rest: it unpacks them while that is on its way
+PART = 64_000_000
 # Where a node keeps what arrived, until all of it is there
 SPOOL = "/var/lib/edgefl/incoming"
 # Most seconds between two tries
@@ -152,8 +154,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Shipment:
-    """An archive: `pieces` reads it, `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target.
+    """What goes to a target: `pieces` reads it, `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target.
 
+    It is one archive, or `parts` (bytes of each, and the name that its image has until all is there) and the last one.
     `sent` are the bytes of each image's layers before compression; `identity` names all that is in it.
     """
 
@@ -163,6 +166,7 @@ class Shipment:
     sent: dict[str, int]
     manifests: dict[str, str]
     identity: str
+    parts: tuple[tuple[int, str], ...] = ()
 
 
 def shipment(source: Source, steps: list[Step]) -> Shipment:
@@ -181,24 +185,38 @@ def shipment(source: Source, steps: list[Step]) -> Shipment:
 
 
 def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
-    contents, layers, sent, known = [], [], {}, set()
+    contents, sent = [], {}
+    parts: list[tuple[str, Archive]] = []
+    layers: dict[str, Layer] = {}
+    waiting: dict[str, Layer] = {}
     for step in wanted:
         image = step.image
         stack = [store.layer(chain, diff_id) for chain, diff_id in zip(chain_ids(list(image.diff_ids)), image.diff_ids)]
-        contents.append(
-            Content(image, store.config(image.digest), tuple(Blob(layer.diff_id, layer.size) for layer in stack))
-        )
-        new: list[Layer] = [stack[index] for index in step.missing if stack[index].diff_id not in known]
-        known |= {layer.diff_id for layer in new}
-        layers += new
-        sent[image.name] = sum(layer.size for layer in new)
+        content = Content(image, store.config(image.digest), tuple(Blob(layer.diff_id, layer.size) for layer in stack))
+        contents.append(content)
+        sent[image.name] = 0
+        for index in step.missing:
+            layer = stack[index]
+            if layer.diff_id in layers:
+                continue
+            layers[layer.diff_id] = waiting[layer.diff_id] = layer
+            sent[image.name] += layer.size
+            group = [each for each in stack[: index + 1] if each.diff_id in waiting]
+            if sum(each.size for each in group) >= PART:
+                name = f"{image.full_name.rpartition(':')[0]}:{len(parts) + 1}{_ship_agent.INCOMING}"
+                parts.append((name, Archive([content.lower(index + 1, name)], group)))
+                for each in group:
+                    waiting.pop(each.diff_id, None)
+    archives = [archive for _name, archive in parts]
+    archives.append(Archive(contents, waiting.values(), _ship_agent.INCOMING))
     return Shipment(
-        lambda: archive(contents, layers, _ship_agent.INCOMING),
+        lambda: (piece for archive in archives for piece in archive.read()),
         False,
         sum(sent.values()),
         sent,
         {content.image.name: content.manifest_digest for content in contents},
-        json.dumps([[step.image.name, step.image.digest] for step in wanted] + [layer.diff_id for layer in layers]),
+        json.dumps([[step.image.name, step.image.digest] for step in wanted] + [[*layers], PART]),
+        tuple((archive.size, name) for name, archive in parts),
     )
 
 
@@ -432,6 +450,7 @@ class Journey:
                         "key": parcel.key if spooled else "",
                         "sender": self.sender,
                         "whole": cargo.whole,
+                        "parts": cargo.parts,
                         "codec": codec,
                         "chunk": settings.chunk,
                     }

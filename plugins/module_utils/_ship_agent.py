@@ -33,7 +33,7 @@ from typing import Any
 
 NAMESPACE = "k8s.io"
 SOCKET = "/var/run/docker.sock"
-# Under this name an image arrives; it gets its own when all of it is there
+# So end the names under which images arrive, and under which their lower layers do; what they name does not count as there
 INCOMING = "-incoming"
 # Before each chunk: its number, its bytes, its SHA-256; one of no bytes ends the archive
 FRAME = struct.Struct(">II32s")
@@ -227,7 +227,7 @@ class Containerd:
         for text in self.ctr("content", "ls").splitlines():
             children[text.split(None, 1)[0]] = _CHILD.findall(text)
         reached: set[str] = set()
-        waiting = list(self.listed.values())
+        waiting = [digest for name, digest in self.listed.items() if not name.endswith(INCOMING)]
         while waiting:
             digest = waiting.pop()
             if digest in children and digest not in reached:
@@ -280,27 +280,23 @@ class Containerd:
             data = b""
         return data if hashlib.sha256(data).hexdigest() == digest[7:] else self.ctr("content", "get", digest)
 
-    def load(self, names: list[str], whole: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
-        """Imports an archive, and says what is there then; `whole` when it was not made by us, and its images arrive under their own names."""
-        arriving = {name if whole else name + INCOMING: name for name in names}
+    def load(self, names: list[str], direct: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
+        """Imports an archive, and says what is there then; `direct` when its images arrive under their own names."""
+        arriving = {name if direct else name + INCOMING: name for name in names}
         try:
             feed(["ctr", "--namespace", NAMESPACE, "images", "import", "-"], pieces)
             found = self.images(list(arriving))
             bad = [name for name, image in found.items() if image is None]
             if bad:
                 raise AgentError("corrupt", f"not all of {', '.join(bad)} arrived")
-            if not whole:
+            if not direct:
                 for name in names:
                     self.ctr("images", "tag", "--force", name + INCOMING, name)
         except BaseException:
             self.remove([name for name in arriving if name not in self.listed])
             raise
-        if not whole:
-            # Those of an earlier transfer that lost its power as well: they would keep its layers for ever
-            repositories = {name.rpartition(":")[0] for name in names}
-            left = {name for name in self.listed if name.endswith(INCOMING) and name.rpartition(":")[0] in repositories}
-            self.remove(sorted(left.union(arriving)))
-            self.listed = {name: digest for name, digest in self.listed.items() if name not in left}
+        if not direct:
+            self.remove(list(arriving))
         images = {arriving[name]: image for name, image in found.items()}
         self.listed |= {name: image["ids"][0] for name, image in images.items()}
         return images
@@ -313,6 +309,7 @@ class Containerd:
             except AgentError as error:
                 if "not found" not in str(error):
                     raise
+            self.listed = {name: digest for name, digest in self.listed.items() if name not in names}
 
     def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
         """Names that can go: tags of content beyond the newest `keep` of each repository, `names` and what containers use excepted.
@@ -417,7 +414,11 @@ class Docker:
         self.root = info.get("DockerRootDir") or self.root
         # There the archive is unpacked as containerd does it, into a namespace of Docker's own that we do not look into
         foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
-        ids = {item["Id"] for item in self.get("/images/json?all=1")}
+        ids = {
+            item["Id"]
+            for item in self.get("/images/json?all=1")
+            if not item["RepoTags"] or any(not name.endswith(INCOMING) for name in item["RepoTags"])
+        }
         stacks: set[str] = set()
         for image in () if foreign else ids:
             chain = ""
@@ -443,9 +444,9 @@ class Docker:
         """As that of Containerd."""
         return {name: self.inspect(name) for name in names}
 
-    def load(self, names: list[str], whole: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
+    def load(self, names: list[str], direct: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
         """Loads an archive, and says what is there then; Docker proves every layer before it gives the image its name."""
-        del whole
+        del direct
         said = self.engine.ask("POST", "/images/load?quiet=1", pieces) or ""
         for text in said.splitlines():
             if '"error"' in text:
@@ -654,23 +655,72 @@ def tell(value: object) -> None:
     sys.stdout.flush()
 
 
-def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
-    """Reads an archive and loads it; what the runtime has then.
+class Reading:
+    """Bytes from `pieces`, some at a time."""
 
-    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(whole), C(codec), C(chunk).
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces = pieces
+        self.left = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes."""
+        while size > 0:
+            piece = self.left or next(self.pieces, b"")
+            if not piece:
+                return
+            self.left = piece[size:]
+            size -= len(piece) - len(self.left)
+            yield piece[: len(piece) - len(self.left)]
+
+    def rest(self) -> Iterator[bytes]:
+        """All that is left."""
+        if self.left:
+            yield self.left
+        yield from self.pieces
+
+
+def load(runtime: Any, order: dict[str, Any], pieces: Iterator[bytes]) -> dict[str, Any]:
+    """Loads what arrives: lower layers, which the runtime unpacks while the rest is on its way, and then the images."""
+    # Of a transfer that lost its power: they would keep its layers for ever
+    repositories = {shown(name).rpartition(":")[0] for name in order["names"]}
+    left = [name for name in runtime.listed if name.endswith(INCOMING)]
+    runtime.remove([name for name in left if shown(name).rpartition(":")[0] in repositories])
+    reading = Reading(pieces)
+    lower = [name for _size, name in order["parts"]]
+    try:
+        for size, name in order["parts"]:
+            part = reading.take(size)
+            runtime.load([name], True, part)
+            # It may not have read to the end
+            for _piece in part:
+                pass
+        found: dict[str, Any] = runtime.load(order["names"], order["whole"], reading.rest())
+    except BaseException:
+        # Why that failed is what matters
+        with contextlib.suppress(AgentError):
+            runtime.remove(lower)
+        raise
+    runtime.remove(lower)
+    return found
+
+
+def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
+    """Reads archives and loads them; what the runtime has then.
+
+    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(whole), C(parts), C(codec), C(chunk).
     """
     chunks = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else Memory()
     trouble: list[BaseException] = []
     found: dict[str, Any] = {}
 
-    def load() -> None:
+    def work() -> None:
         try:
-            found.update(runtime.load(order["names"], order["whole"], chunks.pieces(order["codec"], order["chunk"])))
+            found.update(load(runtime, order, chunks.pieces(order["codec"], order["chunk"])))
         except BaseException as error:
             trouble.append(error)
             chunks.end(lost=True)
 
-    loading = threading.Thread(target=load)
+    loading = threading.Thread(target=work)
     loading.start()
     try:
         if order["key"]:

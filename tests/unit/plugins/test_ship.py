@@ -20,6 +20,7 @@ from unit.plugins.docker_api import DockerApi
 from unit.plugins.docker_folder import Containerd, DockerFolder, sha256
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship, _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     Image,
@@ -289,16 +290,16 @@ def test_check_mode_sends_nothing(docker: DockerFolder, containerd: Containerd) 
 def test_what_is_read_wrongly_gets_no_name(
     docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch, spoil: str
 ) -> None:
-    whole = _ship.archive
+    whole = Archive.read
 
-    def damaged(*arguments: Any) -> Iterator[bytes]:
-        data = bytearray(b"".join(whole(*arguments)))
+    def damaged(archive: Archive) -> Iterator[bytes]:
+        data = bytearray(b"".join(whole(archive)))
         middle = data.index(b"shell" * 3)
         data[middle] ^= 1
         yield bytes(data) if spoil == "flip" else bytes(data[:middle])
 
     with monkeypatch.context() as patch:
-        patch.setattr(_ship, "archive", damaged)
+        patch.setattr(Archive, "read", damaged)
         assert "Nothing was changed there" in refused(docker)
     assert containerd.images == {}
     assert send(docker)["changed"]
@@ -311,7 +312,7 @@ def test_the_old_image_stays_when_the_new_one_does_not_arrive(
     send(docker)
     old = containerd.images
     docker.add(NAME, [BASE, PACKAGES, {"app/model.py": b"new"}])
-    monkeypatch.setattr(_ship, "archive", lambda *_: iter([b"no archive"]))
+    monkeypatch.setattr(Archive, "read", lambda *_: iter([b"no archive"]))
     refused(docker)
     assert containerd.images == old
 
@@ -382,6 +383,106 @@ def test_content_that_no_image_needs_does_not_count(docker: DockerFolder, contai
     send(docker)
     (containerd.home / "images.json").write_text("{}")
     assert send(docker)["images"][0]["reason"] == MISSING
+
+
+# Large layers: the runtime has the lower ones while the rest is on its way ------------------------------------------------
+
+CLIENT, AGGREGATOR = "kubeedge/client:v1", "kubeedge/aggregator:v1"
+
+
+@pytest.fixture
+def parts(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Layers of 25 KB are large ones; for each archive that is imported the names that containerd has then."""
+    monkeypatch.setattr(_ship, "PART", 25_000)
+    common = {"engine": os.urandom(11_000)}
+    docker.add(AGGREGATOR, [BASE, common, {"app/aggregator.py": b"x"}])
+    docker.add(CLIENT, [BASE, common, {"tensorflow": os.urandom(25_000)}, {"data": b"y"}, {"app/client.py": b"z"}])
+    seen: list[list[str]] = []
+    load = _ship_agent.Containerd.load
+
+    def noted(agent: _ship_agent.Containerd, *arguments: Any) -> Any:
+        try:
+            return load(agent, *arguments)
+        finally:
+            seen.append(sorted(name.rpartition("/")[2] for name in containerd.images))
+
+    monkeypatch.setattr(_ship_agent.Containerd, "load", noted)
+    return seen
+
+
+def local(docker: DockerFolder, *names: str) -> tuple[dict[str, Any], list[bytes]]:
+    """What the agent in this process has after an archive; the pieces are cut where no archive ends."""
+    source, agent = Source(docker.run), _ship_agent.Containerd()
+    images = source.images(list(names))
+    there = agent.state({image.full_name: image.digest for image in images}, [*layers(docker, CLIENT)], [])
+    cargo = shipment(source, plan(images, there))
+    data = b"".join(cargo.pieces())
+    pieces = [data[begin : begin + 700] for begin in range(0, len(data), 700)]
+    order = {"names": [image.full_name for image in images], "whole": False, "parts": cargo.parts}
+    return _ship_agent.load(agent, order, iter(pieces)), pieces
+
+
+def test_large_layers_arrive_before_the_rest(
+    docker: DockerFolder, containerd: Containerd, parts: list[list[str]]
+) -> None:
+    found, _pieces = local(docker, AGGREGATOR, CLIENT)
+    assert {name: image["layers"] for name, image in found.items()} == {
+        f"docker.io/{name}": layers(docker, name) for name in (AGGREGATOR, CLIENT)
+    }
+    assert parts == [
+        ["aggregator:1-incoming"],
+        ["aggregator:1-incoming", "client:2-incoming"],
+        ["aggregator:1-incoming", "aggregator:v1", "client:2-incoming", "client:v1"],
+    ]
+    assert set(containerd.images) == set(found)
+
+
+def test_no_layer_is_sent_twice_and_each_part_is_as_long_as_said(docker: DockerFolder, parts: list[list[str]]) -> None:
+    del parts
+    source = Source(docker.run)
+    cargo = shipment(source, plan(source.images([CLIENT, AGGREGATOR]), state(images={})))
+    data = io.BytesIO(b"".join(cargo.pieces()))
+    names: list[str] = []
+    for size in [*(size for size, _name in cargo.parts), None]:
+        with tarfile.open(fileobj=io.BytesIO(data.read(size))) as archive:
+            names += [name for name in archive.getnames() if name.startswith("blobs/")]
+    # Two configurations and two manifests of images and parts each
+    assert len(names) == len(set(names)) == len({*layers(docker, CLIENT), *layers(docker, AGGREGATOR)}) + 2 * 2 + 2 * 2
+
+
+@pytest.mark.parametrize(("end", "loads"), [(0.2, 1), (0.6, 2), (0.95, 3)])
+def test_a_part_without_the_rest_is_taken_away(
+    docker: DockerFolder, containerd: Containerd, parts: list[list[str]], end: float, loads: int
+) -> None:
+    _found, pieces = local(docker, CLIENT)
+    (containerd.home / "images.json").write_text("{}")
+    for blob in (containerd.home / "content").glob("*"):
+        blob.unlink()
+    parts.clear()
+    source, agent = Source(docker.run), _ship_agent.Containerd()
+    cargo = shipment(source, plan(source.images([CLIENT]), state(images={})))
+
+    def lost() -> Iterator[bytes]:
+        yield from pieces[: int(len(pieces) * end)]
+        raise _ship_agent.AgentError("lost", "the connection was lost")
+
+    order = {"names": [f"docker.io/{CLIENT}"], "whole": False, "parts": cargo.parts}
+    with pytest.raises(_ship_agent.AgentError, match="the connection was lost"):
+        _ship_agent.load(agent, order, lost())
+    assert len(parts) == loads
+    assert containerd.images == {}
+
+
+def test_a_part_that_was_left_does_not_count_and_goes(
+    docker: DockerFolder, containerd: Containerd, parts: list[list[str]]
+) -> None:
+    del parts
+    send(docker, AGGREGATOR)
+    digest = containerd.images[f"docker.io/{AGGREGATOR}"]
+    left = dict.fromkeys(("docker.io/kubeedge/client:1-incoming", "docker.io/kubeedge/client:7-incoming"), digest)
+    (containerd.home / "images.json").write_text(json.dumps(left))
+    assert send(docker, CLIENT)["images"][0]["reason"] == MISSING
+    assert list(containerd.images) == [f"docker.io/{CLIENT}"]
 
 
 # Many nodes, and links that break ---------------------------------------------------------------------------------------
@@ -580,14 +681,21 @@ def test_docker_says_what_it_has(api: DockerApi) -> None:
     item = {"Id": "sha256:i", "RootFS": {"Layers": ["a", "b"]}}
     api.answers |= {
         "/images/json": [{"Id": "sha256:i", "RepoTags": ["other:v1"]}, {"Id": "sha256:k", "RepoTags": None}],
-        "/images/json?all=1": [{"Id": "sha256:i"}, {"Id": "sha256:gone"}],
+        "/images/json?all=1": [
+            {"Id": "sha256:i", "RepoTags": ["other:v1"]},
+            {"Id": "sha256:gone", "RepoTags": None},
+            {"Id": "sha256:part", "RepoTags": ["other:1-incoming"]},
+        ],
         "/info": {"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]},
         "/images/sha256:i/json": item,
+        "/images/sha256:part/json": {"Id": "sha256:part", "RootFS": {"Layers": ["a", "b", "c"]}},
         "/images/docker.io/other:v1/json": item,
     }
     agent = _ship_agent.Docker()
     found = agent.state(
-        {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"}, ["sha256:i", "sha256:j"], stacks("a", "b", "c")
+        {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"},
+        ["sha256:i", "sha256:j", "sha256:part"],
+        stacks("a", "b", "c"),
     )
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
     there = found["images"]["docker.io/other:v1"]
