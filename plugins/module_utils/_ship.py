@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, cast
+from urllib.parse import quote
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent, _ship_parcel, _ship_progress
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive, Blob, Content
@@ -51,8 +52,6 @@ PART = 64_000_000
 SPOOL = "/var/lib/edgefl/incoming"
 # Most seconds between two tries
 PATIENCE = 16.0
-
-Run = Callable[..., "tuple[int, str, str]"]
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,10 @@ def same(image: Image, there: dict[str, Any], manifest: str | None = None) -> bo
 
 
 class Source:
-    """Images of this host's Docker. `run` is like C(module.run_command)."""
+    """Images of this host's `docker`."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, docker: _ship_agent.Docker) -> None:
+        self.docker = docker
         # Where Docker keeps the images, as it says of each
         self.graph: dict[str, Any] = {}
         self.note = ""
@@ -124,24 +123,20 @@ class Source:
     def images(self, names: list[str]) -> list[Image]:
         """What was built under these names; EdgeflError when it was not."""
         try:
-            code, output, errors = self.run(["docker", "image", "inspect", *names])
-        except OSError as error:
+            items = {name: self.docker.get(f"/images/{quote(name, safe='/:@')}/json") for name in names}
+        except _ship_agent.AgentError as error:
+            advice = {
+                "absent": "run the role docker on it first",
+                "stopped": "start it there (systemctl start docker)",
+                "failed": "correct the image's name",
+            }[error.code]
+            raise EdgeflError(f"Docker on the host that built the images ({error}): {advice}.") from error
+        if lost := [name for name, item in items.items() if item is None]:
             raise EdgeflError(
-                f"The command docker cannot be run on the host that built the images ({error}): run the role docker on it first."
-            ) from error
-        items = json.loads(output or "[]")
-        if code and "No such image" in errors:
-            found = {tag for item in items for tag in item.get("RepoTags") or ()}
-            lost = ", ".join(name for name in names if name not in found) or errors.strip()
-            raise EdgeflError(
-                f"Not built on this host: {lost}. Build it first (site.yml --tags images), or correct the name."
+                f"Not built on this host: {', '.join(lost)}. Build it first (site.yml --tags images), or correct the name."
             )
-        if code:
-            raise EdgeflError(
-                f"Docker on the host that built the images does not answer: {errors.strip()}. Start it: systemctl start docker."
-            )
-        self.graph = next((item.get("GraphDriver") or {} for item in items), {})
-        return [parse_image(name, item) for name, item in zip(names, items)]
+        self.graph = next((item.get("GraphDriver") or {} for item in items.values()), {})
+        return [parse_image(name, item) for name, item in items.items()]
 
     def open(self) -> LayerStore | None:
         """Docker's folder of layers; None, with a note why, when images can only be had whole."""

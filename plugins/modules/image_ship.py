@@ -264,12 +264,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node, parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_agent import Docker
 
 JOBS = "/run/edgefl-ship"
 # Seconds without a question after which nobody follows any more, and the work ends
@@ -322,7 +322,7 @@ def main() -> None:
             check_mode=module.check_mode,
             **{name: options[name] for name in Settings.__dataclass_fields__ if name in options},
         )
-        return Fleet(Source(runner(module)), wanted, settings)
+        return Fleet(Source(Docker()), wanted, settings)
 
     def follow() -> dict[str, Any]:
         job = Job(os.path.join(JOBS, os.path.basename(options["job"])), "ships the images", FORGOTTEN)

@@ -11,6 +11,7 @@ import sys
 import tarfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import chain_ids
 
@@ -22,7 +23,7 @@ def sha256(data: bytes) -> str:
 
 
 class DockerFolder:
-    """C(root) is what Docker calls its root directory; `images` is what C(docker image inspect) says, by name."""
+    """C(root) is what Docker calls its root directory; `images` is what Docker says of each, by name."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -55,12 +56,9 @@ class DockerFolder:
         }
         return self.images[name]
 
-    def run(self, arguments: list[str]) -> tuple[int, str, str]:
-        """Stands for C(module.run_command) with C(docker)."""
-        names = arguments[3:]
-        found = [self.images[name] for name in names if name in self.images]
-        lost = [name for name in names if name not in self.images]
-        return (1, json.dumps(found), f"Error: No such image: {lost[0]}") if lost else (0, json.dumps(found), "")
+    def get(self, path: str) -> Any:
+        """Stands for the agent's C(Docker)."""
+        return self.images.get(unquote(path).removeprefix("/images/").removesuffix("/json"))
 
     def _archive(self, files: Files) -> bytes:
         out = io.BytesIO()

@@ -13,7 +13,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from unit.plugins.docker_api import DockerApi
@@ -139,9 +139,13 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
     return stand_in
 
 
+def source(docker: DockerFolder) -> Source:
+    return Source(cast("_ship_agent.Docker", docker))
+
+
 def run(docker: DockerFolder, *names: str, targets: tuple[Target, ...] = (LOCAL,), **settings: Any) -> dict[str, Any]:
     wanted = [(target, list(names or (NAME,))) for target in targets]
-    return Fleet(Source(docker.run), wanted, Settings(**settings)).run()
+    return Fleet(source(docker), wanted, Settings(**settings)).run()
 
 
 def send(docker: DockerFolder, *names: str, target: Target = LOCAL, **settings: Any) -> dict[str, Any]:
@@ -245,9 +249,9 @@ def test_plan(there: dict[str, Any], reason: str, missing: tuple[int, ...]) -> N
 
 def test_layers_that_two_images_share_are_sent_once(docker: DockerFolder) -> None:
     docker.add("kubeedge/aggregator:v1", [BASE, {"app/aggregator.py": b"x"}])
-    source = Source(docker.run)
-    images = source.images([NAME, "kubeedge/aggregator:v1"])
-    cargo = shipment(source, plan(images, state(images={})))
+    here = source(docker)
+    images = here.images([NAME, "kubeedge/aggregator:v1"])
+    cargo = shipment(here, plan(images, state(images={})))
     with tarfile.open(fileobj=io.BytesIO(b"".join(cargo.pieces()))) as archive:
         names = archive.getnames()
     assert len(names) == len(set(names))
@@ -412,10 +416,10 @@ def parts(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.Monk
 
 def local(docker: DockerFolder, *names: str) -> tuple[dict[str, Any], list[bytes]]:
     """What the agent in this process has after an archive; the pieces are cut where no archive ends."""
-    source, agent = Source(docker.run), _ship_agent.Containerd()
-    images = source.images(list(names))
+    here, agent = source(docker), _ship_agent.Containerd()
+    images = here.images(list(names))
     there = agent.state({image.full_name: image.digest for image in images}, [*layers(docker, CLIENT)], [])
-    cargo = shipment(source, plan(images, there))
+    cargo = shipment(here, plan(images, there))
     data = b"".join(cargo.pieces())
     pieces = [data[begin : begin + 700] for begin in range(0, len(data), 700)]
     order = {"names": [image.full_name for image in images], "whole": False, "parts": cargo.parts}
@@ -439,8 +443,8 @@ def test_large_layers_arrive_before_the_rest(
 
 def test_no_layer_is_sent_twice_and_each_part_is_as_long_as_said(docker: DockerFolder, parts: list[list[str]]) -> None:
     del parts
-    source = Source(docker.run)
-    cargo = shipment(source, plan(source.images([CLIENT, AGGREGATOR]), state(images={})))
+    here = source(docker)
+    cargo = shipment(here, plan(here.images([CLIENT, AGGREGATOR]), state(images={})))
     data = io.BytesIO(b"".join(cargo.pieces()))
     names: list[str] = []
     for size in [*(size for size, _name in cargo.parts), None]:
@@ -459,8 +463,8 @@ def test_a_part_without_the_rest_is_taken_away(
     for blob in (containerd.home / "content").glob("*"):
         blob.unlink()
     parts.clear()
-    source, agent = Source(docker.run), _ship_agent.Containerd()
-    cargo = shipment(source, plan(source.images([CLIENT]), state(images={})))
+    here, agent = source(docker), _ship_agent.Containerd()
+    cargo = shipment(here, plan(here.images([CLIENT]), state(images={})))
 
     def lost() -> Iterator[bytes]:
         yield from pieces[: int(len(pieces) * end)]
@@ -599,9 +603,9 @@ def test_a_dead_edge_fails_alone(docker: DockerFolder, containerd: Containerd, s
 
 
 def test_what_many_lack_is_read_once(docker: DockerFolder) -> None:
-    source = Source(docker.run)
-    images = source.images([NAME])
-    depot = Depot(source, CHUNK)
+    here = source(docker)
+    images = here.images([NAME])
+    depot = Depot(here, CHUNK)
     all_layers, one_layer = plan(images, state()), plan(images, state(layers=layers(docker)[:2]))
     parcel = depot.parcel(depot.shipment(all_layers), "zlib")
     assert depot.parcel(depot.shipment(plan(images, state())), "zlib") is parcel
@@ -635,6 +639,19 @@ def test_old_images_go_but_not_those_in_use(docker: DockerFolder, containerd: Co
 def test_not_built(docker: DockerFolder) -> None:
     with pytest.raises(EdgeflError, match=r"Not built on this host: kubeedge/nothing:v1\. Build it first"):
         send(docker, NAME, "kubeedge/nothing:v1")
+
+
+def test_a_docker_that_cannot_be_asked(api: DockerApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Source(_ship_agent.Docker())
+    with pytest.raises(EdgeflError, match=r"Not built on this host: a b:v1\. Build it first"):
+        here.images(["a b:v1"])
+    assert api.asked == ["/images/a%20b:v1/json"]
+    api.answers["/images/A/json"] = RuntimeError("invalid reference format")
+    with pytest.raises(EdgeflError, match=r"\(invalid reference format\): correct the image's name\."):
+        here.images(["A"])
+    monkeypatch.setattr(_ship_agent, "SOCKET", "/nowhere")
+    with pytest.raises(EdgeflError, match=r"built the images \(/nowhere: No such file or directory\): .* docker"):
+        Source(_ship_agent.Docker()).images(["a"])
 
 
 def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
