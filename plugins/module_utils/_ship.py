@@ -128,7 +128,7 @@ class Source:
             advice = {
                 "absent": "run the role docker on it first",
                 "stopped": "start it there (systemctl start docker)",
-                "failed": "correct the image's name",
+                "failed": "correct the image's name, or see its log",
             }[error.code]
             raise EdgeflError(f"Docker on the host that built the images ({error}): {advice}.") from error
         if lost := [name for name, item in items.items() if item is None]:
@@ -151,7 +151,7 @@ class Source:
 class Shipment:
     """What goes to a target: `pieces` reads it, `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target.
 
-    It is one archive, or `parts` (bytes of each, and the name that its image has until all is there) and the last one.
+    It is one archive, or `parts` (of each the bytes, the name that its image has until all is there, and its configuration's digest) and the last one.
     `sent` are the bytes of each image's layers before compression; `identity` names all that is in it.
     """
 
@@ -161,7 +161,7 @@ class Shipment:
     sent: dict[str, int]
     manifests: dict[str, str]
     identity: str
-    parts: tuple[tuple[int, str], ...] = ()
+    parts: tuple[tuple[int, str, str], ...] = ()
 
 
 def shipment(source: Source, steps: list[Step]) -> Shipment:
@@ -181,28 +181,35 @@ def shipment(source: Source, steps: list[Step]) -> Shipment:
 
 def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
     contents, sent = [], {}
-    parts: list[tuple[str, Archive]] = []
+    # By the stack that each ends: Docker has a layer for one stack only
     layers: dict[str, Layer] = {}
+    groups: list[tuple[Content, int, dict[str, Layer]]] = []
     waiting: dict[str, Layer] = {}
     for step in wanted:
         image = step.image
-        stack = [store.layer(chain, diff_id) for chain, diff_id in zip(chain_ids(list(image.diff_ids)), image.diff_ids)]
+        chains = chain_ids(list(image.diff_ids))
+        stack = [store.layer(chain, diff_id) for chain, diff_id in zip(chains, image.diff_ids)]
         content = Content(image, store.config(image.digest), tuple(Blob(layer.diff_id, layer.size) for layer in stack))
         contents.append(content)
-        sent[image.name] = 0
-        for index in step.missing:
-            layer = stack[index]
-            if layer.diff_id in layers:
-                continue
-            layers[layer.diff_id] = waiting[layer.diff_id] = layer
-            sent[image.name] += layer.size
-            group = [each for each in stack[: index + 1] if each.diff_id in waiting]
-            if sum(each.size for each in group) >= PART:
-                name = f"{image.full_name.rpartition(':')[0]}:{len(parts) + 1}{_ship_agent.INCOMING}"
-                parts.append((name, Archive([content.lower(index + 1, name)], group)))
-                for each in group:
-                    waiting.pop(each.diff_id, None)
-    archives = [archive for _name, archive in parts]
+        new = {chains[index]: stack[index] for index in step.missing if chains[index] not in layers}
+        sent[image.name] = sum(layer.size for layer in new.values())
+        layers |= new
+        for count, chain in enumerate(chains, 1):
+            if chain in new:
+                waiting[chain] = new[chain]
+                group = {each: waiting[each] for each in chains[:count] if each in waiting}
+                if sum(layer.size for layer in group.values()) >= PART:
+                    groups.append((content, count, group))
+                    waiting = {each: layer for each, layer in waiting.items() if each not in group}
+    identity = json.dumps([[step.image.name, step.image.digest] for step in wanted] + [[*layers], PART])
+    # Another transfer, which may be under way, takes its own names away
+    word = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    parts, archives = [], []
+    for number, (content, count, group) in enumerate(groups, 1):
+        repository = content.image.full_name.rpartition(":")[0]
+        lower = content.lower(count, f"{repository}:{word}-{number}{_ship_agent.INCOMING}")
+        archives.append(Archive([lower], group.values()))
+        parts.append((archives[-1].size, lower.image.name, lower.image.digest))
     archives.append(Archive(contents, waiting.values(), _ship_agent.INCOMING))
     return Shipment(
         lambda: (piece for archive in archives for piece in archive.read()),
@@ -210,8 +217,8 @@ def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
         sum(sent.values()),
         sent,
         {content.image.name: content.manifest_digest for content in contents},
-        json.dumps([[step.image.name, step.image.digest] for step in wanted] + [[*layers], PART]),
-        tuple((archive.size, name) for name, archive in parts),
+        identity,
+        tuple(parts),
     )
 
 
@@ -242,7 +249,7 @@ def check_room(steps: list[Step], state: dict[str, Any], cargo: Shipment, spoole
         if room["free"] < wanted:
             raise EdgeflError(
                 f"{where} has {room['free'] / 1e6:.0f} MB free for {room['path']}, the images need {wanted / 1e6:.0f} MB: "
-                "make room there (crictl rmi --prune, docker image prune), or give it a larger disk."
+                "make room there (crictl rmi --prune, docker image prune --all), or give it a larger disk."
             )
 
 
@@ -426,10 +433,12 @@ class Journey:
                 self.link.order(order)
                 return self.link.hear()
             cargo = self.depot.shipment(steps)
-            self._cargo = self._cargo or cargo
             local = not self.target.host
             spooled = not local and cargo.need > settings.chunk
-            check_room(steps, state, cargo, spooled, where)
+            if self._cargo is None:
+                self._cargo = cargo
+                # After a cut a part of it fills that room
+                check_room(steps, state, cargo, spooled, where)
             codec = choose_codec(settings.compression, state, local, where)
             if settings.check_mode:
                 self.link.order(order)
@@ -442,6 +451,7 @@ class Journey:
                     order
                     | {
                         "names": [step.image.full_name for step in wanted],
+                        "digests": [step.image.digest for step in wanted],
                         "key": parcel.key if spooled else "",
                         "sender": self.sender,
                         "whole": cargo.whole,
@@ -561,7 +571,7 @@ class Fleet:
         """Old images of this host's own Docker that were removed, or would be."""
         if not self.settings.keep:
             return []
-        docker = _ship_agent.Docker()
+        docker = self.source.docker
         try:
             old = docker.old(self.repositories, self.settings.keep, self.names)
             if not self.settings.check_mode:

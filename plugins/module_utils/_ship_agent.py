@@ -191,6 +191,16 @@ def current(names: dict[str, str], images: dict[str, Any]) -> bool:
     return all(images[name] and config in images[name]["ids"] for name, config in names.items())
 
 
+def arriving(listed: dict[str, str]) -> set[str]:
+    """Of images (`listed`: name -> digest) those that are arriving, or were when the power went: they have no name but such a one.
+
+    The kubelet's side of containerd gives each image its digest as a second name, which is none.
+    """
+    names = [name for name in listed if not name.startswith("sha256:")]
+    named = {listed[name] for name in names if not name.endswith(INCOMING)}
+    return {listed[name] for name in names} - named
+
+
 def shown(name: str) -> str:
     """A full name as Docker shows it."""
     return re.sub(r"^docker\.io/(library/)?", "", name)
@@ -222,12 +232,12 @@ class Containerd:
         images = self.images(list(names))
         if current(names, images):
             return {"layers": [], "stacks": [], "images": images}
-        # What a transfer that was cut left in the store is about to be collected: it does not count
+        # What a transfer that was cut left in the store is about to be collected, or taken away: it does not count
         children = {}
         for text in self.ctr("content", "ls").splitlines():
             children[text.split(None, 1)[0]] = _CHILD.findall(text)
         reached: set[str] = set()
-        waiting = [digest for name, digest in self.listed.items() if not name.endswith(INCOMING)]
+        waiting = list(set(self.listed.values()) - arriving(self.listed))
         while waiting:
             digest = waiting.pop()
             if digest in children and digest not in reached:
@@ -298,7 +308,7 @@ class Containerd:
         if not direct:
             self.remove(list(arriving))
         images = {arriving[name]: image for name, image in found.items()}
-        self.listed |= {name: image["ids"][0] for name, image in images.items()}
+        self.listed.update((name, image["ids"][0]) for name, image in images.items())
         return images
 
     def remove(self, names: list[str]) -> None:
@@ -393,6 +403,8 @@ class Docker:
         self.engine = Engine()
         # As C(listing) was at last
         self.listed: dict[str, str] = {}
+        # Whether containerd keeps the images
+        self.foreign = False
 
     def get(self, path: str) -> Any:
         """The JSON document at `path`; None when there is none."""
@@ -412,15 +424,11 @@ class Docker:
             return {"layers": [], "stacks": [], "images": images}
         info = self.get("/info")
         self.root = info.get("DockerRootDir") or self.root
-        # There the archive is unpacked as containerd does it, into a namespace of Docker's own that we do not look into
-        foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
-        ids = {
-            item["Id"]
-            for item in self.get("/images/json?all=1")
-            if not item["RepoTags"] or any(not name.endswith(INCOMING) for name in item["RepoTags"])
-        }
+        # Its archives are read by containerd, into a namespace of Docker's own that we do not look into
+        self.foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
+        ids = {item["Id"] for item in self.get("/images/json?all=1")} - arriving(self.listed)
         stacks: set[str] = set()
-        for image in () if foreign else ids:
+        for image in () if self.foreign else ids:
             chain = ""
             for diff_id in (self.inspect(image) or {"layers": []})["layers"]:
                 chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
@@ -446,11 +454,14 @@ class Docker:
 
     def load(self, names: list[str], direct: bool, pieces: Iterator[bytes]) -> dict[str, Any]:
         """Loads an archive, and says what is there then; Docker proves every layer before it gives the image its name."""
-        del direct
         said = self.engine.ask("POST", "/images/load?quiet=1", pieces) or ""
         for text in said.splitlines():
             if '"error"' in text:
                 raise AgentError("failed", _message(text))
+        if self.foreign and not direct:
+            for name in names:
+                self.tag(name + INCOMING, *name.rsplit(":", 1))
+            self.remove([name + INCOMING for name in names])
         found = self.images(names)
         bad = [name for name, image in found.items() if image is None]
         if bad:
@@ -459,9 +470,10 @@ class Docker:
         return found
 
     def remove(self, names: list[str]) -> None:
-        """Takes names away."""
+        """Takes names away; a digest is none here."""
         for name in names:
-            self.engine.ask("DELETE", f"/images/{name}")
+            if not name.startswith("sha256:"):
+                self.engine.ask("DELETE", f"/images/{name}")
 
     def tag(self, name: str, repository: str, tag: str) -> None:
         """Gives an image one more name."""
@@ -630,7 +642,7 @@ def sweep(folder: str, keep: str) -> None:
 
 
 def read(size: int) -> bytes:
-    """So many bytes of standard input; fewer at its end. A sender that is silent for too long ends this program."""
+    """So many bytes of standard input; fewer at its end. AgentError when the sender is silent for too long."""
     parts: list[bytes] = []
     while size:
         signal.alarm(SILENCE)
@@ -641,6 +653,11 @@ def read(size: int) -> bytes:
         size -= len(part)
     signal.alarm(0)
     return b"".join(parts)
+
+
+def silent(*_unused: object) -> None:
+    """What happens when nothing was heard for too long."""
+    raise AgentError("lost", f"nothing was heard for {SILENCE} s")
 
 
 def line() -> Any:
@@ -681,33 +698,40 @@ class Reading:
 
 def load(runtime: Any, order: dict[str, Any], pieces: Iterator[bytes]) -> dict[str, Any]:
     """Loads what arrives: lower layers, which the runtime unpacks while the rest is on its way, and then the images."""
-    # Of a transfer that lost its power: they would keep its layers for ever
-    repositories = {shown(name).rpartition(":")[0] for name in order["names"]}
-    left = [name for name in runtime.listed if name.endswith(INCOMING)]
-    runtime.remove([name for name in left if shown(name).rpartition(":")[0] in repositories])
     reading = Reading(pieces)
-    lower = [name for _size, name in order["parts"]]
+    passing = [name for _size, *names in order["parts"] for name in names]
+    before = left(runtime.listed, order["names"])
+    # When it fails; containerd's half that serves a kubelet may have named an image that is not whole
+    gone = passing + [digest for digest in order["digests"] if digest not in runtime.listed]
     try:
-        for size, name in order["parts"]:
+        for size, name, _digest in order["parts"]:
             part = reading.take(size)
             runtime.load([name], True, part)
             # It may not have read to the end
             for _piece in part:
                 pass
         found: dict[str, Any] = runtime.load(order["names"], order["whole"], reading.rest())
-    except BaseException:
-        # Why that failed is what matters
+        gone = passing + before
+        return found
+    finally:
+        # What is there, or why it is not, matters more; the next transfer tries again
         with contextlib.suppress(AgentError):
-            runtime.remove(lower)
-        raise
-    runtime.remove(lower)
-    return found
+            runtime.remove(gone)
+
+
+def left(listed: dict[str, str], names: list[str]) -> list[str]:
+    """Names under which something for the repositories of `names` arrived when the power went: they would keep its layers for ever."""
+    repositories = {shown(name).rpartition(":")[0] for name in names}
+    incoming = [name for name in listed if name.endswith(INCOMING) and shown(name).rpartition(":")[0] in repositories]
+    digests = {listed[name] for name in incoming} & arriving(listed)
+    return incoming + [name for name, digest in listed.items() if name.startswith("sha256:") and digest in digests]
 
 
 def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
     """Reads archives and loads them; what the runtime has then.
 
-    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(whole), C(parts), C(codec), C(chunk).
+    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(digests) (of their configurations), C(whole), C(codec), C(chunk), and C(parts): of each
+    archive of lower layers the bytes, the image's name, and its configuration's digest.
     """
     chunks = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else Memory()
     trouble: list[BaseException] = []
@@ -765,6 +789,7 @@ def free(path: str) -> dict[str, Any]:
 
 def main() -> None:
     """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool)) and an order (see C(receive)) with C(keep) and C(repositories)."""
+    signal.signal(signal.SIGALRM, silent)
     try:
         request = line()
         if request is None:

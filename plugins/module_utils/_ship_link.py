@@ -141,9 +141,9 @@ class Link:
     def __exit__(self, *_unused: object) -> None:
         self.timer.cancel()
         cast("IO[bytes]", self.process.stdin).close()
-        # An agent that has said all ends by itself
+        # An agent that has said all ends by itself; one that has not takes away what it began. On a node it does so without us
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(0.0 if sys.exc_info()[0] else 2.0)
+            self.process.wait(0.0 if sys.exc_info()[0] and self.target.host else 2.0)
         self.cut()
         self.process.wait()
         self._reader.join()

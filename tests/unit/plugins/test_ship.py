@@ -36,6 +36,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
     Depot,
     Fleet,
     Settings,
+    Shipment,
     Source,
     Target,
     plan,
@@ -414,66 +415,112 @@ def parts(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.Monk
     return seen
 
 
-def local(docker: DockerFolder, *names: str) -> tuple[dict[str, Any], list[bytes]]:
-    """What the agent in this process has after an archive; the pieces are cut where no archive ends."""
-    here, agent = source(docker), _ship_agent.Containerd()
+def cargo_of(docker: DockerFolder, *names: str, **there: Any) -> tuple[Shipment, dict[str, Any]]:
+    """What goes to a node that has nothing, or what `there` says; and the order for its agent."""
+    here = source(docker)
     images = here.images(list(names))
-    there = agent.state({image.full_name: image.digest for image in images}, [*layers(docker, CLIENT)], [])
-    cargo = shipment(here, plan(images, there))
+    cargo = shipment(here, plan(images, state(images={}, **there)))
+    order = {"names": [image.full_name for image in images], "digests": [image.digest for image in images]}
+    return cargo, order | {"whole": False, "parts": cargo.parts}
+
+
+def pieces_of(cargo: Shipment) -> list[bytes]:
+    """Cut where no archive ends."""
     data = b"".join(cargo.pieces())
-    pieces = [data[begin : begin + 700] for begin in range(0, len(data), 700)]
-    order = {"names": [image.full_name for image in images], "whole": False, "parts": cargo.parts}
-    return _ship_agent.load(agent, order, iter(pieces)), pieces
+    return [data[begin : begin + 700] for begin in range(0, len(data), 700)]
+
+
+def members(cargo: Shipment) -> list[list[str]]:
+    """What each of its archives has, by digest."""
+    data = io.BytesIO(b"".join(cargo.pieces()))
+    found = []
+    for size in [*(part[0] for part in cargo.parts), None]:
+        with tarfile.open(fileobj=io.BytesIO(data.read(size))) as archive:
+            names = [name for name in archive.getnames() if name.startswith("blobs/")]
+            found.append([name.removeprefix("blobs/").replace("/", ":") for name in names])
+    return found
 
 
 def test_large_layers_arrive_before_the_rest(
     docker: DockerFolder, containerd: Containerd, parts: list[list[str]]
 ) -> None:
-    found, _pieces = local(docker, AGGREGATOR, CLIENT)
+    containerd.serve_a_kubelet()
+    cargo, order = cargo_of(docker, AGGREGATOR, CLIENT)
+    found = _ship_agent.load(_ship_agent.Containerd(), order, iter(pieces_of(cargo)))
     assert {name: image["layers"] for name, image in found.items()} == {
         f"docker.io/{name}": layers(docker, name) for name in (AGGREGATOR, CLIENT)
     }
-    assert parts == [
-        ["aggregator:1-incoming"],
-        ["aggregator:1-incoming", "client:2-incoming"],
-        ["aggregator:1-incoming", "aggregator:v1", "client:2-incoming", "client:v1"],
+    one, two = (name.rpartition("/")[2] for _size, name, _digest in cargo.parts)
+    assert (one.partition(":")[0], two.partition(":")[0]) == ("aggregator", "client")
+    assert [[name for name in names if not name.startswith("sha256:")] for names in parts] == [
+        [one],
+        sorted([one, two]),
+        sorted([one, "aggregator:v1", two, "client:v1"]),
     ]
-    assert set(containerd.images) == set(found)
+    assert set(containerd.images) == {*found, *order["digests"]}
 
 
-def test_no_layer_is_sent_twice_and_each_part_is_as_long_as_said(docker: DockerFolder, parts: list[list[str]]) -> None:
+def test_no_layer_is_sent_twice(docker: DockerFolder, parts: list[list[str]]) -> None:
     del parts
-    here = source(docker)
-    cargo = shipment(here, plan(here.images([CLIENT, AGGREGATOR]), state(images={})))
-    data = io.BytesIO(b"".join(cargo.pieces()))
-    names: list[str] = []
-    for size in [*(size for size, _name in cargo.parts), None]:
-        with tarfile.open(fileobj=io.BytesIO(data.read(size))) as archive:
-            names += [name for name in archive.getnames() if name.startswith("blobs/")]
+    cargo, _order = cargo_of(docker, CLIENT, AGGREGATOR)
+    names = [name for archive in members(cargo) for name in archive]
     # Two configurations and two manifests of images and parts each
     assert len(names) == len(set(names)) == len({*layers(docker, CLIENT), *layers(docker, AGGREGATOR)}) + 2 * 2 + 2 * 2
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_docker_gets_each_layer_for_the_stack_that_it_ends(
+    docker: DockerFolder, parts: list[list[str]], count: int
+) -> None:
+    """A layer that is there twice, in one image or in two: Docker takes it from the archive whose image has that stack."""
+    del parts
+    empty, large = {"empty": b""}, {"large": os.urandom(30_000)}
+    docker.add(CLIENT, [BASE, empty, large, empty, {"app/client.py": b"z"}])
+    docker.add(AGGREGATOR, [BASE, large, {"app/aggregator.py": b"x"}])
+    there = {*stacks(*layers(docker, CLIENT)[:count])}
+    cargo, _order = cargo_of(docker, CLIENT, AGGREGATOR, stacks=sorted(there))
+    archives = members(cargo)
+    assert len(archives) == 3
+    for number, archive in enumerate(archives):
+        names = [CLIENT, AGGREGATOR][number : number + 1] or [CLIENT, AGGREGATOR]
+        for name in names:
+            counts = {(CLIENT, 0): 3, (AGGREGATOR, 1): 2}
+            stack = layers(docker, name)[: counts.get((name, number))]
+            assert [layer for layer, chain in zip(stack, chain_ids(stack)) if chain not in there and layer not in archive] == []  # fmt: skip
+            there |= {*chain_ids(stack)}
+
+
+@pytest.mark.parametrize("kubelet", [False, True])
 @pytest.mark.parametrize(("end", "loads"), [(0.2, 1), (0.6, 2), (0.95, 3)])
 def test_a_part_without_the_rest_is_taken_away(
-    docker: DockerFolder, containerd: Containerd, parts: list[list[str]], end: float, loads: int
+    docker: DockerFolder, containerd: Containerd, parts: list[list[str]], end: float, loads: int, kubelet: bool
 ) -> None:
-    _found, pieces = local(docker, CLIENT)
-    (containerd.home / "images.json").write_text("{}")
-    for blob in (containerd.home / "content").glob("*"):
-        blob.unlink()
-    parts.clear()
-    here, agent = source(docker), _ship_agent.Containerd()
-    cargo = shipment(here, plan(here.images([CLIENT]), state(images={})))
+    if kubelet:
+        containerd.serve_a_kubelet()
+    cargo, order = cargo_of(docker, CLIENT)
+    pieces = pieces_of(cargo)
 
     def lost() -> Iterator[bytes]:
         yield from pieces[: int(len(pieces) * end)]
         raise _ship_agent.AgentError("lost", "the connection was lost")
 
-    order = {"names": [f"docker.io/{CLIENT}"], "whole": False, "parts": cargo.parts}
     with pytest.raises(_ship_agent.AgentError, match="the connection was lost"):
-        _ship_agent.load(agent, order, lost())
+        _ship_agent.load(_ship_agent.Containerd(), order, lost())
     assert len(parts) == loads
+    assert containerd.images == {}
+
+
+def test_what_is_not_whole_keeps_no_second_name(
+    docker: DockerFolder, containerd: Containerd, parts: list[list[str]]
+) -> None:
+    """containerd names an image before it unpacks it, and the half of it that serves a kubelet names it once more."""
+    containerd.serve_a_kubelet()
+    cargo, order = cargo_of(docker, CLIENT)
+    pieces = pieces_of(cargo)
+    (containerd.home / "full").touch()
+    with pytest.raises(_ship_agent.AgentError, match="no space left"):
+        _ship_agent.load(_ship_agent.Containerd(), order, iter(pieces))
+    assert len(parts) == 1 and len(parts[0]) == 1
     assert containerd.images == {}
 
 
@@ -483,10 +530,44 @@ def test_a_part_that_was_left_does_not_count_and_goes(
     del parts
     send(docker, AGGREGATOR)
     digest = containerd.images[f"docker.io/{AGGREGATOR}"]
-    left = dict.fromkeys(("docker.io/kubeedge/client:1-incoming", "docker.io/kubeedge/client:7-incoming"), digest)
+    names = ("docker.io/kubeedge/client:1-incoming", "docker.io/kubeedge/client:7-incoming", "sha256:configuration")
+    left = dict.fromkeys(names, digest)
     (containerd.home / "images.json").write_text(json.dumps(left))
     assert send(docker, CLIENT)["images"][0]["reason"] == MISSING
     assert list(containerd.images) == [f"docker.io/{CLIENT}"]
+
+
+def test_docker_on_containerd_names_what_is_whole(docker: DockerFolder, api: DockerApi) -> None:
+    cargo, order = cargo_of(docker, NAME)
+    api.images[FULL + "-incoming"] = docker.images[NAME]["Id"]
+    api.answers |= {
+        "/images/json": [],
+        "/images/json?all=1": [],
+        "/info": {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
+        "/images/load?quiet=1": "{}",
+        f"/images/{FULL}-incoming": [{"Untagged": FULL}],
+    }
+    agent = _ship_agent.Docker()
+    agent.state({FULL: order["digests"][0]}, order["digests"], [])
+    found = _ship_agent.load(agent, order, iter(pieces_of(cargo)))
+    assert found[FULL]["ids"] == order["digests"]
+    assert f"/images/{FULL}-incoming" in api.asked
+
+
+def test_docker_gets_parts_too(docker: DockerFolder, api: DockerApi, parts: list[list[str]]) -> None:
+    del parts
+    cargo, order = cargo_of(docker, CLIENT)
+    api.answers["/images/load?quiet=1"] = "{}"
+    names = [name for _size, name, _digest in cargo.parts]
+    for name in [*names, f"docker.io/{CLIENT}"]:
+        api.answers[f"/images/{name}/json"] = {"Id": "sha256:i", "RootFS": {"Layers": []}}
+        api.answers[f"/images/{name}"] = [{"Untagged": name}]
+    _ship_agent.load(_ship_agent.Docker(), order, iter(pieces_of(cargo)))
+    sizes = [size for size, _name, _digest in cargo.parts]
+    assert [len(data) for data in api.loaded[:-1]] == sizes
+    assert b"".join(api.loaded) == b"".join(cargo.pieces())
+    # The names go, and not by the digest: another name may have the same
+    assert api.asked[-len(names) :] == [f"/images/{name}" for name in names]
 
 
 # Many nodes, and links that break ---------------------------------------------------------------------------------------
@@ -647,7 +728,7 @@ def test_a_docker_that_cannot_be_asked(api: DockerApi, monkeypatch: pytest.Monke
         here.images(["a b:v1"])
     assert api.asked == ["/images/a%20b:v1/json"]
     api.answers["/images/A/json"] = RuntimeError("invalid reference format")
-    with pytest.raises(EdgeflError, match=r"\(invalid reference format\): correct the image's name\."):
+    with pytest.raises(EdgeflError, match=r"\(invalid reference format\): correct the image's name, or"):
         here.images(["A"])
     monkeypatch.setattr(_ship_agent, "SOCKET", "/nowhere")
     with pytest.raises(EdgeflError, match=r"built the images \(/nowhere: No such file or directory\): .* docker"):
@@ -696,13 +777,14 @@ def test_what_is_up_to_date_takes_few_calls(
 
 def test_docker_says_what_it_has(api: DockerApi) -> None:
     item = {"Id": "sha256:i", "RootFS": {"Layers": ["a", "b"]}}
+    images = [
+        {"Id": "sha256:i", "RepoTags": ["other:v1"]},
+        {"Id": "sha256:gone", "RepoTags": None},
+        {"Id": "sha256:part", "RepoTags": ["other:1-incoming"]},
+    ]
     api.answers |= {
-        "/images/json": [{"Id": "sha256:i", "RepoTags": ["other:v1"]}, {"Id": "sha256:k", "RepoTags": None}],
-        "/images/json?all=1": [
-            {"Id": "sha256:i", "RepoTags": ["other:v1"]},
-            {"Id": "sha256:gone", "RepoTags": None},
-            {"Id": "sha256:part", "RepoTags": ["other:1-incoming"]},
-        ],
+        "/images/json": images,
+        "/images/json?all=1": images,
         "/info": {"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]},
         "/images/sha256:i/json": item,
         "/images/sha256:part/json": {"Id": "sha256:part", "RootFS": {"Layers": ["a", "b", "c"]}},
