@@ -93,17 +93,25 @@ class Kubectl:
         except ValueError:
             return output
 
-    def logs(self, pod: str, namespace: str, tail: int = 20, container: str | None = None) -> str:
-        """The last `tail` lines that a pod wrote (-1 for all); empty when it wrote none, or has not started yet."""
+    def logs(
+        self, pod: str, namespace: str, tail: int = 20, container: str | None = None, previous: bool = False
+    ) -> str:
+        """The last `tail` lines that a pod wrote (-1 for all); empty when it wrote none, or has not started yet.
+
+        With `previous` those of its container before the last start; empty when there is none, or the node has no log of it any more.
+        """
         arguments = ["logs", pod, "-n", namespace, f"--tail={tail}"]
         if container is not None:
             arguments += ["-c", container]
+        if previous:
+            arguments.append("--previous")
         try:
-            return self.call(arguments)
+            text = self.call(arguments)
         except EdgeflError as error:
-            if "is waiting to start" in error.message:
+            if "is waiting to start" in error.message or "previous terminated container" in error.message:
                 return ""
             raise
+        return "" if previous and text.startswith("unable to retrieve container logs") else text
 
     def _json(self, arguments: list[str], output: str) -> Any:
         try:

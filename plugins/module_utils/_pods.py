@@ -206,7 +206,9 @@ def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) 
     if not item.restarts and item.reason in TERMINAL:
         return ""
     try:
-        text = kubectl.logs(item.pod, namespace, tail=tail).strip()
+        # One whose app is broken is started again at once: what it wrote before is what matters, the new one has said nothing of it yet
+        before = kubectl.logs(item.pod, namespace, tail=tail, previous=True) if item.reason == BROKEN_APP else ""
+        text = (before or kubectl.logs(item.pod, namespace, tail=tail)).strip()
     except EdgeflError as error:
         return f"Its log can't be read: {error.message}"
     return f"Its last log lines:\n{text}" if text else "Its log is empty."

@@ -64,6 +64,17 @@ def test_logs() -> None:
     assert client(Answers(code=1, errors=waiting)).logs("p", "n") == ""
 
 
+def test_logs_of_the_container_before() -> None:
+    answers = Answers("one\n")
+    assert client(answers).logs("p", "n", previous=True) == "one\n"
+    assert answers.commands == [[*PREFIX, "logs", "p", "-n", "n", "--tail=20", "--previous"]]
+    none = 'Error from server (BadRequest): previous terminated container "c" in pod "p" not found'
+    assert client(Answers(code=1, errors=none)).logs("p", "n", previous=True) == ""
+    # A node's words come as if they were the log
+    gone = Answers("unable to retrieve container logs for containerd://130654e5")
+    assert client(gone).logs("p", "n", previous=True) == ""
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -195,6 +195,21 @@ def look(
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "told"), [("failed: line 23", "failed: line 23"), ("", "started"), ("unable to retrieve container logs for c", "started")]
+)  # fmt: skip
+def test_a_broken_app_is_told_by_the_container_that_ended(before: str, told: str) -> None:
+    """It may have been started again since: the log of the new container has no error yet."""
+
+    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        if "--previous" not in arguments:
+            return 0, "started\n", ""
+        return (0, before, "") if before else (1, "", 'previous terminated container "c" in pod "p" not found')
+
+    item = _pods.Problem("p", "edge1", _pods.BROKEN_APP, "", 1, True)
+    assert _pods.last_words(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n{told}"
+
+
 def test_the_aggregator_is_ready() -> None:
     outcome = look()
     assert outcome.state == "done"
