@@ -24,6 +24,7 @@ TRANSIENT = re.compile(
     r"|unable to retrieve the complete list of server APIs|apiserver not ready",
     re.IGNORECASE,
 )
+NO_PREVIOUS = re.compile(r"previous terminated container .* not found|unable to retrieve container logs")
 NOT_FOUND = re.compile(r"\(NotFound\)|doesn't have a resource type", re.IGNORECASE)
 
 
@@ -108,10 +109,11 @@ class Kubectl:
         try:
             text = self.call(arguments)
         except EdgeflError as error:
-            if "is waiting to start" in error.message or "previous terminated container" in error.message:
+            if "is waiting to start" in error.message or (previous and NO_PREVIOUS.search(error.message)):
                 return ""
             raise
-        return "" if previous and text.startswith("unable to retrieve container logs") else text
+        # An edge's kubelet says so as if it were the log
+        return "" if previous and NO_PREVIOUS.match(text) else text
 
     def _json(self, arguments: list[str], output: str) -> Any:
         try:
