@@ -18,33 +18,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import Image, Layer
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import AnyLayer, Image
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
-GZIP = LAYER + "+gzip"
 # Two empty blocks end an archive
 END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True)
-class Blob:
-    """A layer as a content store knows it: digest of what is stored, its bytes, and whether they are compressed."""
-
-    digest: str
-    size: int
-    media_type: str = LAYER
-
-
-@dataclass(frozen=True)
 class Content:
-    """An image, its configuration, and the blob of each layer in order."""
+    """An image, its configuration, and its layers, the lowest first."""
 
     image: Image
     config: bytes
-    blobs: tuple[Blob, ...]
+    layers: tuple[AnyLayer, ...]
 
     @property
     def manifest(self) -> bytes:
@@ -55,15 +44,10 @@ class Content:
                 "mediaType": MANIFEST,
                 "config": {"mediaType": CONFIG, "digest": self.image.digest, "size": len(self.config)},
                 "layers": [
-                    {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size} for blob in self.blobs
+                    {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in self.layers
                 ],
             }
         )
-
-    @property
-    def manifest_digest(self) -> str:
-        """Digest of the manifest, and with it of all that it names."""
-        return _digest(self.manifest)
 
     def lower(self, count: int, name: str) -> Content:
         """An image of the lowest `count` layers, by which a runtime can have them before it has the others."""
@@ -77,7 +61,8 @@ class Content:
                 "rootfs": {"type": "layers", "diff_ids": diff_ids},
             }
         )
-        return Content(Image(name, _digest(config), diff_ids, self.image.arch, 0), config, self.blobs[:count])
+        image = Image(name, _digest(config), diff_ids, self.image.arch, 0, self.image.blobs[:count])
+        return Content(image, config, self.layers[:count])
 
 
 class Archive:
@@ -86,7 +71,7 @@ class Archive:
     containerd gives an image its name before it has seen whether all of it is there: `suffix` is added to the names that it reads.
     """
 
-    def __init__(self, contents: Iterable[Content], layers: Iterable[Layer], suffix: str = "") -> None:
+    def __init__(self, contents: Iterable[Content], layers: Iterable[AnyLayer], suffix: str = "") -> None:
         contents = list(contents)
         index, docker, documents = [], [], []
         for content in contents:
@@ -106,11 +91,11 @@ class Archive:
                 {
                     "Config": _path(content.image.digest),
                     "RepoTags": [content.image.name],
-                    "Layers": [_path(blob.digest) for blob in content.blobs],
+                    "Layers": [_path(layer.digest) for layer in content.layers],
                 }
             )
             documents += [manifest, content.config]
-        self.layers = list({layer.diff_id: layer for layer in layers}.values())
+        self.layers = list({layer.digest: layer for layer in layers}.values())
         self.head = _file("oci-layout", _json({"imageLayoutVersion": "1.0.0"})) + b"".join(
             _file(_path(digest), data) for digest, data in {_digest(data): data for data in documents}.items()
         )
@@ -131,7 +116,7 @@ class Archive:
         """All of it, piece by piece."""
         yield self.head
         for layer in self.layers:
-            yield _header(_path(layer.diff_id), layer.size)
+            yield _header(_path(layer.digest), layer.size)
             yield from layer.read()
             yield _padding(layer.size)
         yield self.tail

@@ -1,10 +1,12 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: images of this host's Docker, layer by layer.
+"""Private: images of this host's Docker, layer by layer, where C(docker save) always writes an image whole.
 
-C(docker save) always writes an image whole. Docker keeps, beside the files of each layer, a list (C(tar-split.json.gz)) of the bytes between
-them; from both the layer's archive is put together again, alone, byte for byte. Its SHA-256 is the layer's diff id, so what is read is proven.
+Docker keeps, beside the files of each layer, a list (C(tar-split.json.gz)) of the bytes between them; from both the layer's archive is put together
+again, alone, byte for byte. Its SHA-256 is the layer's diff id, so what is read is proven. A Docker with containerd's image store (the default of a new
+Docker 29, L(Docker's documentation,https://docs.docker.com/engine/storage/containerd/)) keeps what a registry would: layers as they were compressed, each
+under the SHA-256 of that.
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import Edg
 CHUNK = 1 << 20
 # Storage drivers of Docker that keep the files of a layer in a folder of its own
 DRIVERS = ("overlay2",)
+# Of a layer that is not compressed (OCI image specification, "Image Layer Filesystem Changeset")
+MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
+# Docker's older names of the same
+_OLDER = "application/vnd.docker.image.rootfs.diff.tar"
+# Times that a layer grows when it is unpacked: more than gzip makes of programs and data
+_GROWS = 4
 # In the list of a layer: bytes of a file, and the bytes between two files. A quote inside of a name has a backslash before it.
 _FILE_SIZE = re.compile(rb'"size":\s*(\d+)')
 _BETWEEN = re.compile(rb'"type":\s*2,\s*"payload":\s*"([^"]*)"')
@@ -46,13 +54,17 @@ def chain_ids(diff_ids: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Image:
-    """An image as it was built: `digest` is that of its configuration, which names every layer, so it names all of the content."""
+    """An image as it was built: `digest` is that of its configuration, which names every layer, so it names all of the content.
+
+    `blobs` are the digests of its layers as they are sent: the diff ids, or where they are kept compressed those of that.
+    """
 
     name: str
     digest: str
     diff_ids: tuple[str, ...]
     arch: str
     size: int
+    blobs: tuple[str, ...]
 
     @property
     def full_name(self) -> str:
@@ -71,14 +83,9 @@ def full_name(name: str) -> str:
 
 
 def parse_image(name: str, item: dict[str, Any]) -> Image:
-    """Reads one object of C(docker image inspect)."""
-    return Image(
-        name=name,
-        digest=item["Id"],
-        diff_ids=tuple(item["RootFS"].get("Layers") or ()),
-        arch=item["Architecture"],
-        size=int(item.get("Size", 0)),
-    )
+    """Reads one object of C(docker image inspect), of a Docker that calls an image by its configuration's digest."""
+    diff_ids = tuple(item["RootFS"].get("Layers") or ())
+    return Image(name, item["Id"], diff_ids, item["Architecture"], int(item.get("Size", 0)), diff_ids)
 
 
 class LayerStore:
@@ -96,10 +103,19 @@ class LayerStore:
 
     @classmethod
     def of(cls, graph: dict[str, Any]) -> LayerStore:
-        """From what C(docker image inspect) calls GraphDriver; empty where Docker keeps images in containerd."""
+        """From what C(docker image inspect) calls GraphDriver."""
         upper = (graph.get("Data") or {}).get("UpperDir", "")
         # ROOT/DRIVER/LAYER/diff
-        return cls(os.path.dirname(os.path.dirname(os.path.dirname(upper))), graph.get("Name") or "of containerd")
+        return cls(os.path.dirname(os.path.dirname(os.path.dirname(upper))), graph.get("Name", ""))
+
+    def image(self, name: str, item: dict[str, Any]) -> Image:
+        """The image that Docker describes so."""
+        return parse_image(name, item)
+
+    def layers(self, image: Image) -> list[Layer]:
+        """Its layers, the lowest first."""
+        diff_ids = list(image.diff_ids)
+        return [self.layer(chain, diff_id) for chain, diff_id in zip(chain_ids(diff_ids), diff_ids)]
 
     def config(self, digest: str) -> bytes:
         """The configuration of an image, proven by its digest."""
@@ -126,11 +142,12 @@ class LayerStore:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: `split` lists the bytes between the files, `files` is the folder with the files."""
+    """One layer: `split` lists the bytes between the files, `files` is the folder with the files; `digest` is its diff id."""
 
-    diff_id: str
+    digest: str
     split: Path
     files: Path
+    media_type = MEDIA_TYPE
 
     def _list(self) -> bytes:
         try:
@@ -155,14 +172,19 @@ class Layer:
             len(payload) // 4 * 3 - payload[-2:].count(b"=") for payload in between
         )
 
+    @property
+    def unpacked(self) -> int:
+        """Bytes that it needs where it is unpacked."""
+        return self.size
+
     def read(self) -> Iterator[bytes]:
         """The archive, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""
         digest = hashlib.sha256()
         for piece in self._pieces():
             digest.update(piece)
             yield piece
-        if f"sha256:{digest.hexdigest()}" != self.diff_id:
-            raise UnreadableError(f"the files of layer {self.diff_id} in {self.files} were changed since it was built")
+        if f"sha256:{digest.hexdigest()}" != self.digest:
+            raise UnreadableError(f"the files of layer {self.digest} in {self.files} were changed since it was built")
 
     def _pieces(self) -> Iterator[bytes]:
         for entry in self._entries():
@@ -183,9 +205,102 @@ class Layer:
                     yield piece
         except OSError as error:
             raise UnreadableError(
-                f"{os.fsdecode(path)} of layer {self.diff_id} cannot be read ({error.strerror})"
+                f"{os.fsdecode(path)} of layer {self.digest} cannot be read ({error.strerror})"
             ) from error
         if left:
             raise UnreadableError(
-                f"{os.fsdecode(path)} of layer {self.diff_id} is shorter than it was when it was built"
+                f"{os.fsdecode(path)} of layer {self.digest} is shorter than it was when it was built"
             )
+
+
+class ContentStore:
+    """The folder of content (`folder`) of the containerd that keeps a Docker's images.
+
+    Raises UnreadableError when something is not there, or is not what its digest says.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.blobs = Path(folder, "blobs")
+        # Manifest of each image, by its configuration's digest
+        self._manifests: dict[str, dict[str, Any]] = {}
+
+    def image(self, name: str, item: dict[str, Any]) -> Image:
+        """The image that Docker describes so: it calls it by the digest of its manifest, or of an index of manifests."""
+        diff_ids = item["RootFS"].get("Layers") or []
+        for manifest in self._manifests_of(item["Id"]):
+            digest = manifest["config"]["digest"]
+            config = json.loads(self.config(digest))
+            if (config["architecture"], config["rootfs"]["diff_ids"] or []) == (item["Architecture"], diff_ids):
+                self._manifests[digest] = manifest
+                layers = manifest["layers"]
+                blobs = tuple(layer["digest"] for layer in layers)
+                return Image(
+                    name, digest, tuple(diff_ids), item["Architecture"], sum(layer["size"] for layer in layers), blobs
+                )
+        raise UnreadableError(f"{self.blobs} has no manifest of {name} for {item['Architecture']}")
+
+    def layers(self, image: Image) -> list[StoredLayer]:
+        """Its layers, the lowest first."""
+        return [
+            StoredLayer(
+                layer["digest"],
+                layer["size"],
+                layer["mediaType"].replace(_OLDER, MEDIA_TYPE).replace(".gzip", "+gzip"),
+                self._path(layer["digest"]),
+            )
+            for layer in self._manifests[image.digest]["layers"]
+        ]
+
+    def config(self, digest: str) -> bytes:
+        """The configuration of an image, proven by its digest."""
+        path = self._path(digest)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UnreadableError(f"{path} cannot be read ({error.strerror})") from error
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            raise UnreadableError(f"{path} is damaged")
+        return data
+
+    def _manifests_of(self, digest: str) -> Iterator[dict[str, Any]]:
+        found = json.loads(self.config(digest))
+        if "manifests" not in found:
+            yield found
+        for entry in found.get("manifests", ()):
+            # Those of other processors need not be here
+            if self._path(entry["digest"]).exists():
+                yield from self._manifests_of(entry["digest"])
+
+    def _path(self, digest: str) -> Path:
+        return self.blobs / digest.replace(":", "/")
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """One layer as a registry would have it: `digest` and `size` (bytes) are those of the file `path`."""
+
+    digest: str
+    size: int
+    media_type: str
+    path: Path
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes that it may need where it is unpacked."""
+        return self.size if self.media_type == MEDIA_TYPE else self.size * _GROWS
+
+    def read(self) -> Iterator[bytes]:
+        """The file, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""
+        digest = hashlib.sha256()
+        try:
+            with self.path.open("rb") as file:
+                while piece := file.read(CHUNK):
+                    digest.update(piece)
+                    yield piece
+        except OSError as error:
+            raise UnreadableError(f"{self.path} cannot be read ({error.strerror})") from error
+        if f"sha256:{digest.hexdigest()}" != self.digest:
+            raise UnreadableError(f"{self.path} is damaged")
+
+
+AnyLayer = Layer | StoredLayer

@@ -22,11 +22,12 @@ from typing import IO, Any, cast
 from urllib.parse import quote
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent, _ship_parcel, _ship_progress
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive, Blob, Content
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive, Content
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
+    AnyLayer,
+    ContentStore,
     Image,
-    Layer,
     LayerStore,
     UnreadableError,
     chain_ids,
@@ -41,7 +42,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_parcel impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_progress import Counter
 
 RUNTIMES = ("containerd", "docker")
-# What a runtime needs of disk for a layer: as it arrives, and unpacked
+# What a runtime needs of disk for an image that is sent whole: as it arrives, and unpacked
 ROOM = 2
 # A runtime's own files, and what else happens on the node meanwhile
 SPARE = 200_000_000
@@ -86,9 +87,7 @@ def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
             continue
         chains = chain_ids(list(image.diff_ids))
         missing = tuple(
-            index
-            for index, diff_id in enumerate(image.diff_ids)
-            if diff_id not in content and chains[index] not in stacks
+            index for index, blob in enumerate(image.blobs) if blob not in content and chains[index] not in stacks
         )
         if len(missing) == len(image.diff_ids):
             reason = MISSING
@@ -100,15 +99,12 @@ def plan(images: list[Image], state: dict[str, Any]) -> list[Step]:
     return steps
 
 
-def same(image: Image, there: dict[str, Any], manifest: str | None = None) -> bool:
+def same(image: Image, there: dict[str, Any]) -> bool:
     """Whether what the target has is the image: all layers, and the configuration.
 
     Where the target leaves the layers out, the configuration speaks for them.
-    Docker with containerd's image store calls an image by its manifest's digest, not by its configuration's: `manifest` is accepted as well.
     """
-    return there["layers"] in (None, list(image.diff_ids)) and bool(
-        {image.digest, manifest or image.digest} & set(there["ids"])
-    )
+    return there["layers"] in (None, list(image.diff_ids)) and image.digest in there["ids"]
 
 
 class Source:
@@ -116,8 +112,8 @@ class Source:
 
     def __init__(self, docker: _ship_agent.Docker) -> None:
         self.docker = docker
-        # Where Docker keeps the images, as it says of each
-        self.graph: dict[str, Any] = {}
+        # Where it keeps the layers; None when images can only be had whole, and why
+        self.store: LayerStore | ContentStore | None = None
         self.note = ""
 
     def images(self, names: list[str]) -> list[Image]:
@@ -135,21 +131,28 @@ class Source:
             raise EdgeflError(
                 f"Not built on this host: {', '.join(lost)}. Build it first (site.yml --tags images), or correct the name."
             )
-        self.graph = next((item.get("GraphDriver") or {} for item in items.values()), {})
-        return [parse_image(name, item) for name, item in items.items()]
-
-    def open(self) -> LayerStore | None:
-        """Docker's folder of layers; None, with a note why, when images can only be had whole."""
         try:
-            return LayerStore.of(self.graph)
+            read = self._open(items) or parse_image
+            return [read(name, item) for name, item in items.items()]
+        except UnreadableError as error:
+            raise EdgeflError(f"{error.message}: remove the image (docker image rm), and build it again.") from error
+
+    def _open(self, items: dict[str, dict[str, Any]]) -> Callable[[str, dict[str, Any]], Image] | None:
+        graph = next((item.get("GraphDriver") or {} for item in items.values()), {})
+        try:
+            # To ask Docker for all that it knows of itself takes longer
+            if not graph.get("Data") and (containerd := self.docker.containerd()):
+                self.store = ContentStore(containerd.content_folder())
+            else:
+                self.store = LayerStore.of(graph)
         except UnreadableError as error:
             self.note = error.message
-            return None
+        return self.store.image if self.store else None
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """What goes to a target: `pieces` reads it, `whole` when it is C(docker save)'s, `need` the bytes that unpack at the target.
+    """What goes to a target: `pieces` reads it, `whole` when it is C(docker save)'s, `size` its bytes, `room` those that it takes in the runtime.
 
     It is one archive, or `parts` (of each the bytes, the name that its image has until all is there, and its configuration's digest) and the last one.
     `sent` are the bytes of each image's layers before compression; `identity` names all that is in it.
@@ -157,9 +160,9 @@ class Shipment:
 
     pieces: Callable[[], Iterator[bytes]]
     whole: bool
-    need: int
+    size: int
+    room: int
     sent: dict[str, int]
-    manifests: dict[str, str]
     identity: str
     parts: tuple[tuple[int, str, str], ...] = ()
 
@@ -167,29 +170,29 @@ class Shipment:
 def shipment(source: Source, steps: list[Step]) -> Shipment:
     """The archive for the steps that are needed: only missing layers where Docker's folder can be read, else the images whole."""
     wanted = [step for step in steps if step.needed]
-    store = source.open()
-    if store is not None:
+    if source.store is not None:
         try:
-            return _layers_only(store, wanted)
+            return _layers_only(source.store, wanted)
         except UnreadableError as error:
             source.note = error.message
     names = [step.image.name for step in wanted]
     sizes = {step.image.name: step.image.size for step in wanted}
     # Docker writes times into it: another one would not continue this one
-    return Shipment(lambda: _saved(names), True, sum(sizes.values()), sizes, {}, uuid.uuid4().hex)
+    size = sum(sizes.values())
+    return Shipment(lambda: _saved(names), True, size, size * ROOM, sizes, uuid.uuid4().hex)
 
 
-def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
+def _layers_only(store: LayerStore | ContentStore, wanted: list[Step]) -> Shipment:
     contents, sent = [], {}
     # By the stack that each ends: Docker has a layer for one stack only
-    layers: dict[str, Layer] = {}
-    groups: list[tuple[Content, int, dict[str, Layer]]] = []
-    waiting: dict[str, Layer] = {}
+    layers: dict[str, AnyLayer] = {}
+    groups: list[tuple[Content, int, dict[str, AnyLayer]]] = []
+    waiting: dict[str, AnyLayer] = {}
     for step in wanted:
         image = step.image
         chains = chain_ids(list(image.diff_ids))
-        stack = [store.layer(chain, diff_id) for chain, diff_id in zip(chains, image.diff_ids)]
-        content = Content(image, store.config(image.digest), tuple(Blob(layer.diff_id, layer.size) for layer in stack))
+        stack = store.layers(image)
+        content = Content(image, store.config(image.digest), tuple(stack))
         contents.append(content)
         new = {chains[index]: stack[index] for index in step.missing if chains[index] not in layers}
         sent[image.name] = sum(layer.size for layer in new.values())
@@ -215,8 +218,8 @@ def _layers_only(store: LayerStore, wanted: list[Step]) -> Shipment:
         lambda: (piece for archive in archives for piece in archive.read()),
         False,
         sum(sent.values()),
+        sum(layer.size + layer.unpacked for layer in layers.values()),
         sent,
-        {content.image.name: content.manifest_digest for content in contents},
         identity,
         tuple(parts),
     )
@@ -240,10 +243,10 @@ def check_room(steps: list[Step], state: dict[str, Any], cargo: Shipment, spoole
             f"{where} is {state['arch']}, the images are {', '.join(other)}: build them on a machine like it, or take it out of the inventory."
         )
     runtime, spool = state["rooms"]
-    need = {runtime["device"]: cargo.need * ROOM + SPARE}
+    need = {runtime["device"]: cargo.room + SPARE}
     if spooled:
         # As if it could not be compressed
-        need[spool["device"]] = need.get(spool["device"], 0) + cargo.need
+        need[spool["device"]] = need.get(spool["device"], 0) + cargo.size
     for room in (runtime, spool):
         wanted = need.get(room["device"], 0)
         if room["free"] < wanted:
@@ -257,10 +260,10 @@ def check_own_room(cargo: Shipment) -> None:
     """EdgeflError when what is read does not fit on this host, where it waits for the slower nodes."""
     room = os.statvfs(_ship_parcel.FOLDER)
     free = room.f_bavail * room.f_frsize
-    if free < cargo.need:
+    if free < cargo.size:
         raise EdgeflError(
             f"The host that built the images has {free / 1e6:.0f} MB free for {_ship_parcel.FOLDER}, the archive may need"
-            f" {cargo.need / 1e6:.0f} MB: make room there (docker image prune), or give it a larger disk."
+            f" {cargo.size / 1e6:.0f} MB: make room there (docker image prune), or give it a larger disk."
         )
 
 
@@ -323,7 +326,7 @@ class Depot:
         with self._lock:
             if key not in self._parcels:
                 check_own_room(cargo)
-                self._parcels[key] = Parcel(key, cargo.pieces(), codec, self.chunk, cargo.need)
+                self._parcels[key] = Parcel(key, cargo.pieces(), codec, self.chunk, cargo.size)
             return self._parcels[key]
 
     def close(self) -> None:
@@ -409,7 +412,7 @@ class Journey:
         request = {
             "runtime": self.target.runtime,
             "names": {image.full_name: image.digest for image in self.images},
-            "digests": [digest for image in self.images for digest in (image.digest, *image.diff_ids)],
+            "digests": [digest for image in self.images for digest in (image.digest, *image.blobs)],
             "chains": [chain for image in self.images for chain in chain_ids(list(image.diff_ids))]
             if self.target.runtime == "docker"
             else [],
@@ -434,7 +437,7 @@ class Journey:
                 return self.link.hear()
             cargo = self.depot.shipment(steps)
             local = not self.target.host
-            spooled = not local and cargo.need > settings.chunk
+            spooled = not local and cargo.size > settings.chunk
             if self._cargo is None:
                 self._cargo = cargo
                 # After a cut a part of it fills that room
@@ -511,7 +514,7 @@ def _verify(wanted: list[Step], answer: dict[str, Any], cargo: Shipment, where: 
     wrong = []
     for step in wanted:
         there = answer["images"].get(step.image.full_name)
-        if there is None or not same(step.image, there, cargo.manifests.get(step.image.name)):
+        if there is None or not same(step.image, there):
             wrong.append(step.image.name)
     if wrong:
         raise EdgeflError(

@@ -31,7 +31,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-NAMESPACE = "k8s.io"
 SOCKET = "/var/run/docker.sock"
 # So end the names under which images arrive, and under which their lower layers do; what they name does not count as there
 INCOMING = "-incoming"
@@ -210,14 +209,25 @@ class Containerd:
     """The images that the kubelet's pods use of a containerd. Each call of C(ctr) starts a large program: the fewer the better."""
 
     root = "/var/lib/containerd"
+    client: tuple[str, ...] = ("ctr", "--namespace", "k8s.io")
+    # Option of the commands that unpack, or look at what is
+    snapshotter: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         # Digest of each image by its name, as far as we know
         self.listed: dict[str, str] = {}
 
     def ctr(self, *arguments: str) -> str:
-        """Runs C(ctr) in the namespace of the kubelet's pods."""
-        return run(["ctr", "--namespace", NAMESPACE, *arguments])
+        """Runs C(ctr) in the namespace of the images."""
+        return run([*self.client, *arguments])
+
+    def content_folder(self) -> str:
+        """Where it keeps its content; AgentError when it doesn't say so."""
+        said = self.ctr("plugins", "ls", "--detailed", "id==content")
+        found = re.search(r"^ +root +(/.*\S)", said, re.MULTILINE)
+        if not found:
+            raise AgentError("failed", "ctr plugins ls --detailed does not say where containerd keeps its content")
+        return found[1]
 
     def state(self, names: dict[str, str], digests: list[str], chains: list[str]) -> dict[str, Any]:
         """`layers`: those of `digests` that images here need, so that they stay; `images`: what is there under each name.
@@ -257,7 +267,7 @@ class Containerd:
     def images(self, names: list[str]) -> dict[str, Any]:
         """For each name the digests of manifest and configuration, and the layers' diff ids; None when it is not there, or not usable as it is."""
         found: dict[str, Any] = dict.fromkeys(names)
-        checked = self.ctr("images", "check", *(f"name=={name}" for name in names)) if names else ""
+        checked = self.ctr("images", "check", *self.snapshotter, *(f"name=={name}" for name in names)) if names else ""
         for name, digest, status, unpacked in _CHECK.findall(checked):
             if name in found and (status, unpacked) == ("complete", "true"):
                 config_digest, config = self.config(digest)
@@ -294,7 +304,7 @@ class Containerd:
         """Imports an archive, and says what is there then; `direct` when its images arrive under their own names."""
         arriving = {name if direct else name + INCOMING: name for name in names}
         try:
-            feed(["ctr", "--namespace", NAMESPACE, "images", "import", "-"], pieces)
+            feed([*self.client, "images", "import", *self.snapshotter, "-"], pieces)
             found = self.images(list(arriving))
             bad = [name for name, image in found.items() if image is None]
             if bad:
@@ -330,12 +340,16 @@ class Containerd:
         tags = {name: digest for name, digest in images.items() if name.rpartition(":")[0] in repositories}
         if len(tags) <= keep:
             return []
-        used = {line.split()[1] for line in self.ctr("containers", "ls").splitlines()[1:] if len(line.split()) > 1}
-        busy = {images[name] for name in used.union(names) if name in images}
+        busy = self.used(images) | {images[name] for name in names if name in images}
         gone = beyond(tags, keep, busy, lambda digest: str(self.config(digest)[1].get("created", "")))
         left = {digest for name, digest in images.items() if name not in gone and not name.startswith("sha256:")}
         doomed = {images[name] for name in gone} - left
         return gone + [name for name, digest in images.items() if name.startswith("sha256:") and digest in doomed]
+
+    def used(self, images: dict[str, str]) -> set[str]:
+        """Those of `images` (digest by name) that containers use, by digest."""
+        lines = self.ctr("containers", "ls").splitlines()[1:]
+        return {images[name] for line in lines for name in line.split()[1:2] if name in images}
 
 
 class Engine:
@@ -403,8 +417,6 @@ class Docker:
         self.engine = Engine()
         # As C(listing) was at last
         self.listed: dict[str, str] = {}
-        # Whether containerd keeps the images
-        self.foreign = False
 
     def get(self, path: str) -> Any:
         """The JSON document at `path`; None when there is none."""
@@ -415,20 +427,29 @@ class Docker:
         """Digest of each image's configuration, by its name as Docker shows it."""
         return {name: item["Id"] for item in self.get("/images/json") for name in item["RepoTags"] or ()}
 
+    def containerd(self) -> ContainerdOfDocker | None:
+        """The containerd that keeps the images instead of Docker itself, if one does."""
+        info = self.get("/info")
+        self.root = info.get("DockerRootDir") or self.root
+        status = dict(info.get("DriverStatus") or [])
+        return ContainerdOfDocker(self, info) if status.get("driver-type") == "io.containerd.snapshotter.v1" else None
+
     def state(self, names: dict[str, str], digests: list[str], chains: list[str]) -> dict[str, Any]:
-        """`layers`: those of `digests` that are images' configurations; `stacks`: those of `chains` that are there; the rest as Containerd's."""
+        """`layers`: those of `digests` that are images' configurations; `stacks`: those of `chains` that are there; the rest as Containerd's.
+
+        Where a containerd keeps the images it is the one that says so, and C(runtime).
+        """
         self.listed = self.listing()
         # The configuration names the layers: they need not be asked for
         images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
         if current(names, images):
             return {"layers": [], "stacks": [], "images": images}
-        info = self.get("/info")
-        self.root = info.get("DockerRootDir") or self.root
-        # Its archives are read by containerd, into a namespace of Docker's own that we do not look into
-        self.foreign = "io.containerd.snapshotter" in json.dumps(info.get("DriverStatus") or [])
+        containerd = self.containerd()
+        if containerd:
+            return {**containerd.state(names, digests, chains), "runtime": containerd}
         ids = {item["Id"] for item in self.get("/images/json?all=1")} - arriving(self.listed)
         stacks: set[str] = set()
-        for image in () if self.foreign else ids:
+        for image in ids:
             chain = ""
             for diff_id in (self.inspect(image) or {"layers": []})["layers"]:
                 chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
@@ -458,10 +479,6 @@ class Docker:
         for text in said.splitlines():
             if '"error"' in text:
                 raise AgentError("failed", _message(text))
-        if self.foreign and not direct:
-            for name in names:
-                self.tag(name + INCOMING, *name.rsplit(":", 1))
-            self.remove([name + INCOMING for name in names])
         found = self.images(names)
         bad = [name for name, image in found.items() if image is None]
         if bad:
@@ -480,6 +497,10 @@ class Docker:
         if self.engine.ask("POST", f"/images/{name}/tag?repo={repository}&tag={tag}") is None:
             raise AgentError("failed", f"No such image: {name}")
 
+    def used(self) -> set[str]:
+        """Ids of the images of containers, also of those that have ended."""
+        return {item["ImageID"] for item in self.get("/containers/json?all=1")}
+
     def old(self, repositories: list[str], keep: int, names: list[str]) -> list[str]:
         """As that of Containerd; names are as Docker shows them."""
         images = self.listed or self.listing()
@@ -488,10 +509,33 @@ class Docker:
         if len(tags) <= keep:
             return []
         kept = {shown(name) for name in names}
-        # Those of containers that have ended as well
-        busy = {item["ImageID"] for item in self.get("/containers/json?all=1")}
-        busy |= {image for name, image in images.items() if name in kept}
+        busy = self.used() | {image for name, image in images.items() if name in kept}
         return beyond(tags, keep, busy, lambda image: (self.inspect(image) or {"created": ""})["created"])
+
+
+class ContainerdOfDocker(Containerd):
+    """The containerd of a Docker with containerd's image store: Docker sees what comes and goes there at once.
+
+    `info` is what Docker says of itself (L(SystemInfo,https://docs.docker.com/reference/api/engine/), of API 1.46 and later with C(Containerd)).
+    """
+
+    # Of the containerd that Docker starts itself, where the system has none, and of the system's
+    sockets = ("/run/docker/containerd/containerd.sock", "/run/containerd/containerd.sock")
+
+    def __init__(self, docker: Docker, info: dict[str, Any]) -> None:
+        super().__init__()
+        self.docker = docker
+        about = info.get("Containerd") or {}
+        address = about.get("Address") or next(filter(os.path.exists, self.sockets), self.sockets[-1])
+        namespace = (about.get("Namespaces") or {}).get("Containers") or "moby"
+        self.client = ("ctr", "--address", address, "--namespace", namespace)
+        self.snapshotter = ("--snapshotter", info["Driver"])
+        # Its content's folder is in it
+        self.root = os.path.dirname(self.content_folder())
+
+    def used(self, images: dict[str, str]) -> set[str]:
+        """As Containerd's, by Docker's word: its containers do not tell containerd what they use."""
+        return self.docker.used() & set(images.values())
 
 
 # What arrives ------------------------------------------------------------------------------------------------------------
@@ -796,6 +840,7 @@ def main() -> None:
             return
         runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
         state = runtime.state(request["names"], request["digests"], request["chains"])
+        runtime = state.pop("runtime", runtime)
         state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
         state["rooms"] = [free(runtime.root), free(request["spool"])]
         if not current(request["names"], state["images"]):

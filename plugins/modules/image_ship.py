@@ -15,12 +15,12 @@ description:
   - A connection that was lost is made again, and goes on with the chunk that was cut; so does a later call. Each chunk is proven as it arrives.
   - Afterwards the runtime is asked again, and what it has must be what was built. With containerd an image gets its name only when all of it is there.
   - A target that fails does so alone; the others get their images, and the module fails at its end. RV(nodes) has the result of each.
-  - Where the layers of the local Docker cannot be read one by one (a storage driver other than overlay2), images are sent whole.
+  - Reads the layers of a Docker with the storage driver overlay2, or with containerd's image store. With another driver images are sent whole.
   - Shows every few seconds how far each target is.
 author:
   - edgefl developers (@edgefl)
 requirements:
-  - Docker on the host that built the images, and root there.
+  - Docker on the host that built the images, and root there; C(ctr), which comes with containerd, where Docker has containerd's image store.
   - On the targets Python 3.7 or newer, and C(sudo) unless the user is root. Nothing of the images is needed there.
 attributes:
   check_mode:

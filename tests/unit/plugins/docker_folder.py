@@ -22,6 +22,21 @@ def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def _archive(files: Files) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def _config(diff_ids: list[str], created: str, architecture: str = "amd64") -> bytes:
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
+    return json.dumps({"architecture": architecture, "os": "linux", "created": created, "rootfs": rootfs}).encode()
+
+
 class DockerFolder:
     """C(root) is what Docker calls its root directory; `images` is what Docker says of each, by name."""
 
@@ -31,18 +46,11 @@ class DockerFolder:
 
     def add(self, name: str, layers: list[Files], created: str = "2030-01-01T00:00:00Z") -> dict[str, Any]:
         """An image of layers, each a dict from file name to content."""
-        archives = [self._archive(files) for files in layers]
+        archives = [_archive(files) for files in layers]
         diff_ids = [sha256(archive) for archive in archives]
         for archive, diff_id, chain, files in zip(archives, diff_ids, chain_ids(diff_ids), layers):
             self._layer(archive, diff_id, chain.removeprefix("sha256:"), files)
-        config = json.dumps(
-            {
-                "architecture": "amd64",
-                "os": "linux",
-                "created": created,
-                "rootfs": {"type": "layers", "diff_ids": diff_ids},
-            }
-        ).encode()
+        config = _config(diff_ids, created)
         place = self.root / "image/overlay2/imagedb/content/sha256" / sha256(config).removeprefix("sha256:")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(config)
@@ -60,14 +68,9 @@ class DockerFolder:
         """Stands for the agent's C(Docker)."""
         return self.images.get(unquote(path).removeprefix("/images/").removesuffix("/json"))
 
-    def _archive(self, files: Files) -> bytes:
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for name, content in files.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-        return out.getvalue()
+    def containerd(self) -> Any:
+        """As that of the agent's: no containerd keeps the images."""
+        return None
 
     def _layer(self, archive: bytes, diff_id: str, chain: str, files: Files) -> None:
         folder = self.root / "image/overlay2/layerdb/sha256" / chain
@@ -92,6 +95,64 @@ class DockerFolder:
                 lines.write(json.dumps(entry | {"position": position}) + "\n")
 
 
+class ContentFolder(DockerFolder):
+    """As DockerFolder, of a Docker with containerd's image store: C(root) is that one's folder of content."""
+
+    def add(self, name: str, layers: list[Files], created: str = "2030-01-01T00:00:00Z") -> dict[str, Any]:
+        """As BuildKit does: an index with the image, where it came from, and the same for another processor, which is not here."""
+        archives = [_archive(files) for files in layers]
+        diff_ids = [sha256(archive) for archive in archives]
+        blobs = [gzip.compress(archive, mtime=0) for archive in archives]
+        # One by its older name
+        kinds = ["application/vnd.docker.image.rootfs.diff.tar.gzip"] + [
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        ] * len(blobs)
+        described = [self._put(kind, blob) for kind, blob in zip(kinds, blobs)]
+        image = self._manifest(_config(diff_ids, created), described)
+        origin = self._manifest(
+            _config([sha256(b"in-toto")], created, "unknown"), [self._put("application/vnd.in-toto+json", b"{}")]
+        )
+        other = image | {"digest": sha256(b"elsewhere"), "platform": {"architecture": "arm64"}}
+        index = self._put("", json.dumps({"schemaVersion": 2, "manifests": [other, origin, image]}).encode())
+        self.images[name] = {
+            "Id": index["digest"],
+            "RepoTags": [name],
+            "Architecture": "amd64",
+            "Size": 1,
+            "RootFS": {"Type": "layers", "Layers": diff_ids},
+            "GraphDriver": {"Name": "overlayfs", "Data": None},
+        }
+        return self.images[name]
+
+    def containerd(self) -> Any:
+        """Stands for the agent's ContainerdOfDocker."""
+        return self
+
+    def content_folder(self) -> str:
+        return str(self.root)
+
+    def path(self, digest: str) -> Path:
+        """The file of what has this digest."""
+        return self.root / "blobs" / digest.replace(":", "/")
+
+    def blobs(self, name: str) -> list[dict[str, Any]]:
+        """What the manifest of an image says of its layers."""
+        index = json.loads(self.path(self.images[name]["Id"]).read_text())
+        found: list[dict[str, Any]] = json.loads(self.path(index["manifests"][-1]["digest"]).read_text())["layers"]
+        return found
+
+    def _manifest(self, config: bytes, layers: list[dict[str, Any]]) -> dict[str, Any]:
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        about = {"schemaVersion": 2, "mediaType": kind, "config": self._put("", config), "layers": layers}
+        return self._put(kind, json.dumps(about).encode())
+
+    def _put(self, kind: str, data: bytes) -> dict[str, Any]:
+        path = self.path(sha256(data))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return {"mediaType": kind, "digest": sha256(data), "size": len(data)}
+
+
 # What C(ctr) does, as far as the agent uses it, with a folder for its content and one for its images.
 CTR = (
     f"#!{sys.executable} -IS"
@@ -103,7 +164,12 @@ if os.path.exists(home + "/stopped"):
 content, images = home + "/content/", home + "/images.json"
 os.makedirs(content, exist_ok=True)
 known = json.load(open(images)) if os.path.exists(images) else {}
-words = [word for word in sys.argv[1:] if word != "--namespace"][1:]
+words = sys.argv[1:]
+for option in ("--address", "--namespace", "--snapshotter"):
+    if option in words:
+        position = words.index(option)
+        print(*words[position : position + 2], file=open(home + "/options", "a"))
+        del words[position : position + 2]
 def blob(digest):
     return open(content + digest, "rb").read()
 def put(data):
@@ -124,6 +190,11 @@ if words[:2] == ["content", "ls"]:
         print(digest, "1kB", "About an hour", ",".join(labels) or "containerd.io/uncompressed=" + digest)
 elif words[:2] == ["content", "get"]:
     sys.stdout.buffer.write(blob(words[2]))
+elif words[:2] == ["plugins", "ls"]:
+    print("Type:         io.containerd.content.v1")
+    print("ID:           content")
+    print("Exports:     ")
+    print("              root      " + home + "/io.containerd.content.v1.content")
 elif words[:2] == ["images", "ls"]:
     quiet = "--quiet" in words
     if not quiet:

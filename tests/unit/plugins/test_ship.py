@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import pytest
 from unit.plugins.docker_api import DockerApi
-from unit.plugins.docker_folder import Containerd, DockerFolder, sha256
+from unit.plugins.docker_folder import Containerd, ContentFolder, DockerFolder, sha256
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship, _ship_agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive
@@ -213,7 +213,7 @@ def test_full_names(name: str, full: str) -> None:
 
 
 def image(*diff_ids: str, digest: str = "sha256:config") -> Image:
-    return Image(NAME, digest, diff_ids, "amd64", 100)
+    return Image(NAME, digest, diff_ids, "amd64", 100, diff_ids)
 
 
 def state(**more: Any) -> dict[str, Any]:
@@ -260,6 +260,14 @@ def test_layers_that_two_images_share_are_sent_once(docker: DockerFolder) -> Non
     # An archive that was cut off must not name an image
     assert names[-2:] == ["index.json", "manifest.json"]
     assert cargo.sent["kubeedge/aggregator:v1"] < images[1].size
+
+
+def test_layers_that_are_kept_compressed_are_known_by_their_own_digests() -> None:
+    kept = Image(NAME, "sha256:config", ("a", "b"), "amd64", 100, ("za", "zb"))
+    assert plan([kept], state(layers=["za"]))[0].missing == (1,)
+    # Docker has what they unpack to
+    assert plan([kept], state(stacks=stacks("a")))[0].missing == (1,)
+    assert plan([kept], state(layers=["a", "b"]))[0].missing == (0, 1)
 
 
 # The whole way, to a stand-in of containerd -----------------------------------------------------------------------------
@@ -537,23 +545,6 @@ def test_a_part_that_was_left_does_not_count_and_goes(
     assert list(containerd.images) == [f"docker.io/{CLIENT}"]
 
 
-def test_docker_on_containerd_names_what_is_whole(docker: DockerFolder, api: DockerApi) -> None:
-    cargo, order = cargo_of(docker, NAME)
-    api.images[FULL + "-incoming"] = docker.images[NAME]["Id"]
-    api.answers |= {
-        "/images/json": [],
-        "/images/json?all=1": [],
-        "/info": {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]},
-        "/images/load?quiet=1": "{}",
-        f"/images/{FULL}-incoming": [{"Untagged": FULL}],
-    }
-    agent = _ship_agent.Docker()
-    agent.state({FULL: order["digests"][0]}, order["digests"], [])
-    found = _ship_agent.load(agent, order, iter(pieces_of(cargo)))
-    assert found[FULL]["ids"] == order["digests"]
-    assert f"/images/{FULL}-incoming" in api.asked
-
-
 def test_docker_gets_parts_too(docker: DockerFolder, api: DockerApi, parts: list[list[str]]) -> None:
     del parts
     cargo, order = cargo_of(docker, CLIENT)
@@ -568,6 +559,133 @@ def test_docker_gets_parts_too(docker: DockerFolder, api: DockerApi, parts: list
     assert b"".join(api.loaded) == b"".join(cargo.pieces())
     # The names go, and not by the digest: another name may have the same
     assert api.asked[-len(names) :] == [f"/images/{name}" for name in names]
+
+
+# Docker with containerd's image store -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> ContentFolder:
+    folder = ContentFolder(tmp_path / "content")
+    folder.add(NAME, [BASE, PACKAGES, {"app/model.py": b"old"}])
+    return folder
+
+
+def config_digest(content: ContentFolder) -> str:
+    return source(content).images([NAME])[0].digest
+
+
+def test_from_containerds_image_store_only_what_is_missing(content: ContentFolder, containerd: Containerd) -> None:
+    first = send(content)
+    blobs = content.blobs(NAME)
+    assert (first["whole"], first["images"][0]["reason"]) == (False, MISSING)
+    assert first["images"][0]["bytes"] == sum(blob["size"] for blob in blobs)
+    assert {blob["digest"] for blob in blobs} | {config_digest(content)} <= containerd.content
+    # What is only about the image does not go there
+    assert b"in-toto" not in b"".join((containerd.home / "content" / each).read_bytes() for each in containerd.content)
+    manifest = json.loads((containerd.home / "content" / containerd.images[FULL]).read_text())
+    assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+    assert send(content)["bytes"] == 0
+
+    content.add(NAME, [BASE, PACKAGES, {"app/model.py": b"new"}])
+    changed = send(content)
+    assert (changed["images"][0]["reason"], changed["images"][0]["layers_sent"]) == ("1 of 3 layers differ", 1)
+    assert changed["images"][0]["bytes"] == content.blobs(NAME)[-1]["size"]
+
+
+def test_room_is_for_what_unpacks(
+    content: ContentFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del containerd
+    size = sum(blob["size"] for blob in content.blobs(NAME))
+    whole = _ship_agent.free("/")
+    monkeypatch.setattr(_ship, "SPARE", whole["free"] - 5 * size + 2_000_000_000)
+    assert "MB free for /var/lib/containerd" in refused(content)
+
+
+@pytest.mark.parametrize("which", ["index", "config", "layer"])
+@pytest.mark.parametrize("spoil", ["flip", "lost"])
+def test_content_that_was_changed_or_lost_is_told(
+    content: ContentFolder, containerd: Containerd, which: str, spoil: str
+) -> None:
+    digest = {
+        "index": content.images[NAME]["Id"],
+        "config": config_digest(content),
+        "layer": content.blobs(NAME)[0]["digest"],
+    }[which]
+    path = content.path(digest)
+    data = path.read_bytes()
+    if spoil == "flip":
+        path.write_bytes(data[:-9] + b" " + data[-8:])
+    else:
+        path.unlink()
+    words = rf"{digest[7:]} (is damaged|cannot be read \(No such file or directory\)).*[Rr]emove the image .* and build it again"
+    if which == "layer":
+        assert re.search(words, refused(content))
+    else:
+        with pytest.raises(EdgeflError, match=words):
+            send(content)
+    assert containerd.images == {}
+
+
+def test_an_image_that_is_here_for_another_processor_only(content: ContentFolder) -> None:
+    content.images[NAME]["Architecture"] = "arm64"
+    with pytest.raises(EdgeflError, match=r"no manifest of .*:v1\.0\.0 for arm64: remove"):
+        send(content)
+
+
+INFO = {
+    "DockerRootDir": "/data",
+    "Driver": "overlayfs",
+    "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+    "Containerd": {"Address": "/run/c.sock", "Namespaces": {"Containers": "docker-ns", "Plugins": "p"}},
+}
+
+
+def test_to_containerds_image_store(docker: DockerFolder, containerd: Containerd, api: DockerApi) -> None:
+    """Docker is asked what it is; all else is done in its containerd, with its namespace and its snapshotter."""
+    cargo, order = cargo_of(docker, NAME)
+    api.answers |= {"/images/json": [{"Id": "sha256:manifest", "RepoTags": [NAME]}], "/info": INFO}
+    wanted = {FULL: order["digests"][0]}
+    state = _ship_agent.Docker().state(wanted, [*order["digests"], *layers(docker)], stacks(*layers(docker)))
+    agent = state["runtime"]
+    assert (agent.root, state["layers"], state["images"]) == (str(containerd.home), [], {FULL: None})
+    found = _ship_agent.load(agent, order, iter(pieces_of(cargo)))
+    assert order["digests"][0] in found[FULL]["ids"]
+    again = _ship_agent.Docker().state(wanted, order["digests"], [])
+    assert _ship_agent.current(wanted, again["images"])
+    used = set((containerd.home / "options").read_text().splitlines())
+    assert used == {"--address /run/c.sock", "--namespace docker-ns", "--snapshotter overlayfs"}
+
+
+def test_what_dockers_containers_use_stays_in_its_containerd(
+    docker: DockerFolder, containerd: Containerd, api: DockerApi
+) -> None:
+    names = [f"kubeedge/fashion-mnist-client:v1.0.0-{number:012x}" for number in (1, 2, 3)]
+    for number, name in enumerate(names):
+        docker.add(name, [BASE, {"app/model.py": b"%d" % number}], created=f"2030-01-0{number + 1}T00:00:00Z")
+        send(docker, name)
+    api.answers |= {"/images/json": [], "/info": INFO, "/containers/json?all=1": []}
+    agent = _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])["runtime"]
+    repositories = ["docker.io/kubeedge/fashion-mnist-client"]
+    assert agent.old(repositories, 1, []) == [f"docker.io/{name}" for name in names[:2]]
+    api.answers["/containers/json?all=1"] = [{"ImageID": containerd.images[f"docker.io/{names[0]}"]}]
+    assert agent.old(repositories, 1, [f"docker.io/{names[2]}"]) == [f"docker.io/{names[1]}"]
+
+
+@pytest.mark.parametrize(("own", "address"), [(True, "own.sock"), (False, "system.sock")])
+def test_a_docker_that_does_not_name_its_containerd(
+    containerd: Containerd, api: DockerApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, address: str
+) -> None:
+    """Before API 1.46: its own one if it started one, else the system's."""
+    sockets = (str(tmp_path / "own.sock"), str(tmp_path / "system.sock"))
+    monkeypatch.setattr(_ship_agent.ContainerdOfDocker, "sockets", sockets)
+    if own:
+        Path(sockets[0]).touch()
+    api.answers["/info"] = {name: value for name, value in INFO.items() if name != "Containerd"}
+    found = _ship_agent.Docker().containerd()
+    assert found is not None
+    assert found.client == ("ctr", "--address", str(tmp_path / address), "--namespace", "moby")
 
 
 # Many nodes, and links that break ---------------------------------------------------------------------------------------
