@@ -95,6 +95,53 @@ class Nodes:
         """What a shell script as root on it writes."""
         return inside(f"edgefl-{name}", script)
 
+    def renew(self, name: str, programs: Path, own: bool) -> None:
+        """
+        Gives it a newer Docker, which keeps images in containerd, in place of Debian's.
+
+        :param programs: folder with what is in tests/go/docker
+        :param own: whether Docker starts a containerd of its own, instead of using the machine's
+        """
+        self.run(
+            name,
+            "systemctl stop docker.socket docker containerd 2>/dev/null; rm -rf /var/lib/docker /var/lib/containerd",
+        )
+        docker("cp", f"{programs}/.", f"edgefl-{name}:/opt/docker")
+        features = {"features": {"containerd-snapshotter": True}}
+        self.run(
+            name,
+            "cd /opt/docker; install containerd ctr containerd-shim-runc-v2 /usr/bin; install dockerd /usr/sbin;"
+            "install -D buildx /usr/libexec/docker/cli-plugins/docker-buildx;"
+            f"echo {shlex.quote(json.dumps(features))} >/etc/docker/daemon.json; rm -f /etc/containerd/config.toml;"
+            f"{'systemctl mask' if own else 'systemctl start'} containerd 2>/dev/null; systemctl start docker",
+        )
+
+    def believe(self, name: str, others: Iterable[str], key: Path) -> dict[str, Any]:
+        """
+        Lets it ship images as the cloud node does: to `others`, over SSH.
+
+        :param key: with which this machine comes in
+        :return: it as a host of an inventory
+        """
+        public = key.with_name(f"{key.name}.pub").read_text().strip()
+        self.run(
+            name,
+            f"echo {shlex.quote(public)} >>/home/ops/.ssh/authorized_keys;"
+            f"install -d -m 700 {Path(CHANNEL).parent} {FOLDER}; rm -f {CHANNEL}; ssh-keygen -q -t ed25519 -N '' -f {CHANNEL}",
+        )
+        own = self.run(name, f"cat {CHANNEL}.pub").strip()
+        for other in others:
+            self.run(other, f"echo {shlex.quote(own)} >>/home/ops/.ssh/authorized_keys")
+            self.run(name, f"echo {shlex.quote(inside(CLOUD, f'cat {FOLDER}/{other}').strip())} >{FOLDER}/{other}")
+        known = f"{self.address(name)} {self.run(name, 'cat /etc/ssh/ssh_host_ed25519_key.pub').strip()}"
+        return {
+            "ansible_host": self.address(name),
+            "ansible_user": "ops",
+            "ansible_ssh_private_key_file": str(key),
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "known": known,
+        }
+
     def target(self, node: str, runtime: str, **more: Any) -> dict[str, Any]:
         """It as a target of the module image_ship."""
         about = {"name": node, "host": self.address(node), "user": "ops", "runtime": runtime}
@@ -112,19 +159,25 @@ class Nodes:
 
 
 def ship(
-    folder: Path, targets: Iterable[dict[str, Any]], images: list[str], check: bool = False, **options: Any
+    folder: Path,
+    targets: Iterable[dict[str, Any]],
+    images: list[str],
+    check: bool = False,
+    source: dict[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[dict[str, Any], Result]:
     """
     Calls the module image_ship on the lab's cloud node, as a playbook does.
 
     :param folder: for the playbook and its result
+    :param source: on this machine of `believe()` instead
     :return: what the module returned (also when it failed), and what the playbook wrote
     """
     task = {"images": images, "targets": list(targets), "ssh_key": CHANNEL, **options}
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     play = {
-        "hosts": "cloud",
+        "hosts": "source" if source else "cloud",
         "gather_facts": False,
         "tasks": [
             {
@@ -145,16 +198,26 @@ def ship(
     }
     playbook = folder / "ship.yml"
     playbook.write_text(json.dumps([play]))
-    words = ["--check"] if check else []
+    words: list[str | Path] = ["--check"] if check else []
+    if source:
+        known = folder / "known_hosts"
+        known.write_text(f"{source['known']}\n")
+        about = source | {"ansible_ssh_common_args": f"-o UserKnownHostsFile={known}"}
+        inventory = folder / "source.json"
+        inventory.write_text(json.dumps({"all": {"hosts": {"source": about}}}))
+        words += ["-i", inventory]
     result = run("ansible-playbook", playbook, *words, cwd=ROOT, timeout=1800).ok()
     found: dict[str, Any] = json.loads(answer.read_text())
     return found, result
 
 
-def build(tag: str, megabytes: int, line: str = "", created: str = "") -> str:
+def build(
+    tag: str, megabytes: int, line: str = "", created: str = "", where: str = CLOUD, command: str = "docker build"
+) -> str:
     """
     Builds an image of two layers on the lab's cloud node: data that cannot be compressed, the same for each size, and a line.
 
+    :param where: another container that builds it
     :return: its digest
     """
     label = f"LABEL created={created}\n" if created else ""
@@ -164,10 +227,10 @@ def build(tag: str, megabytes: int, line: str = "", created: str = "") -> str:
     touch -d 2030-01-01 data
     echo {shlex.quote(line)} >line
     printf 'FROM scratch\\nCOPY data /data\\nCOPY line /line\\n{label}CMD ["/none"]\\n' >Dockerfile
-    docker build --quiet --tag {tag} . >/dev/null
+    {command} --quiet --tag {tag} . >/dev/null
     docker image inspect --format '{{{{.Id}}}}' {tag}
     """
-    return inside(CLOUD, script).strip()
+    return inside(where, script).strip()
 
 
 def forget(repository: str) -> None:

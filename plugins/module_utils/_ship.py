@@ -120,20 +120,20 @@ class Source:
         """What was built under these names; EdgeflError when it was not."""
         try:
             items = {name: self.docker.get(f"/images/{quote(name, safe='/:@')}/json") for name in names}
+            if lost := [name for name, item in items.items() if item is None]:
+                raise EdgeflError(
+                    f"Not built on this host: {', '.join(lost)}. Build it first (site.yml --tags images), or correct the name."
+                )
+            read = self._open(items) or parse_image
+            return [read(name, item) for name, item in items.items()]
         except _ship_agent.AgentError as error:
             advice = {
                 "absent": "run the role docker on it first",
                 "stopped": "start it there (systemctl start docker)",
                 "failed": "correct the image's name, or see its log",
+                "containerd": "it keeps images in containerd: start that, and install its command ctr",
             }[error.code]
             raise EdgeflError(f"Docker on the host that built the images ({error}): {advice}.") from error
-        if lost := [name for name, item in items.items() if item is None]:
-            raise EdgeflError(
-                f"Not built on this host: {', '.join(lost)}. Build it first (site.yml --tags images), or correct the name."
-            )
-        try:
-            read = self._open(items) or parse_image
-            return [read(name, item) for name, item in items.items()]
         except UnreadableError as error:
             raise EdgeflError(f"{error.message}: remove the image (docker image rm), and build it again.") from error
 

@@ -530,8 +530,11 @@ class ContainerdOfDocker(Containerd):
         namespace = (about.get("Namespaces") or {}).get("Containers") or "moby"
         self.client = ("ctr", "--address", address, "--namespace", namespace)
         self.snapshotter = ("--snapshotter", info["Driver"])
-        # Its content's folder is in it
-        self.root = os.path.dirname(self.content_folder())
+        try:
+            # Its content's folder is in it
+            self.root = os.path.dirname(self.content_folder())
+        except AgentError as error:
+            raise AgentError("containerd", str(error)) from None
 
     def used(self, images: dict[str, str]) -> set[str]:
         """As Containerd's, by Docker's word: its containers do not tell containerd what they use."""

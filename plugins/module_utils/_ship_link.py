@@ -289,6 +289,7 @@ def explain_agent(answer: dict[str, Any], target: Target) -> EdgeflError:
         code = "corrupt"
     advice = {
         "absent": f"runtime {runtime} is not there ({reason}): set edgefl_runtime to what runs the node's pods, or install it.",
+        "containerd": f"its Docker keeps images in containerd, which cannot be asked ({reason}): start it, and install its command ctr.",
         "stopped": f"runtime {runtime} does not answer ({reason}): start it (systemctl start {runtime}).",
         "corrupt": f"what arrived is not what was sent ({reason}). Nothing was changed there: run this again.",
         "damaged": f"what arrives is not what was sent ({reason}). Nothing was changed there: see to its memory and network, and run this again.",

@@ -688,6 +688,21 @@ def test_a_docker_that_does_not_name_its_containerd(
     assert found.client == ("ctr", "--address", str(tmp_path / address), "--namespace", "moby")
 
 
+def test_a_docker_whose_containerd_cannot_be_asked(
+    containerd: Containerd, api: DockerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answers |= {"/info": INFO, "/images/json": []}
+    api.answers[f"/images/{NAME}/json"] = {"Id": "sha256:i", "GraphDriver": {"Name": "overlayfs", "Data": None}}
+    containerd.stop()
+    with pytest.raises(EdgeflError, match=r"images \(ctr: failed to dial.*containerd: start that"):
+        Source(_ship_agent.Docker()).images([NAME])
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(_ship_agent.AgentError, match="the command ctr is not there") as error:
+        _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])
+    told = explain_agent({"error": error.value.code, "reason": str(error.value)}, REMOTE)
+    assert "start it, and install its command ctr" in told.message
+
+
 # Many nodes, and links that break ---------------------------------------------------------------------------------------
 
 CHUNK = 100_000
