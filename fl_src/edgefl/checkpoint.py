@@ -2,7 +2,8 @@
 
 A checkpoint is one .npz file (numpy.load opens it), named after loop and round. It holds the weights in the model's
 order, the state of the strategy if it has any, and the round's line of rounds.jsonl: line and model can't get apart,
-whatever moment the process is killed at. The zip format keeps a CRC-32 of every member, which tells damage.
+whatever moment the process is killed at. The zip format keeps a CRC-32 of every member, which tells damage; what it
+has none for, its directory, is held against a list of the members.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,12 @@ class Store:
 
     def save(self, point: Checkpoint) -> Path:
         """Write atomically; waits while the disk is full."""
-        arrays = {"line": np.frombuffer(json.dumps(point.line).encode(), np.uint8)}
-        arrays |= {f"w{i:04d}": array for i, array in enumerate(point.weights)}
+        arrays: dict[str, npt.NDArray[Any]] = {f"w{i:04d}": array for i, array in enumerate(point.weights)}
         for name, group in point.state.items():
             arrays |= {f"s.{name}.{i:04d}": array for i, array in enumerate(group)}
+        about = {"line": _text(point.line), "members": _text(sorted(arrays))}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **about, **arrays)  # type: ignore[arg-type]
         path = self.folder / f"model-{point.loop:04d}-{point.round_:05d}.npz"
         patiently(lambda: write_atomically(path, buffer.getvalue()), str(path))
         for old in self.files()[KEEP:]:
@@ -70,7 +70,8 @@ class Store:
         for path in self.files():
             try:
                 return read(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+            # A flipped bit makes zipfile and numpy raise nearly anything (an encrypted file, a method that is not supported, a header of terabytes)
+            except Exception as err:
                 say(f"checkpoint {path.name} is damaged ({err}): skipped, the one before is taken")
         return None
 
@@ -82,7 +83,9 @@ def read(path: Path) -> Checkpoint:
         raise ValueError("not named like a checkpoint")
     with np.load(path, allow_pickle=False) as arrays:
         held = {name: arrays[name] for name in arrays.files}
-    line = json.loads(held.pop("line").tobytes())
+    line, members = (json.loads(held.pop(name).tobytes()) for name in ("line", "members"))
+    if members != sorted(held):
+        raise ValueError("its members are others than were written")
     state: dict[str, Weights] = {}
     weights: Weights = []
     for name in sorted(held):
@@ -93,3 +96,7 @@ def read(path: Path) -> Checkpoint:
     if not weights:
         raise ValueError("it holds no weights")
     return Checkpoint(int(match[1]), int(match[2]), weights, line, state)
+
+
+def _text(value: Any) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
