@@ -104,7 +104,7 @@ class Nodes:
         """
         self.run(
             name,
-            "systemctl stop docker.socket docker containerd 2>/dev/null; rm -rf /var/lib/docker /var/lib/containerd",
+            "systemctl stop docker.socket docker containerd; rm -rf /var/lib/docker/* /var/lib/containerd/* /run/containerd/*",
         )
         docker("cp", f"{programs}/.", f"edgefl-{name}:/opt/docker")
         features = {"features": {"containerd-snapshotter": True}}
@@ -113,7 +113,12 @@ class Nodes:
             "cd /opt/docker; install containerd ctr containerd-shim-runc-v2 /usr/bin; install dockerd /usr/sbin;"
             "install -D buildx /usr/libexec/docker/cli-plugins/docker-buildx;"
             f"echo {shlex.quote(json.dumps(features))} >/etc/docker/daemon.json; rm -f /etc/containerd/config.toml;"
-            f"{'systemctl mask' if own else 'systemctl start'} containerd 2>/dev/null; systemctl start docker",
+            + (
+                "systemctl mask --quiet containerd; sed -i 's/ --containerd=[^ ]*//' /lib/systemd/system/docker.service;"
+                if own
+                else ""
+            )
+            + "systemctl daemon-reload; systemctl start docker",
         )
 
     def believe(self, name: str, others: Iterable[str], key: Path) -> dict[str, Any]:
@@ -153,7 +158,8 @@ class Nodes:
             self.run(
                 name,
                 "docker image ls --all --quiet | sort -u | xargs --no-run-if-empty docker image rm --force >/dev/null;"
-                "ctr --namespace=k8s.io images ls --quiet | xargs --no-run-if-empty ctr --namespace=k8s.io images rm --sync >/dev/null;"
+                "if [ -S /run/containerd/containerd.sock ]; then"
+                " ctr --namespace=k8s.io images ls --quiet | xargs --no-run-if-empty ctr --namespace=k8s.io images rm --sync >/dev/null; fi;"
                 "rm -rf /var/lib/edgefl/incoming",
             )
 

@@ -31,9 +31,7 @@ CHUNK = 1 << 20
 DRIVERS = ("overlay2",)
 # Of a layer that is not compressed (OCI image specification, "Image Layer Filesystem Changeset")
 MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
-# Docker's older names of the same
-_OLDER = "application/vnd.docker.image.rootfs.diff.tar"
-# Times that a layer grows when it is unpacked: more than gzip makes of programs and data
+# Times that a compressed layer is taken to grow where its file does not say so
 _GROWS = 4
 # In the list of a layer: bytes of a file, and the bytes between two files. A quote inside of a name has a backslash before it.
 _FILE_SIZE = re.compile(rb'"size":\s*(\d+)')
@@ -221,35 +219,30 @@ class ContentStore:
 
     def __init__(self, folder: str) -> None:
         self.blobs = Path(folder, "blobs")
-        # Manifest of each image, by its configuration's digest
-        self._manifests: dict[str, dict[str, Any]] = {}
+        # By image; its name may change, what is in it not
+        self._layers: dict[Image, list[StoredLayer]] = {}
 
     def image(self, name: str, item: dict[str, Any]) -> Image:
         """The image that Docker describes so: it calls it by the digest of its manifest, or of an index of manifests."""
-        diff_ids = item["RootFS"].get("Layers") or []
-        for manifest in self._manifests_of(item["Id"]):
+        architecture, diff_ids = item["Architecture"], item["RootFS"].get("Layers") or []
+        for manifest in self._manifests(item["Id"], architecture):
             digest = manifest["config"]["digest"]
             config = json.loads(self.config(digest))
-            if (config["architecture"], config["rootfs"]["diff_ids"] or []) == (item["Architecture"], diff_ids):
-                self._manifests[digest] = manifest
-                layers = manifest["layers"]
-                blobs = tuple(layer["digest"] for layer in layers)
-                return Image(
-                    name, digest, tuple(diff_ids), item["Architecture"], sum(layer["size"] for layer in layers), blobs
-                )
-        raise UnreadableError(f"{self.blobs} has no manifest of {name} for {item['Architecture']}")
+            if config.get("architecture") == architecture and (config["rootfs"].get("diff_ids") or []) == diff_ids:
+                layers = [
+                    StoredLayer(layer["digest"], layer["size"], layer["mediaType"], self._path(layer["digest"]))
+                    for layer in manifest["layers"] or ()
+                ]
+                blobs = tuple(layer.digest for layer in layers)
+                size = sum(layer.size for layer in layers)
+                image = Image(name, digest, tuple(diff_ids), architecture, size, blobs)
+                self._layers[image] = layers
+                return image
+        raise UnreadableError(f"{self.blobs} has no manifest of {name} for {architecture}")
 
     def layers(self, image: Image) -> list[StoredLayer]:
         """Its layers, the lowest first."""
-        return [
-            StoredLayer(
-                layer["digest"],
-                layer["size"],
-                layer["mediaType"].replace(_OLDER, MEDIA_TYPE).replace(".gzip", "+gzip"),
-                self._path(layer["digest"]),
-            )
-            for layer in self._manifests[image.digest]["layers"]
-        ]
+        return self._layers[image]
 
     def config(self, digest: str) -> bytes:
         """The configuration of an image, proven by its digest."""
@@ -262,14 +255,15 @@ class ContentStore:
             raise UnreadableError(f"{path} is damaged")
         return data
 
-    def _manifests_of(self, digest: str) -> Iterator[dict[str, Any]]:
+    def _manifests(self, digest: str, architecture: str) -> Iterator[dict[str, Any]]:
         found = json.loads(self.config(digest))
         if "manifests" not in found:
             yield found
-        for entry in found.get("manifests", ()):
-            # Those of other processors need not be here
-            if self._path(entry["digest"]).exists():
-                yield from self._manifests_of(entry["digest"])
+        for entry in found.get("manifests") or ():
+            # Those of other processors need not be here; what is about an image says that it is for none
+            fits = (entry.get("platform") or {}).get("architecture", architecture) == architecture
+            if fits and self._path(entry["digest"]).exists():
+                yield from self._manifests(entry["digest"], architecture)
 
     def _path(self, digest: str) -> Path:
         return self.blobs / digest.replace(":", "/")
@@ -286,8 +280,20 @@ class StoredLayer:
 
     @property
     def unpacked(self) -> int:
-        """Bytes that it may need where it is unpacked."""
-        return self.size if self.media_type == MEDIA_TYPE else self.size * _GROWS
+        """Bytes that it may need where it is unpacked: gzip notes them (RFC 1952, ISIZE), if they are less than 4 GiB."""
+        if self.media_type.endswith(".tar"):
+            return self.size
+        if not self.media_type.endswith("gzip"):
+            return self.size * _GROWS
+        try:
+            with self.path.open("rb") as file:
+                file.seek(-4, os.SEEK_END)
+                noted = int.from_bytes(file.read(), "little")
+        except OSError:
+            # Who reads all of it is told
+            noted = 0
+        # What cannot be compressed grows by less than a hundredth in gzip
+        return noted if noted > self.size * 0.99 else self.size * _GROWS
 
     def read(self) -> Iterator[bytes]:
         """The file, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""

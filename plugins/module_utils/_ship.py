@@ -142,7 +142,7 @@ class Source:
         try:
             # To ask Docker for all that it knows of itself takes longer
             if not graph.get("Data") and (containerd := self.docker.containerd()):
-                self.store = ContentStore(containerd.content_folder())
+                self.store = ContentStore(containerd.folder)
             else:
                 self.store = LayerStore.of(graph)
         except UnreadableError as error:
@@ -184,27 +184,27 @@ def shipment(source: Source, steps: list[Step]) -> Shipment:
 
 def _layers_only(store: LayerStore | ContentStore, wanted: list[Step]) -> Shipment:
     contents, sent = [], {}
-    # By the stack that each ends: Docker has a layer for one stack only
+    # By the stack that each ends, as Docker has a layer for one stack only, and by how it is compressed, as containerd has it so
     layers: dict[str, AnyLayer] = {}
     groups: list[tuple[Content, int, dict[str, AnyLayer]]] = []
     waiting: dict[str, AnyLayer] = {}
     for step in wanted:
         image = step.image
-        chains = chain_ids(list(image.diff_ids))
-        stack = store.layers(image)
+        stack: list[AnyLayer] = [*store.layers(image)]
+        keys = [f"{chain} {layer.digest}" for chain, layer in zip(chain_ids(list(image.diff_ids)), stack)]
         content = Content(image, store.config(image.digest), tuple(stack))
         contents.append(content)
-        new = {chains[index]: stack[index] for index in step.missing if chains[index] not in layers}
+        new = {keys[index]: stack[index] for index in step.missing if keys[index] not in layers}
         sent[image.name] = sum(layer.size for layer in new.values())
         layers |= new
-        for count, chain in enumerate(chains, 1):
-            if chain in new:
-                waiting[chain] = new[chain]
-                group = {each: waiting[each] for each in chains[:count] if each in waiting}
+        for count, key in enumerate(keys, 1):
+            if key in new:
+                waiting[key] = new[key]
+                group = {each: waiting[each] for each in keys[:count] if each in waiting}
                 if sum(layer.size for layer in group.values()) >= PART:
                     groups.append((content, count, group))
                     waiting = {each: layer for each, layer in waiting.items() if each not in group}
-    identity = json.dumps([[step.image.name, step.image.digest] for step in wanted] + [[*layers], PART])
+    identity = json.dumps([[content.image.name, content.manifest.decode()] for content in contents] + [[*layers], PART])
     # Another transfer, which may be under way, takes its own names away
     word = hashlib.sha256(identity.encode()).hexdigest()[:12]
     parts, archives = [], []
@@ -558,7 +558,7 @@ class Fleet:
             "removed": removed,
             "seconds": round(time.monotonic() - begin, 2),
             "whole": any(node["whole"] for node in results),
-            "note": self.source.note,
+            "note": self.source.note if any(node["whole"] for node in results) else "",
         }
 
     def progress(self) -> list[dict[str, Any]]:

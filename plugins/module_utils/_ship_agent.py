@@ -210,8 +210,9 @@ class Containerd:
 
     root = "/var/lib/containerd"
     client: tuple[str, ...] = ("ctr", "--namespace", "k8s.io")
-    # Option of the commands that unpack, or look at what is
-    snapshotter: tuple[str, ...] = ()
+    # Options of the commands that look at what is unpacked, and that unpack
+    checking: tuple[str, ...] = ()
+    importing: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         # Digest of each image by its name, as far as we know
@@ -220,14 +221,6 @@ class Containerd:
     def ctr(self, *arguments: str) -> str:
         """Runs C(ctr) in the namespace of the images."""
         return run([*self.client, *arguments])
-
-    def content_folder(self) -> str:
-        """Where it keeps its content; AgentError when it doesn't say so."""
-        said = self.ctr("plugins", "ls", "--detailed", "id==content")
-        found = re.search(r"^ +root +(/.*\S)", said, re.MULTILINE)
-        if not found:
-            raise AgentError("failed", "ctr plugins ls --detailed does not say where containerd keeps its content")
-        return found[1]
 
     def state(self, names: dict[str, str], digests: list[str], chains: list[str]) -> dict[str, Any]:
         """`layers`: those of `digests` that images here need, so that they stay; `images`: what is there under each name.
@@ -267,7 +260,7 @@ class Containerd:
     def images(self, names: list[str]) -> dict[str, Any]:
         """For each name the digests of manifest and configuration, and the layers' diff ids; None when it is not there, or not usable as it is."""
         found: dict[str, Any] = dict.fromkeys(names)
-        checked = self.ctr("images", "check", *self.snapshotter, *(f"name=={name}" for name in names)) if names else ""
+        checked = self.ctr("images", "check", *self.checking, *(f"name=={name}" for name in names)) if names else ""
         for name, digest, status, unpacked in _CHECK.findall(checked):
             if name in found and (status, unpacked) == ("complete", "true"):
                 config_digest, config = self.config(digest)
@@ -304,7 +297,7 @@ class Containerd:
         """Imports an archive, and says what is there then; `direct` when its images arrive under their own names."""
         arriving = {name if direct else name + INCOMING: name for name in names}
         try:
-            feed([*self.client, "images", "import", *self.snapshotter, "-"], pieces)
+            feed([*self.client, "images", "import", *self.importing, "-"], pieces)
             found = self.images(list(arriving))
             bad = [name for name, image in found.items() if image is None]
             if bad:
@@ -439,7 +432,11 @@ class Docker:
 
         Where a containerd keeps the images it is the one that says so, and C(runtime).
         """
-        self.listed = self.listing()
+        try:
+            self.listed = self.listing()
+        except AgentError as error:
+            # Also when the containerd that keeps its images is
+            raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
         # The configuration names the layers: they need not be asked for
         images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
         if current(names, images):
@@ -529,12 +526,19 @@ class ContainerdOfDocker(Containerd):
         address = about.get("Address") or next(filter(os.path.exists, self.sockets), self.sockets[-1])
         namespace = (about.get("Namespaces") or {}).get("Containers") or "moby"
         self.client = ("ctr", "--address", address, "--namespace", namespace)
-        self.snapshotter = ("--snapshotter", info["Driver"])
+        self.checking = self.importing = ("--snapshotter", info["Driver"])
         try:
-            # Its content's folder is in it
-            self.root = os.path.dirname(self.content_folder())
+            said = self.ctr("plugins", "ls", "--detailed", "id==content")
+            # ctr 2 imports by a service of containerd that unpacks with overlayfs only; older ones have no other way
+            if info["Driver"] != "overlayfs" and "--local" in self.ctr("images", "import", "--help"):
+                self.importing += ("--local",)
         except AgentError as error:
             raise AgentError("containerd", str(error)) from None
+        found = re.search(r"^ +root +(/.*\S)", said, re.MULTILINE)
+        if not found:
+            raise AgentError("containerd", "ctr plugins ls --detailed does not name the folder of its content")
+        self.folder = found[1]
+        self.root = os.path.dirname(self.folder)
 
     def used(self, images: dict[str, str]) -> set[str]:
         """As Containerd's, by Docker's word: its containers do not tell containerd what they use."""

@@ -98,11 +98,13 @@ class DockerFolder:
 class ContentFolder(DockerFolder):
     """As DockerFolder, of a Docker with containerd's image store: C(root) is that one's folder of content."""
 
-    def add(self, name: str, layers: list[Files], created: str = "2030-01-01T00:00:00Z") -> dict[str, Any]:
+    def add(
+        self, name: str, layers: list[Files], created: str = "2030-01-01T00:00:00Z", level: int = 9
+    ) -> dict[str, Any]:
         """As BuildKit does: an index with the image, where it came from, and the same for another processor, which is not here."""
         archives = [_archive(files) for files in layers]
         diff_ids = [sha256(archive) for archive in archives]
-        blobs = [gzip.compress(archive, mtime=0) for archive in archives]
+        blobs = [gzip.compress(archive, level, mtime=0) for archive in archives]
         # One by its older name
         kinds = ["application/vnd.docker.image.rootfs.diff.tar.gzip"] + [
             "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -128,7 +130,8 @@ class ContentFolder(DockerFolder):
         """Stands for the agent's ContainerdOfDocker."""
         return self
 
-    def content_folder(self) -> str:
+    @property
+    def folder(self) -> str:
         return str(self.root)
 
     def path(self, digest: str) -> Path:
@@ -168,7 +171,7 @@ words = sys.argv[1:]
 for option in ("--address", "--namespace", "--snapshotter"):
     if option in words:
         position = words.index(option)
-        print(*words[position : position + 2], file=open(home + "/options", "a"))
+        print(*[word for word in sys.argv if word in ("check", "import")], *words[position : position + 2], file=open(home + "/options", "a"))
         del words[position : position + 2]
 def blob(digest):
     return open(content + digest, "rb").read()
@@ -208,7 +211,11 @@ elif words[:2] == ["images", "check"]:
         there = [digest for digest in need if os.path.exists(content + digest)]
         state = "complete" if len(there) == len(need) else "incomplete"
         print(name, "application/x", known[name], state, "(%d/%d)" % (len(there), len(need)), "1.0 MiB/1.0 MiB", str(len(there) == len(need)).lower())
+elif words[:3] == ["images", "import", "--help"]:
+    print("--local" if os.path.exists(home + "/transfer") else "--no-unpack")
 elif words[:2] == ["images", "import"]:
+    if os.path.exists(home + "/transfer"):
+        words.remove("--local")
     blobs = {}
     try:
         with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import Edg
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     Image,
     LayerStore,
+    StoredLayer,
     UnreadableError,
     chain_ids,
     full_name,
@@ -55,6 +57,7 @@ BASE = {"bin/sh": b"shell" * 300, "etc/os": b"debian"}
 PACKAGES = {"lib/flwr.py": bytes(range(256)) * 40}
 NAME = "kubeedge/fashion-mnist-client:v1.0.0"
 FULL = f"docker.io/{NAME}"
+NOISE = os.urandom(9000)
 
 
 @pytest.fixture
@@ -584,7 +587,7 @@ def test_from_containerds_image_store_only_what_is_missing(content: ContentFolde
     # What is only about the image does not go there
     assert b"in-toto" not in b"".join((containerd.home / "content" / each).read_bytes() for each in containerd.content)
     manifest = json.loads((containerd.home / "content" / containerd.images[FULL]).read_text())
-    assert {layer["mediaType"] for layer in manifest["layers"]} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+    assert manifest["layers"] == blobs
     assert send(content)["bytes"] == 0
 
     content.add(NAME, [BASE, PACKAGES, {"app/model.py": b"new"}])
@@ -593,14 +596,64 @@ def test_from_containerds_image_store_only_what_is_missing(content: ContentFolde
     assert changed["images"][0]["bytes"] == content.blobs(NAME)[-1]["size"]
 
 
-def test_room_is_for_what_unpacks(
-    content: ContentFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("data", "media_type", "room"),
+    [
+        (b"x" * 1000, "application/vnd.oci.image.layer.v1.tar", 1000),
+        (gzip.compress(b"x" * 10_000), "application/vnd.docker.image.rootfs.diff.tar.gzip", 10_000),
+        # Grows by 23 bytes
+        (gzip.compress(NOISE), "application/vnd.oci.image.layer.v1.tar+gzip", len(NOISE)),
+        # As if 4 GiB more were in it
+        (gzip.compress(NOISE)[:-4] + bytes(4), "application/vnd.oci.image.layer.v1.tar+gzip", 4 * (len(NOISE) + 23)),
+        (b"x" * 1000, "application/vnd.oci.image.layer.v1.tar+zstd", 4000),
+    ],
+)
+def test_room_is_for_what_arrives_and_for_what_that_unpacks_to(
+    tmp_path: Path, data: bytes, media_type: str, room: int
 ) -> None:
-    del containerd
-    size = sum(blob["size"] for blob in content.blobs(NAME))
-    whole = _ship_agent.free("/")
-    monkeypatch.setattr(_ship, "SPARE", whole["free"] - 5 * size + 2_000_000_000)
-    assert "MB free for /var/lib/containerd" in refused(content)
+    (tmp_path / "blob").write_bytes(data)
+    assert StoredLayer("sha256:x", len(data), media_type, tmp_path / "blob").unpacked == room
+
+
+def test_room_of_a_shipment(content: ContentFolder) -> None:
+    here = source(content)
+    images = here.images([NAME])
+    cargo = shipment(here, plan(images, state()))
+    assert cargo.size == sum(blob["size"] for blob in content.blobs(NAME))
+    unpacked = [gzip.decompress(content.path(blob["digest"]).read_bytes()) for blob in content.blobs(NAME)]
+    assert cargo.room == cargo.size + sum(map(len, unpacked))
+    there: dict[str, Any] = {
+        "arch": "amd64",
+        "rooms": [{"path": "/x", "free": cargo.room + _ship.SPARE, "device": 1}] * 2,
+    }
+    _ship.check_room(plan(images, state()), there, cargo, False, "edge1")
+    there["rooms"][0]["free"] -= 1
+    with pytest.raises(EdgeflError, match=r"edge1 has .* MB free for /x, the images need"):
+        _ship.check_room(plan(images, state()), there, cargo, False, "edge1")
+
+
+def test_the_same_layer_compressed_in_two_ways(content: ContentFolder, containerd: Containerd) -> None:
+    """Of each image what its manifest names; Docker has it by then."""
+    other = "kubeedge/other:v1"
+    content.add(other, [BASE, PACKAGES, {"app/other.py": b"x"}], level=1)
+    assert [blob["digest"] for blob in content.blobs(other)[:2]] != [blob["digest"] for blob in content.blobs(NAME)[:2]]
+    send(content, NAME, other)
+    assert set(containerd.images) == {FULL, f"docker.io/{other}"}
+    # A spool of the one is none of the other
+    there = state(stacks=stacks(*layers(content)))
+    identities = []
+    for level in (1, 9):
+        content.add(NAME, [BASE, PACKAGES, {"app/model.py": b"old"}], level=level)
+        here = source(content)
+        identities.append(shipment(here, plan(here.images([NAME]), there)).identity)
+    assert identities[0] != identities[1]
+
+
+def test_an_image_without_layers(content: ContentFolder, containerd: Containerd) -> None:
+    content.add(NAME, [])
+    assert send(content)["changed"]
+    assert send(content)["bytes"] == 0
+    assert list(containerd.images) == [FULL]
 
 
 @pytest.mark.parametrize("which", ["index", "config", "layer"])
@@ -655,7 +708,20 @@ def test_to_containerds_image_store(docker: DockerFolder, containerd: Containerd
     again = _ship_agent.Docker().state(wanted, order["digests"], [])
     assert _ship_agent.current(wanted, again["images"])
     used = set((containerd.home / "options").read_text().splitlines())
-    assert used == {"--address /run/c.sock", "--namespace docker-ns", "--snapshotter overlayfs"}
+    assert {"--address /run/c.sock", "--namespace docker-ns"} <= used
+    assert {"check --snapshotter overlayfs", "import --snapshotter overlayfs"} <= used
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_another_snapshotter(docker: DockerFolder, containerd: Containerd, api: DockerApi, newer: bool) -> None:
+    """containerd 2 unpacks with overlayfs only, unless ctr does it."""
+    if newer:
+        (containerd.home / "transfer").touch()
+    cargo, order = cargo_of(docker, NAME)
+    api.answers |= {"/images/json": [], "/info": INFO | {"Driver": "native"}}
+    agent = _ship_agent.Docker().state({FULL: order["digests"][0]}, [], [])["runtime"]
+    assert ("--local" in agent.importing) == newer
+    assert order["digests"][0] in _ship_agent.load(agent, order, iter(pieces_of(cargo)))[FULL]["ids"]
 
 
 def test_what_dockers_containers_use_stays_in_its_containerd(
@@ -701,6 +767,11 @@ def test_a_docker_whose_containerd_cannot_be_asked(
         _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])
     told = explain_agent({"error": error.value.code, "reason": str(error.value)}, REMOTE)
     assert "start it, and install its command ctr" in told.message
+    # When it is down, Docker has no list either
+    api.answers["/images/json"] = RuntimeError("dial unix /run/containerd.sock: connect: no such file or directory")
+    with pytest.raises(_ship_agent.AgentError, match="dial unix") as error:
+        _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])
+    assert error.value.code == "stopped"
 
 
 # Many nodes, and links that break ---------------------------------------------------------------------------------------
