@@ -20,8 +20,9 @@ description:
 author:
   - edgefl developers (@edgefl)
 requirements:
-  - Docker on the host that built the images, and root there; C(ctr), which comes with containerd, where Docker has containerd's image store.
+  - Docker on the host that built the images, and root there.
   - On the targets Python 3.7 or newer, and C(sudo) unless the user is root. Nothing of the images is needed there.
+  - Where a Docker has containerd's image store, on either side, C(ctr), which comes with containerd.
 attributes:
   check_mode:
     support: full
@@ -195,7 +196,7 @@ nodes:
           description: Number of layers that were sent, or would be.
           type: int
         bytes:
-          description: Bytes of these layers, before compression.
+          description: Bytes of these layers as the local Docker keeps them; compressed if it has containerd's image store.
           type: int
         wire:
           description: Its share of the bytes that went over the wire.
