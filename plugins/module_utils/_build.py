@@ -29,6 +29,8 @@ CERTIFICATES = "ca.crt"
 TOLD = 25
 # Most seconds of a build, of a trial
 LONGEST_BUILD, LONGEST_TRIAL = 7200, 600
+# With this C(docker run) ends when Docker did not start the container (L(exit status,https://docs.docker.com/engine/containers/run/#exit-status))
+NOT_STARTED = 125
 # Most seconds that a program of Docker's takes to end
 GRACE = 20
 # How the app is tried: as the client's pods run, without a network
@@ -224,6 +226,7 @@ class Build:
                 LONGEST_TRIAL + GRACE,
                 subprocess.DEVNULL,
                 f"The app {recipe.app} does not work in the image, so nothing is deployed: {{last}}",
+                f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
             )
             note = self._builder.note(look.tag)
             note.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +248,7 @@ class Build:
         values = [f"--build-arg={name}={value}" for name, value in given.items()]
         return ["docker", "build", f"--target={target}", f"--tag={recipe.name(target, self._look.tag)}", *values, "-"]
 
-    def _call(self, arguments: list[str], longest: float, stdin: Any, failure: str) -> None:
+    def _call(self, arguments: list[str], longest: float, stdin: Any, failure: str, not_started: str = "") -> None:
         self._log.seek(0)
         self._log.truncate()
         environment = self._environment | dict(os.environ)
@@ -267,7 +270,10 @@ class Build:
                 if code in (-1, 137)
                 else f"it ended with {code}"
             )
-            said = self._said() or [f"nothing; {ended}"]
+            # The last line of Docker's own may only name its help
+            said = [line for line in self._said() if "--help'" not in line] or [f"nothing; {ended}"]
+            if code == NOT_STARTED and not_started:
+                failure = not_started
             raise EdgeflError(failure.format(said="\n".join(said[-TOLD:]), last=said[-1]))
 
     def _said(self) -> list[str]:

@@ -22,7 +22,9 @@ echo "$@" >>{log}
 case "$1 $2" in
   "version "*) echo 20.10.24 ;;
   "build --target=client") cat >{log}.context; [ ! -e {log}.broken ] || {{ echo "line 7: no such file"; exit 1; }} ;;
-  "run --rm") [ ! -e {log}.app ] || {{ echo "model.py line 3: no layers"; exit 1; }} ;;
+  "run --rm")
+    [ ! -e {log}.runc ] || {{ printf "docker: Error: no runc.\\n\\nRun 'docker run --help' for more information\\n"; exit 125; }}
+    [ ! -e {log}.app ] || {{ echo "model.py line 3: no layers"; exit 1; }} ;;
 esac
 """
 
@@ -181,6 +183,14 @@ def test_an_app_that_fails_says_why_and_is_tried_again(docker: Docker, tmp_path:
     made = builder(docker, tmp_path)
     assert made.look(made.tag()).untried
     assert "team/model-client:v1" not in docker.images
+
+
+def test_an_image_that_docker_cannot_run_is_not_the_apps_fault(docker: Docker, tmp_path: Path) -> None:
+    Path(f"{docker.log}.runc").touch()
+    with pytest.raises(
+        EdgeflError, match=r"^Docker on cloud cannot run .*nothing is deployed: docker: Error: no runc\.\. See"
+    ):
+        build(docker, tmp_path).run()
 
 
 # The module's calls ----------------------------------------------------------------------------------------------------
