@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
 
@@ -309,4 +309,5 @@ class StoredLayer:
             raise UnreadableError(f"{self.path} is damaged")
 
 
-AnyLayer = Layer | StoredLayer
+# As ansible-test's pylint reads it
+AnyLayer = Union[Layer, StoredLayer]  # noqa: UP007
