@@ -168,6 +168,14 @@ def _said(arguments: list[str], code: int, output: bytes, errors: bytes) -> str:
     return text
 
 
+def first(ask: Callable[[], Any]) -> Any:
+    """What the first question to a runtime brings; when it is refused, the runtime is not there or does not work (Docker's containerd is part of it)."""
+    try:
+        return ask()
+    except AgentError as error:
+        raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
+
+
 def beyond(tags: dict[str, str], keep: int, busy: set[str], age: Callable[[str], str]) -> list[str]:
     """Names with a tag of content (`tags`: name -> image) that go: all but the newest `keep` images of each repository.
 
@@ -228,10 +236,7 @@ class Containerd:
         `names` has for each name the digest of the configuration that it is to have; when all do, the rest is left out.
         """
         del chains
-        try:
-            self.listed = self.digests()
-        except AgentError as error:
-            raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
+        self.listed = first(self.digests)
         images = self.images(list(names))
         if current(names, images):
             return {"layers": [], "stacks": [], "images": images}
@@ -432,11 +437,7 @@ class Docker:
 
         Where a containerd keeps the images it is the one that says so, and C(runtime).
         """
-        try:
-            self.listed = self.listing()
-        except AgentError as error:
-            # Also when the containerd that keeps its images is
-            raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
+        self.listed = first(self.listing)
         # The configuration names the layers: they need not be asked for
         images: dict[str, Any] = {name: {"ids": [self.listed.get(shown(name))], "layers": None} for name in names}
         if current(names, images):
