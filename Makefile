@@ -45,13 +45,13 @@ $(BIN)/pip:
 $(VENV)/.run: requirements.txt | $(BIN)/pip
 	@# Of the collections' thousands of files a few are used: Python compiles those when it first loads them. All else is loaded at each start,
 	@# which must not compile it where Python was told to write nothing (PYTHONDONTWRITEBYTECODE)
-	@lab/say.sh "Installing Ansible into $(VENV)" \
+	@tools/say.sh "Installing Ansible into $(VENV)" \
 	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement requirements.txt
 	@$(BIN)/python -m compileall -q -j 0 -x '/ansible_(collections|test)/' $(VENV)/lib
 	@touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.run
-	@lab/say.sh "Installing the tools of the tests into $(VENV)" \
+	@tools/say.sh "Installing the tools of the tests into $(VENV)" \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
 	@touch $@
 
@@ -61,7 +61,7 @@ export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
 export EDGEFL_DATA_DIR ?= $(CURDIR)/.venv-fl/data
 .venv-fl/.ready: fl_src/requirements-client.txt | $(BIN)/pip
 	$(PYTHON) -m venv .venv-fl
-	@lab/say.sh "Installing TensorFlow into .venv-fl" \
+	@tools/say.sh "Installing TensorFlow into .venv-fl" \
 	  .venv-fl/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/.venv-fl/data' >/dev/null; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	  unpack || { $$root apt-get update -qq && unpack; }
@@ -112,21 +112,21 @@ e2e: .venv-test  ## The whole job on the lab
 # BENCH="--repeats 1 --json FILE" gives options; docs/benchmarks.md has the results.
 
 bench-train: .venv-fl/.ready  ## Training: the how-to's code, ours, and the same steps without Flower (some minutes)
-	$(EDGEFL_PYTHON) tests/bench/train.py $(BENCH)
+	$(EDGEFL_PYTHON) benchmarks/train.py $(BENCH)
 
 bench-clients: .venv-fl/.ready  ## One aggregator with 10, 50 and 200 clients (some minutes)
-	$(EDGEFL_PYTHON) tests/bench/clients.py $(BENCH)
+	$(EDGEFL_PYTHON) benchmarks/clients.py $(BENCH)
 
 bench-edit: .venv-test  ## From an edited line to the accuracy of round 5 on the lab, and the how-to's way (half an hour)
-	$(BIN)/python tests/bench/edit_to_result.py $(BENCH)
+	$(BIN)/python benchmarks/edit_to_result.py $(BENCH)
 
 bench-ship: .venv-test  ## Shipping from the lab's cloud node, and the ways of others (minutes to hours; BENCH=--help)
-	$(BIN)/python tests/bench/ship.py $(BENCH)
+	$(BIN)/python benchmarks/ship.py $(BENCH)
 
 # Upkeep ---------------------------------------------------------------------------------------------------------------
 
 docs: .venv-test  ## Write the tables of variables in the roles' READMEs
-	$(BIN)/python tests/role_tables.py
+	$(BIN)/python tools/role_tables.py
 
 format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .

@@ -8,8 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from helpers import LINK
-from processes import DATA, Federation
+from support.helpers import LINK
+from support.processes import DATA, Federation
 
 # An example's time says nothing on a machine that does other work too
 hypothesis.settings.register_profile("shared machine", deadline=None)

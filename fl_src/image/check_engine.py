@@ -35,7 +35,7 @@ logging.getLogger("flwr").setLevel(logging.CRITICAL)
 
 
 def add_one() -> None:
-    """A client as edgefl.flower_client is one."""
+    """A client as edgefl.link.client is one."""
     answers: queue.SimpleQueue[ClientMessage] = queue.SimpleQueue()
     for message in FlowerServiceStub(grpc.insecure_channel(ADDRESS)).Join(iter(answers.get, None)):
         if message.HasField("fit_ins"):

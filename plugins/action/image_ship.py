@@ -12,7 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_progress import lines
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import lines
 
 MODULE = "edgefl.kubeedge.image_ship"
 # How many times in a row the host that ships may be out of reach; the work goes on there for a minute

@@ -104,11 +104,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._pods import Lasting, aggregator
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._status import fetcher
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods import Lasting, aggregator
 
 
 def main() -> None:

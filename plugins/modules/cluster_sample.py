@@ -82,12 +82,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _sampling, _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._cluster_api import ClusterApi
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import detach
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import detach
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import sampler as _sampling
 
 
 def main() -> None:

@@ -73,7 +73,6 @@ EXAMPLES = r"""
       - {name: three, variables: {edgefl_replicas: 3}}
     known: [edgefl_replicas]
     folder: results/experiments/replicas
-  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -92,51 +91,4 @@ about:
   type: dict
 """
 
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _experiment
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._preflight import message
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "settings": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "variables": {"type": "dict", "default": {}},
-                },
-            },
-            "loops": {"type": "int", "default": 3},
-            "pods": {"type": "str", "choices": ["warm", "cold"], "default": "warm"},
-            "known": {"type": "list", "elements": "str", "required": True},
-            "fixed": {"type": "list", "elements": "str", "default": []},
-            "common": {"type": "dict", "default": {}},
-            "folder": {"type": "path", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    options = module.params
-    name, settings, folder = options["name"], options["settings"], Path(options["folder"])
-    found = _experiment.problems(name, settings, options["loops"], options["known"], options["fixed"])
-    if found:
-        module.fail_json(msg=message(found))
-    about = {"name": name, "pods": options["pods"], "settings": settings, "common": options["common"]}
-    try:
-        begun = _experiment.same(about, folder / "experiment.json")
-        runs = _experiment.plan(name, settings, options["loops"], folder)
-        about = _experiment.merged(about, folder / "experiment.json")
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, runs=runs, begun=begun, about=about)
-
-
-if __name__ == "__main__":
-    main()
+# The action plugin of the same name does the work, on the controller.

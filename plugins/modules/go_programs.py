@@ -80,7 +80,7 @@ EXAMPLES = r"""
 - name: Compile KubeEdge
   edgefl.kubeedge.go_programs:
     name: kubeedge
-    source: "{{ playbook_dir }}/../lab/go/kubeedge"
+    source: "/srv/go/kubeedge"
     programs:
       cloudcore: github.com/kubeedge/kubeedge/cloud/cmd/cloudcore
     cache: /var/cache/edgefl
@@ -108,8 +108,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._lab.go_programs import (
     Recipe,
     build,
     remove_older,

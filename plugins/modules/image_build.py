@@ -64,7 +64,7 @@ options:
     description: File on the controller with certificates that the build must trust. The build finds it as C(ca.crt), which is empty without.
     type: path
   app:
-    description: Application that is tried in the image of the target C(client), by C(edgefl.check_app); none when empty.
+    description: Application that is tried in the image of the target C(client), by C(edgefl.client.check_app); none when empty.
     type: str
     default: ""
   wait:
@@ -147,9 +147,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
 
 JOBS = "/run/edgefl-build"
 TRIED = "/var/lib/edgefl/tried"

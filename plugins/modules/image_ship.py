@@ -265,12 +265,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node, parse_nodes
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import RUNTIMES, Fleet, Settings, Source, Target
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_agent import Docker
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import (
+    RUNTIMES,
+    Fleet,
+    Settings,
+    Source,
+    Target,
+)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, parse_nodes
 
 JOBS = "/run/edgefl-ship"
 # Seconds without a question after which nobody follows any more, and the work ends

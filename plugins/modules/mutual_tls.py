@@ -115,14 +115,14 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._certificates import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import (
     HAS_CRYPTOGRAPHY,
     Authority,
     Wanted,
     hand_over,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 
 
 def main() -> None:

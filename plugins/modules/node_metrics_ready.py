@@ -84,10 +84,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import figures
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import done, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import done, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import figures
 
 
 def main() -> None:

@@ -142,10 +142,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 
 
 def main() -> None:

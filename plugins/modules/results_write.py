@@ -93,7 +93,6 @@ EXAMPLES = r"""
     sha256: "{{ training.sha256 }}"
     logs:
       aggregator.log: "{{ aggregator_log.stdout }}"
-  delegate_to: localhost
 
 - name: Compare three settings
   edgefl.kubeedge.results_write:
@@ -104,7 +103,6 @@ EXAMPLES = r"""
         runs: ["20300101-120000", "20300101-121500"]
       - name: hpa
         runs: ["20300101-120500", "20300101-122000"]
-  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -140,78 +138,4 @@ text:
   elements: str
 """
 
-import hashlib
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _results, _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import check_run
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "dest": {"type": "path", "required": True},
-            "run": {"type": "str", "required": True},
-            "events": {"type": "list", "elements": "dict"},
-            "settings": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "runs": {"type": "list", "elements": "str", "required": True},
-                },
-            },
-            "samples": {"type": "list", "elements": "dict"},
-            "details": {"type": "dict"},
-            "sha256": {"type": "str", "default": ""},
-            "logs": {"type": "dict", "default": {}},
-            "manifests": {"type": "dict", "default": {}},
-        },
-        required_one_of=[("events", "settings")],
-        mutually_exclusive=[("events", "settings"), ("samples", "settings")],
-        supports_check_mode=True,
-    )
-    options = module.params
-    dest, name = Path(options["dest"]), options["run"]
-    try:
-        folder = dest / check_run(name)
-        report = str(folder / "report.html")
-        kept = _results.beside(folder, options["samples"], options["details"])
-        if options["settings"] is None:
-            run = _results.made_of(name, options["events"], kept)
-            _results.check(run, options["sha256"])
-            logs, manifests = options["logs"], options["manifests"]
-            made = {} if logs or manifests else _results.as_made(folder, _results.key(run, kept))
-            wanted = made or _results.files(run, logs, manifests, kept)
-            summary = _training.summary(run.events, name)
-            text, data = _training.words(summary, report), wanted[_training.FILE]
-        else:
-            settings = _results.compared(dest, options["settings"])
-            wanted = _results.comparison_files(name, settings, _results.details_of(kept), kept)
-            summary, text = _results.told(name, settings, report)
-            data = wanted["comparison.csv"]
-        names = _results.differing(folder, wanted)
-        link = _results.link_differs(dest, name)
-        if not module.check_mode:
-            _results.write(folder, wanted, names)
-            if link:
-                _results.link(dest, name)
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(
-        changed=bool(names) or link,
-        path=str(folder),
-        report=report,
-        files=names + [_results.LATEST] * link,
-        sizes={path: len(content) for path, content in wanted.items()},
-        sha256=hashlib.sha256(data).hexdigest(),
-        summary=summary,
-        text=text,
-    )
-
-
-if __name__ == "__main__":
-    main()
+# The action plugin of the same name does the work, on the controller.

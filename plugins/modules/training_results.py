@@ -155,10 +155,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import Reader
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._status import fetcher
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from helpers import run, tail
-from running_lab import Lab
+from support.helpers import run, tail
+from support.running_lab import Lab
 
 
 @pytest.fixture(scope="session")

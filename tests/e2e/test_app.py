@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from helpers import ROOT
-from running_lab import Lab, rounds, values
+from support.helpers import ROOT
+from support.running_lab import Lab, rounds, values
 
 
 def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
@@ -17,7 +17,7 @@ def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
     number = next(index for index, line in enumerate(lines) if before in line)
     lines[number] = lines[number].replace(before, after)
     model.write_text("\n".join(lines) + "\n")
-    return values(images_source=str(source)), number + 1
+    return values(build_images_source=str(source)), number + 1
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT
-from processes import until
-from running_lab import NAMESPACE, Lab, rounds, values
+from support.helpers import ROOT
+from support.processes import until
+from support.running_lab import NAMESPACE, Lab, rounds, values
 
 pytestmark = pytest.mark.usefixtures("back_to_defaults")
 VPA = "edgefl.kubeedge/component=vpa"

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from helpers import ROOT
-from running_lab import Lab, rounds
+from support.helpers import ROOT
+from support.running_lab import Lab, rounds
 
 LATEST = ROOT / "results/latest"
 

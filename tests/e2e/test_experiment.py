@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from helpers import BIN, ROOT, environment
-from running_lab import Lab
+from support.helpers import BIN, ROOT, environment
+from support.running_lab import Lab
 
 NAME = "e2e"
 FOLDER = ROOT / "results/experiments" / NAME

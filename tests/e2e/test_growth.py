@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from helpers import run
-from running_lab import Lab, rounds
+from support.helpers import run
+from support.running_lab import Lab, rounds
 
 
 def running_since(lab: Lab, names: list[str]) -> dict[str, str]:

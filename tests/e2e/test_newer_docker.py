@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT, run
-from running_lab import Lab
-from ship_nodes import Nodes, build, forget, ship
+from support.helpers import ROOT, run
+from support.running_lab import Lab
+from support.ship_nodes import Nodes, build, forget, ship
 
 pytestmark = pytest.mark.long
 

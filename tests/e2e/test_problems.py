@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from processes import until
-from running_lab import NAMESPACE, Lab, Run, rounds, values
+from support.processes import until
+from support.running_lab import NAMESPACE, Lab, Run, rounds, values
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("back_to_defaults")]
 AGGREGATOR = "deployment/fashion-mnist"

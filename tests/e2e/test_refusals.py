@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from running_lab import Lab, Run, differences
+from support.running_lab import Lab, Run, differences
 
 Values = dict[str, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import scenarios
-from helpers import ROOT
-from running_lab import Lab
+from support import scenarios
+from support.helpers import ROOT
+from support.running_lab import Lab
 
 pytestmark = [pytest.mark.usefixtures("back_to_defaults"), pytest.mark.long]
 # Says nothing in check mode: what it would write is only known when the training has ended, which check mode does not wait for

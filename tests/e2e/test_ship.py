@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from running_lab import Lab
-from ship_nodes import CLOUD, Nodes, build, forget, inside, ship
+from support.running_lab import Lab
+from support.ship_nodes import CLOUD, Nodes, build, forget, inside, ship
 
 REPOSITORY = "edgefl-ship-test/app"
 LARGE = f"{REPOSITORY}:large"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from helpers import ROOT
-from running_lab import NAMESPACE, Lab, differences, values
+from support.helpers import ROOT
+from support.running_lab import NAMESPACE, Lab, differences, values
 
 # The cluster makes these in every namespace
 OF_THE_CLUSTER = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}

@@ -7,9 +7,9 @@ import shlex
 
 import pytest
 
-from helpers import ROOT
-from processes import until
-from running_lab import NAMESPACE, Lab, values
+from support.helpers import ROOT
+from support.processes import until
+from support.running_lab import NAMESPACE, Lab, values
 
 SECRETS = {"fashion-mnist-tls", "fashion-mnist-client-edge1-tls", "fashion-mnist-client-edge2-tls"}
 

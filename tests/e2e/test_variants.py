@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
-from running_lab import Lab, rounds
+from support.helpers import ROOT
+from support.running_lab import Lab, rounds
 
 
 def clients(lab: Lab) -> dict[str, str]:

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from edgefl import settings
+from edgefl.aggregator.checkpoint import Store
+from edgefl.aggregator.coordinator import Coordinator
+from edgefl.aggregator.status import Status
 from edgefl.apps import App, Weights
-from edgefl.checkpoint import Store
-from edgefl.coordinator import Coordinator
-from edgefl.link import Answer, Lost
-from edgefl.plan import Member, Task
-from edgefl.report import Journal
-from edgefl.status import Status
+from edgefl.common import settings
+from edgefl.common.journal import Journal
+from edgefl.common.plan import Member, Task
+from edgefl.link.protocol import Answer, Lost
 
 MEMBER = Member("edge1", "a", "i", "c", 0, 10, "fashion_mnist")
 WRITERS = ("report.py", "checkpoint.py")

@@ -6,7 +6,7 @@ from typing import Any
 
 from flwr.server.strategy import FedAvg
 
-from edgefl import aggregator
+from edgefl.aggregator import __main__ as aggregator
 
 
 class FailingFedAvg(FedAvg):

@@ -7,7 +7,7 @@ import time
 
 import grpc
 
-from edgefl.channel import MAX_MESSAGE
+from edgefl.link.channel import MAX_MESSAGE
 
 if __name__ == "__main__":
     with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:

@@ -11,7 +11,7 @@ import pytest
 
 from faults.conftest import Recovered
 from faults.test_peers import BACK, JOINED, since, with_both
-from processes import DATA, SOURCE, Federation, until
+from support.processes import DATA, SOURCE, Federation, until
 
 LABELS = "train-labels-idx1-ubyte"
 

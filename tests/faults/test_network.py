@@ -12,8 +12,8 @@ import pytest
 from faults.conftest import Recovered
 from faults.namespaces import SERVER, Cable
 from faults.test_peers import BACK, JOINED, since, with_both
-from helpers import bring
-from processes import Federation, Program, until
+from support.helpers import bring
+from support.processes import Federation, Program, until
 
 
 @pytest.fixture

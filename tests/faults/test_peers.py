@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from faults.conftest import Recovered
-from processes import Federation, Program, until
+from support.processes import Federation, Program, until
 
 BACK = 5.0
 """Seconds after the peer is there again within which all must be well. How long a round then takes is the machine's affair."""

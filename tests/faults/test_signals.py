@@ -8,7 +8,7 @@ import pytest
 
 from faults.conftest import Recovered
 from faults.test_peers import in_round
-from processes import Federation, until
+from support.processes import Federation, until
 
 SOON = 2.0
 

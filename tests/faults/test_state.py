@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from edgefl.checkpoint import Store
+from edgefl.aggregator.checkpoint import Store
 from faults.conftest import Recovered
 from faults.test_peers import BACK, JOINED, in_round, since
-from processes import Federation, Program, until
+from support.processes import Federation, Program, until
 
 ROUNDS = 2
 

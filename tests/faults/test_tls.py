@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import bring
-from processes import Federation, until
+from support.helpers import bring
+from support.processes import Federation, until
 
 
 def openssl(folder: Path, *arguments: str) -> None:

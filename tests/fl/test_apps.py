@@ -1,4 +1,4 @@
-"""Apps as a user writes them, in a copy of the package, and what `edgefl.check_app` says of them."""
+"""Apps as a user writes them, in a copy of the package, and what `edgefl.client.check_app` says of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import PYTHON, ROOT, SOURCE
+from support.processes import PYTHON, ROOT, SOURCE
 
 DOCUMENT = (ROOT / "docs" / "your-own-model.md").read_text()
 
@@ -29,7 +29,7 @@ def app(tmp_path: Path) -> Path:
 
 def check(app: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PYTHON, "-m", "edgefl.check_app", app.name],
+        [PYTHON, "-m", "edgefl.client.check_app", app.name],
         env=os.environ | {"PYTHONPATH": str(app.parents[2])},
         check=False,
         capture_output=True,

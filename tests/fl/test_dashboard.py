@@ -10,7 +10,7 @@ from pathlib import Path
 import promql_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from processes import Federation, until
+from support.processes import Federation, until
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "docs/grafana/edgefl.json"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 
-from processes import PYTHON, SOURCE
+from support.processes import PYTHON, SOURCE
 
 PROGRAM = """
 import numpy as np
-from edgefl.flower_server import _arrays, _mean
+from edgefl.link.server import _arrays, _mean
 from flwr.common import Code, FitRes, Parameters, Status, ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.strategy import FedAvg
 

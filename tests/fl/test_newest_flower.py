@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import processes
-from processes import SOURCE, Federation, until
+from support import processes
+from support.processes import SOURCE, Federation, until
 
 KNOWN = {"version": "1.42.0", "works": True}
 """The newest flwr that was tried, and whether the adapters work with it."""

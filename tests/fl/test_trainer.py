@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 
-from processes import PYTHON, SOURCE
+from support.processes import PYTHON, SOURCE
 
 PROGRAM = """
 import keras, numpy as np
 from edgefl import apps
-from edgefl.trainer import Trainer, _FusedAdam
+from edgefl.client.trainer import Trainer, _FusedAdam
 
 class Other(keras.optimizers.Adam):
     pass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import Federation, until
+from support.processes import Federation, until
 
 
 def test_five_rounds_as_in_the_how_to(federation: Federation, tmp_path: Path) -> None:

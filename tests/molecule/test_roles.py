@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-import scenarios
-from helpers import ROOT, files, load_yaml
+from support import scenarios
+from support.helpers import ROOT, files, load_yaml
 
 # Roles that make the lab or its cluster, or that work through other roles: tests/e2e shows them at work
 WITHOUT = {"cloudcore", "control_plane", "edgecore", "edgefl", "experiment", "lab_artifacts", "lab_nodes"}

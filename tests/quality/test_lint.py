@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helpers import LINK, ROOT, copy_collection, files, run
+from support.helpers import LINK, ROOT, copy_collection, files, run
 
 
 def shell_scripts() -> list[Path]:
@@ -44,7 +44,7 @@ def test_ruff_format() -> None:
 
 def test_mypy() -> None:
     # By the link: only so do the collection's files have their names as Ansible imports them
-    check("mypy", "fl_src/edgefl", "tests", LINK.relative_to(ROOT) / "plugins")
+    check("mypy", "fl_src/edgefl", "tests", "benchmarks", "tools", LINK.relative_to(ROOT) / "plugins")
 
 
 def test_shellcheck() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import BIN, ROOT, copy_collection, files, run
+from support.helpers import BIN, ROOT, copy_collection, files, run
 
 # Kept between runs: the environments that ansible-test makes for its tools
 HOME = ROOT / ".ansible/sanity"

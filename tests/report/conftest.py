@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import bring
 from report.browser import Browser
+from support.helpers import bring
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

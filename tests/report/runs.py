@@ -11,8 +11,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report_data as model
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._training import parse
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import parse
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as model
 
 DATA = Path(__file__).with_name("data")
 MIB = 1024**2

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report, _report_html
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_data import Details, NodeUse, PodUse, Run
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_plots import FEW
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_run import letters
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._training import rounds, shares
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds, shares
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import html as _report_html
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import page as _report
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, NodeUse, PodUse, Run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import FEW
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.run import letters
 from report.browser import Browser
 from report.runs import comparison, extended, kinds, real
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from bench.table import Bench, grid, number
+
+from benchmarks.table import Bench, grid, number
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from helpers import ROOT, files, load_yaml
-from role_tables import render
+from support.helpers import ROOT, files, load_yaml
+from tools.role_tables import render
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._lab.go_programs import (
     SUMS,
     GoError,
     Recipe,
@@ -26,7 +26,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._go_programs impor
     remove_older,
     wrong,
 )
-from processes import until
+from support.processes import until
 
 
 @pytest.fixture

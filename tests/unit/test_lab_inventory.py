@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helpers import ROOT, inventory
+from support.helpers import ROOT, inventory
 
 LAB = {
     "nodes": {"cloud": "172.30.0.2"} | {f"edge{number}": f"172.30.0.{number + 2}" for number in range(1, 11)},

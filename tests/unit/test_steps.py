@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.callback import steps
-from helpers import ROOT
+from support.helpers import ROOT
 
 PLAYBOOK = """
 - name: First

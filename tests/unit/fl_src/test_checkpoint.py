@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefl.checkpoint import Checkpoint, Store
+from edgefl.aggregator.checkpoint import Checkpoint, Store
 
 
 def point(round_: int, loop: int = 1) -> Checkpoint:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefl import coordinator, settings
+from edgefl.aggregator import coordinator
+from edgefl.aggregator.checkpoint import Store
+from edgefl.aggregator.coordinator import Coordinator, RunError
+from edgefl.aggregator.status import Status
 from edgefl.apps import App, Weights
-from edgefl.checkpoint import Store
-from edgefl.coordinator import Coordinator, RunError
-from edgefl.link import Answer, Lost
-from edgefl.plan import Member, Task
-from edgefl.report import Journal
-from edgefl.status import Status
+from edgefl.common import settings
+from edgefl.common.journal import Journal
+from edgefl.common.plan import Member, Task
+from edgefl.link.protocol import Answer, Lost
 
 SAMPLES = 400
 _rng = np.random.default_rng(0)

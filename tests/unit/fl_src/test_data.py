@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefl import apps, idx, limits
+from edgefl import apps
 from edgefl.apps.fashion_mnist import model
+from edgefl.client import limits
+from edgefl.common import idx
 
 
 def write(path: Path, array: np.ndarray, **wrong: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefl import memory
+from edgefl.client import memory
 
 SIZE = 4 * 1024 * 1024
 

@@ -9,8 +9,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefl import plan
-from edgefl.plan import Member
+from edgefl.common import plan
+from edgefl.common.plan import Member
 
 SLICES = {"edge1": (0, 10_000), "edge2": (10_000, 30_000), "edge3": (30_000, 30_007), "edge4": (40_000, 40_001)}
 

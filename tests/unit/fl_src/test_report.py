@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefl import report
-from edgefl.report import Journal
+from edgefl.common import journal as report
+from edgefl.common.journal import Journal
 
 
 def filled(folder: Path, rounds: int = 3) -> Journal:

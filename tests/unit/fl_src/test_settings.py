@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefl import settings
+from edgefl.common import settings
 
 CLIENT = ["--server_address=cloud:8888", "--node=edge1"]
 

@@ -9,9 +9,9 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgefl import status
-from edgefl.plan import Member
-from edgefl.status import Status
+from edgefl.aggregator import status
+from edgefl.aggregator.status import Status
+from edgefl.common.plan import Member
 
 
 def get(port: int, path: str) -> tuple[int, str]:

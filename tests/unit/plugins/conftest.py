@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from unit.plugins.docker_api import DockerApi
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import chain_ids
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import chain_ids
 
 Files = dict[str, bytes]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from unit.plugins.docker_api import DockerApi
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._build import Build, Builder, Recipe, Sources
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe, Sources
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import context, work
 
 BASE = "debian:1"
@@ -105,7 +105,7 @@ def test_the_archive_has_the_same_files_and_the_certificates(folder: Path) -> No
 
 
 def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
-    with pytest.raises(EdgeflError, match=r"images_source.*no Dockerfile"):
+    with pytest.raises(EdgeflError, match=r"build_images_source.*no Dockerfile"):
         Sources(str(tmp_path))
 
 
@@ -163,7 +163,7 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
         f"--target=client --tag=team/model-client:{tag} --build-arg=BASE_IMAGE={BASE} --build-arg=GREETING=good day -"
         in calls[2]
     )
-    assert calls[3].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.check_app flowers")
+    assert calls[3].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.client.check_app flowers")
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
     assert not builder(docker, tmp_path).look(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
@@ -171,7 +171,9 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
 
 def test_a_build_that_fails_says_why(docker: Docker, tmp_path: Path) -> None:
     Path(f"{docker.log}.broken").touch()
-    with pytest.raises(EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*images_source"):
+    with pytest.raises(
+        EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*build_images_source"
+    ):
         build(docker, tmp_path).run()
     assert "team/model-client:v1" not in docker.images
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._certificates import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import (
     FINGERPRINT,
     Authority,
     Held,
     Wanted,
     hand_over,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 SERVER = Wanted("server", ("DNS:cloud", "IP:127.0.0.1"), server=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _deployed
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed as _deployed
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 OURS = {"app.kubernetes.io/part-of": "edgefl"}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _experiment
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment as _experiment
 
 KNOWN = ["edgefl_replicas", "edgefl_rounds"]
 FIXED = ["edgefl_run"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._job import Job, detach
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job, detach
 
 
 class Slow:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl, NotFound
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl, NotFound
 
 PREFIX = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "--request-timeout=20s"]
 

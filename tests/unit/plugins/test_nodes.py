@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import (
     METRICS,
     Node,
     figures,
@@ -22,7 +22,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import (
     quantity,
     size,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._resources import problems, scale
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems, scale
 
 
 def edge(name: str = "edge1", ready: str = "True", cpu: str = "2", memory: str = "24581696Ki") -> dict[str, Any]:

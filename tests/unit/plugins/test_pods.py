@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _pods
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 
 def pod(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _preflight as check
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import Node
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node
 
 EDGE1 = check.Edge("edge1", "edge1", 0, 10_000)
 EDGE2 = check.Edge("edge2", "edge2", 10_000, 30_000)

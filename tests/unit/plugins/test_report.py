@@ -17,19 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.plugins.training_lines import RUN, WHOLE, client, data, done, lost, round_, start
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import (
-    _report,
-    _report_compare,
-    _report_data,
-    _report_html,
-    _report_run,
-    _results,
-    _training,
-)
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._report_data import Details, Run, Setting
-from helpers import BIN, run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _results as _results
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison as _report_compare
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as _report_data
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import html as _report_html
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import page as _report
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import run as _report_run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, Run, Setting
 from report.runs import comparison, extended, real
+from support.helpers import BIN, run
 
 FAILED = {**done(), "event": "failed", "reason": "no data"}
 

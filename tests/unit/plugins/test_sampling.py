@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from unit.plugins.training_lines import WHOLE, data
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _report_data, _sampled, _sampling
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._certificates import Authority, Wanted
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._cluster_api import ClusterApi
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import sampler as _sampling
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as _report_data
 
 PODS = "/api/v1/namespaces/edgefl/pods"
 EVENTS = "/api/v1/namespaces/edgefl/events"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _scaling
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._scaling import Look, Policy, Rules, Spec
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import hpa as _scaling
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.hpa import Look, Policy, Rules, Spec
 
 PODS = st.integers(1, 50)
 USES = st.integers(0, 2000)

@@ -20,10 +20,9 @@ import pytest
 from unit.plugins.docker_api import DockerApi
 from unit.plugins.docker_folder import Containerd, ContentFolder, DockerFolder, sha256
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _ship, _ship_agent
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._archive import Archive
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.archive import Archive
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import (
     Image,
     LayerStore,
     StoredLayer,
@@ -31,8 +30,9 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._layers import (
     chain_ids,
     full_name,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._nodes import parse_nodes
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import fleet as _ship
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import (
     MISSING,
     UP_TO_DATE,
     Depot,
@@ -44,13 +44,14 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship import (
     plan,
     shipment,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_link import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import (
     explain_agent,
     explain_ssh,
     ssh_command,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_parcel import Limit, Parcel
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._ship_progress import Counter, lines
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter, lines
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_ship import target
 
 BASE = {"bin/sh": b"shell" * 300, "etc/os": b"debian"}

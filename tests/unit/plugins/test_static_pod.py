@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._static_pod import (
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.static_pod import (
     Flag,
     Mirror,
     Parser,

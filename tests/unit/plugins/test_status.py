@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._status import fetcher
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
 
 ANSWERS = {"/status": (200, b'{"run": "r1"}'), "/readyz": (503, b"waits for TensorFlow\n")}
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.plugins.training_lines import RUN, WHOLE, client, data, done, lost, round_, start
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils import _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._follow import Follower
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._reader import Reader, check_run
-from edgefl import report
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader, check_run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._follower import Follower
+from edgefl.common import journal as report
 
 
 def test_parse_reads_what_the_aggregator_writes_and_dump_gives_it_back() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._wait import Outcome, done, failed, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
 
 
 class Clock:

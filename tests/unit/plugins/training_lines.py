@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgefl import report
+from edgefl.common import journal as report
 
 RUN = "r1"
 

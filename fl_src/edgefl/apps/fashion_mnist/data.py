@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgefl import idx
 from edgefl.apps import Slice
+from edgefl.common import idx
 
 
 def train(start: int, stop: int | None) -> Slice:

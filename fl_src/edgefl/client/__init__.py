@@ -1,0 +1,1 @@
+"""The client: trains on its node's slice."""

@@ -1,0 +1,1 @@
+"""What aggregator and clients share."""

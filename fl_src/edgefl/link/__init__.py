@@ -1,0 +1,1 @@
+"""How aggregator and clients talk: all that knows gRPC and Flower."""

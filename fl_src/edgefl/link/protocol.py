@@ -1,0 +1,59 @@
+"""What the coordinator needs of a transport: a few types and one protocol, so that it can be used with any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgefl.apps import Weights
+from edgefl.common.plan import Member, Task
+
+
+@dataclass
+class Answer:
+    """What a client sent back for a task. `figures` are its numbers (seconds, loss, ...); `body` is the transport's."""
+
+    task: Task
+    examples: int
+    figures: dict[str, float]
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task that came to nothing, and why. `error` tells an exception in the client from a lost connection."""
+
+    task: Task
+    reason: str
+    error: bool = False
+
+
+class Link(Protocol):
+    """The connections to the clients."""
+
+    def members(self) -> list[Member]:
+        """Who is connected now."""
+
+    def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
+        """Block until `enough(members())` or the time is over; says which."""
+
+    def initial_weights(self, member: Member, timeout: float) -> Weights:
+        """The fresh model of one client. Raises ConnectionError when it does not answer."""
+
+    def train(
+        self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
+    ) -> tuple[list[Answer], list[Lost]]:
+        """Have all tasks done at the same time."""
+
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+        """Have the model evaluated on shares of the test set; `figures` has loss and accuracy."""
+
+    def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
+        """One model of what came back; `weights` is the one that was sent out."""
+
+    def state(self) -> dict[str, Weights]:
+        """What the combining remembers from round to round."""
+
+    def restore(self, weights: Weights, state: dict[str, Weights]) -> None:
+        """Begin a training from `weights`; `state` as `state()` gave it, empty for a new training."""

@@ -1,0 +1,144 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: work that goes on in the background; how far a job is can be asked for by further calls of its module."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+
+
+class Work(Protocol):
+    """What a job does: C(_ship.Fleet), C(_build.Build)."""
+
+    def run(self) -> dict[str, Any]:
+        """Does it, and returns its result."""
+
+    def progress(self) -> Any:
+        """How far it is, as JSON has it."""
+
+    def stop(self) -> None:
+        """Ends it, from another thread."""
+
+
+def detach(work: Callable[[], object]) -> None:
+    """Calls `work` in a process of its own, which outlives this one and nobody waits for."""
+    if os.fork():
+        return
+    status = 1
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+class Job:
+    """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result).
+
+    `what` names the program that does it, for messages. After `forgotten` seconds in which nobody asked, the work ends.
+    """
+
+    def __init__(self, folder: str, what: str, forgotten: float) -> None:
+        self.folder = folder
+        self.what = what
+        self.forgotten = forgotten
+        self.lock = os.path.join(folder, "lock")
+
+    def there(self) -> bool:
+        """Whether it was begun, and its result not yet read."""
+        return os.path.isdir(self.folder)
+
+    def begin(self, work: Work) -> None:
+        """Begins it, in a process of its own."""
+        os.makedirs(self.folder, mode=0o700)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self._write("progress", work.progress())
+        detach(lambda: self._child(work))
+        # The child holds it on
+        os.close(lock)
+
+    def follow(self, linger: float, enough: Callable[[Any], bool] = lambda progress: False) -> dict[str, Any]:
+        """Its result; or C(running) and C(progress), after `linger` seconds or as soon as the progress is `enough`."""
+        until = time.monotonic() + linger
+        os.utime(self.lock)
+        pause = 0.01
+        while True:
+            over = self.over()
+            result = self._read("result")
+            if over or result is not None:
+                self.forget()
+                if result is None:
+                    raise EdgeflError(
+                        f"The program that {self.what} was ended from outside: see that this host has memory, and run this again."
+                    )
+                if "error" in result:
+                    raise EdgeflError(result["error"])
+                return result | {"running": False}
+            progress = self._read("progress")
+            if time.monotonic() >= until or enough(progress):
+                return {"changed": False, "running": True, "progress": progress}
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
+    def over(self) -> bool:
+        """Whether nobody is at work any more."""
+        lock = os.open(self.lock, os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def forget(self) -> None:
+        """Removes its folder, with a result that nobody has read."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _child(self, work: Work) -> None:
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(work, ended), daemon=True)
+        watch.start()
+        try:
+            result = work.run()
+        except EdgeflError as error:
+            result = {"error": error.message}
+        except Exception as error:
+            result = {"error": f"The program that {self.what} failed: {type(error).__name__}: {error}"}
+        ended.set()
+        watch.join()
+        self._write("result", result)
+
+    def _watch(self, work: Work, ended: threading.Event) -> None:
+        while not ended.wait(0.2):
+            self._write("progress", work.progress())
+            if time.time() - os.stat(self.lock).st_mtime > self.forgotten:
+                work.stop()
+
+    def _write(self, name: str, value: Any) -> None:
+        path = os.path.join(self.folder, name)
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.replace(f"{path}.new", path)
+
+    def _read(self, name: str) -> Any:
+        try:
+            with open(os.path.join(self.folder, name), encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None

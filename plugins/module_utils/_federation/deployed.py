@@ -1,0 +1,64 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what is deployed of a training, read from the namespace it runs in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, parse_nodes
+
+PART_OF = "app.kubernetes.io/part-of"
+OURS = "edgefl"
+AGGREGATOR = "fashion-mnist"
+# What a Secret says of the certificate in it
+FINGERPRINT = "edgefl.kubeedge/certificate"
+
+
+def look(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, Any] | None]:
+    """The nodes of the cluster, and what is C(deployed) in `namespace` (None without one): one question, as each kubectl takes its time to start.
+
+    Raises what Kubectl raises.
+    """
+    if not namespace:
+        return parse_nodes(kubectl.get("nodes")), None
+    items = kubectl.get("nodes,namespaces,deployments,statefulsets,pods,secrets", namespace=namespace)
+    return parse_nodes([item for item in items if item["kind"] == "Node"]), deployed(items, namespace)
+
+
+def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, and C(certificates): fingerprints.
+
+    `found` are objects of the cluster, what is in other namespaces left out.
+    """
+    spaces = [item for item in found if item["kind"] == "Namespace" and item["metadata"]["name"] == namespace]
+    items = [item for item in found if item["kind"] != "Namespace" and _labels(item).get(PART_OF) == OURS]
+    aggregator = [item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == AGGREGATOR]
+    notes: dict[str, str] = aggregator[0]["metadata"].get("annotations", {}) if aggregator else {}
+    return {
+        "there": bool(spaces),
+        "ours": any(_labels(space).get(PART_OF) == OURS for space in spaces),
+        "run": notes.get("edgefl.kubeedge/run", ""),
+        "settings": notes.get("edgefl.kubeedge/settings", ""),
+        "certificates": {
+            item["metadata"]["name"]: item["metadata"].get("annotations", {})[FINGERPRINT]
+            for item in items
+            if item["kind"] == "Secret" and FINGERPRINT in item["metadata"].get("annotations", {})
+        },
+        "clients": [_client(item) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"],
+    }
+
+
+def _labels(item: dict[str, Any]) -> dict[str, str]:
+    labels: dict[str, str] = item["metadata"].get("labels", {})
+    return labels
+
+
+def _client(item: dict[str, Any]) -> dict[str, str]:
+    return {
+        "kind": item["kind"],
+        "name": item["metadata"]["name"],
+        "settings": _labels(item).get("edgefl.kubeedge/settings", ""),
+    }

@@ -1,0 +1,307 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what can be known to be wrong before anything is changed. Every check returns its problems: sentences that say what to change."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, millicores, size
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems as resource_problems
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import scale
+
+ENGINES = ("flower",)
+KINDS = ("Deployment", "StatefulSet", "Pod")
+AUTOSCALERS = ("none", "hpa", "vpa")
+SELECTIONS = ("node", "pod")
+RUNTIMES = ("containerd", "docker")
+PREFIX = "edgefl_"
+# In the command line of our own aggregator, whose ports are no problem
+OURS = "edgefl.aggregator"
+# RFC 1123, which Kubernetes asks of the names of nodes
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+# Of a namespace: the same without dots, 63 characters at most
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# Of the cluster itself; what the training keeps and removes must not meet what is there
+SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "kubeedge")
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What one host of the inventory contributes; `partition` and `clients` are first (included) and last (excluded) sample of its slice."""
+
+    host: str
+    node: str
+    partition: int
+    clients: int
+    replicas: int = 1
+    kind: str = "Deployment"
+    runtime: str = "auto"
+    autoscale: str = "none"
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """C(" Did you mean x?"), or nothing when no known word is like it."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def choices(name: str, value: str, known: Iterable[str]) -> list[str]:
+    """Whether a variable has one of the values it can have."""
+    known = list(known)
+    if value in known:
+        return []
+    return [f"{name} is {value!r}: use {' or '.join(known)}.{near(value, known)}"]
+
+
+def namespace(name: str) -> list[str]:
+    """Whether a training may have this namespace."""
+    if name in SYSTEM_NAMESPACES:
+        return [f"edgefl_namespace is {name}, which belongs to the cluster: name one of its own, such as edgefl."]
+    if not _LABEL.fullmatch(name):
+        return [
+            f"edgefl_namespace is {name!r}: use lower-case letters, digits and dashes, 63 at most, such as edgefl-team2."
+        ]
+    return []
+
+
+def variables(given: Iterable[str], known: Iterable[str], removed: Mapping[str, str]) -> list[str]:
+    """Variables of the collection that it does not have (any more)."""
+    known = set(known)
+    found = []
+    for name in sorted(set(given) - known):
+        if name in removed:
+            found.append(f"The variable {name} is not used any more: {removed[name]}")
+            continue
+        # What all of them begin with would make any two alike
+        like = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+        advice = f"Did you mean {PREFIX}{like[0]}?" if like else "Correct its name, or take it out."
+        found.append(f"There is no variable {name}. {advice}")
+    return found
+
+
+def slices(edges: Iterable[Edge], samples: int) -> list[str]:
+    """Slices that are empty, outside of the data, or overlap."""
+    edges = list(edges)
+    found = []
+    sound = []
+    for edge in edges:
+        what = f"{edge.host}: edgefl_partition {edge.partition} and edgefl_clients {edge.clients}"
+        if edge.partition == edge.clients:
+            found.append(
+                f"{what} give it no samples: the slice goes from edgefl_partition to just before edgefl_clients, make the latter larger."
+            )
+        elif edge.partition > edge.clients:
+            found.append(
+                f"{what} are in the wrong order: edgefl_partition is the first sample of its slice, edgefl_clients the end."
+            )
+        elif edge.partition < 0 or edge.clients > samples:
+            found.append(f"{what} are outside of the data, which has samples 0 to {samples} (edgefl_samples).")
+        else:
+            sound.append(edge)
+    sound.sort(key=lambda edge: (edge.partition, edge.clients))
+    for index, first in enumerate(sound):
+        for second in sound[index + 1 :]:
+            if second.partition < first.clients:
+                found.append(
+                    f"{first.host} and {second.host} both have samples {second.partition} to {min(first.clients, second.clients)}: "
+                    f"their slices are {first.partition}-{first.clients} and {second.partition}-{second.clients} (edgefl_partition-edgefl_clients), "
+                    "they must not overlap."
+                )
+    return found
+
+
+def names(edges: Iterable[Edge], cloud_node: str) -> list[str]:
+    """Hosts that stand for the same node, and hosts that are twice in the inventory's group."""
+    hosts: dict[str, list[str]] = {}
+    for edge in edges:
+        hosts.setdefault(edge.node, []).append(edge.host)
+    found = [
+        f"{' and '.join(owners)} have the same node name {node}: set edgefl_node_name of each to the name of its own node."
+        for node, owners in hosts.items()
+        if len(owners) > 1
+    ]
+    if cloud_node in hosts:
+        found.append(
+            f"{hosts[cloud_node][0]} is in the group of the edges with the node name of the cloud, {cloud_node}: correct edgefl_node_name."
+        )
+    return found
+
+
+def workloads(edges: Iterable[Edge]) -> list[str]:
+    """Kinds and numbers of pods that cannot be."""
+    found = []
+    for edge in edges:
+        found += [f"{edge.host}: {text}" for text in choices("edgefl_kind", edge.kind, KINDS)]
+        found += [f"{edge.host}: {text}" for text in choices("edgefl_autoscale", edge.autoscale, AUTOSCALERS)]
+        if edge.autoscale in ("hpa", "vpa") and edge.kind == "Pod":
+            found.append(
+                f"{edge.host}: edgefl_autoscale is {edge.autoscale}, but a single Pod has nobody who would make another one for it: "
+                "set edgefl_kind to Deployment or StatefulSet, or edgefl_autoscale to none."
+            )
+        found += [f"{edge.host}: {text}" for text in choices("edgefl_runtime", edge.runtime, ("auto", *RUNTIMES))]
+        if edge.replicas < 1:
+            found.append(
+                f"{edge.host}: edgefl_replicas is {edge.replicas}: an edge needs at least 1 pod; take it out of the inventory to leave it out."
+            )
+        if not _NAME.fullmatch(edge.node):
+            found.append(
+                f"{edge.host}: {edge.node!r} cannot be the name of a node: set edgefl_node_name to the name that `kubectl get nodes` shows."
+            )
+    return found
+
+
+def cluster(
+    edges: Iterable[Edge], cloud_node: str, aggregator_resources: Mapping[str, Any], nodes: Mapping[str, Node]
+) -> list[str]:
+    """Hosts that are no nodes, or nodes that cannot run what they shall."""
+    found = []
+    everyone = [(edge.host, edge.node, edge.runtime, edge.resources, "edgefl_client_resources") for edge in edges]
+    everyone.insert(0, ("The cloud", cloud_node, "auto", aggregator_resources, "edgefl_aggregator_resources"))
+    for host, name, runtime, resources, variable in everyone:
+        node = nodes.get(name)
+        if node is None:
+            found.append(
+                f"{host}: {name} is not a node of the cluster, which has {', '.join(sorted(nodes)) or 'none'}:"
+                f" let it join, or set edgefl_node_name of this host.{near(name, nodes)}"
+            )
+            continue
+        if not node.ready:
+            found.append(
+                f"{host}: node {name} is not ready ({node.reason}): repair it (kubectl describe node {name}), or leave it out."
+            )
+        if runtime == "auto" and node.runtime not in RUNTIMES:
+            found.append(
+                f"{host}: node {name} runs its pods with {node.runtime or 'an unknown runtime'}: {' and '.join(RUNTIMES)} are supported."
+            )
+        elif runtime in RUNTIMES and node.runtime in RUNTIMES and runtime != node.runtime:
+            found.append(
+                f"{host}: edgefl_runtime is {runtime}, but node {name} runs its pods with {node.runtime}: set it to auto or {node.runtime}."
+            )
+        found += [f"{host}: {text}" for text in resource_problems(dict(resources), node, variable)]
+    return found
+
+
+def crowds(edges: Iterable[Edge], nodes: Mapping[str, Node]) -> list[str]:
+    """Several pods of one edge that together ask for more than it has."""
+    found = []
+    for edge in edges:
+        node = nodes.get(edge.node)
+        if node is None or edge.replicas < 2 or resource_problems(dict(edge.resources), node, ""):
+            continue
+        requests = scale(dict(edge.resources), node)["requests"]
+        for what, parse, capacity in (("cpu", millicores, node.cpu), ("memory", size, node.memory)):
+            if parse(requests[what]) * edge.replicas > capacity:
+                found.append(
+                    f"{edge.host}: {edge.replicas} pods with a {what} request of {requests[what]} are more than node {edge.node} has:"
+                    f" lower edgefl_replicas or {what}_request in edgefl_client_resources."
+                )
+    return found
+
+
+def port_numbers(given: Mapping[str, int]) -> list[str]:
+    """Ports that are none, or the same one twice."""
+    found = [
+        f"{name} is {port}: a port is a number from 1 to 65535." for name, port in given.items() if not 0 < port < 65536
+    ]
+    seen: dict[int, str] = {}
+    for name, port in given.items():
+        if port in seen:
+            found.append(f"{seen[port]} and {name} are both {port}: give each its own port.")
+        seen[port] = name
+    return found
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that listens at a port; `pid` is 0 and `command` empty when it cannot be seen from here."""
+
+    port: int
+    pid: int
+    command: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is an aggregator of this collection."""
+        return OURS in self.command
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a process that cannot be seen from this host"
+        return f"process {self.pid} ({self.command[:80]})"
+
+
+def ports(listeners: Iterable[Listener], wanted: Mapping[str, int]) -> list[str]:
+    """Ports that something else than our own aggregator has."""
+    listeners = list(listeners)
+    return [
+        f"Port {port} of the cloud node is taken by {listener}: stop it, or set {name} to a free port."
+        for name, port in wanted.items()
+        for listener in [each for each in listeners if each.port == port and not each.ours][:1]
+    ]
+
+
+def listening(wanted: Iterable[int], proc: Path = Path("/proc")) -> list[Listener]:
+    """Who listens at these TCP ports of this host, read as root from C(/proc) (proc(5): C(net/tcp), C(PID/fd))."""
+    wanted = set(wanted)
+    inodes: dict[str, int] = {}
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            rows = (proc / table).read_text().splitlines()[1:]
+        except OSError:
+            # A kernel without IPv6 has no such table
+            continue
+        for row in rows:
+            words = row.split()
+            port = int(words[1].rpartition(":")[2], 16)
+            if words[3] == _LISTEN and port in wanted:
+                inodes[words[9]] = port
+    if not inodes:
+        return []
+    found = {}
+    for folder in proc.iterdir():
+        if not folder.name.isdigit():
+            continue
+        for inode in _sockets(folder) & set(inodes):
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            except OSError:
+                continue
+            # Of a parent and its children that share a socket, one of ours is enough
+            if inode not in found or OURS in command:
+                found[inode] = Listener(inodes[inode], int(folder.name), command)
+    return [found.get(inode, Listener(port, 0, "")) for inode, port in sorted(inodes.items(), key=lambda item: item[1])]
+
+
+def _sockets(folder: Path) -> set[str]:
+    """Inodes of the sockets that a process has open; none of a process that ended meanwhile."""
+    found = set()
+    try:
+        for handle in os.scandir(folder / "fd"):
+            try:
+                link = os.readlink(handle.path)
+            except OSError:
+                continue
+            if link.startswith("socket:["):
+                found.add(link[8:-1])
+    except OSError:
+        return set()
+    return found
+
+
+def message(found: list[str]) -> str:
+    """All problems as one text."""
+    if len(found) == 1:
+        return found[0]
+    return f"{len(found)} problems, nothing was changed:\n" + "\n".join(
+        f"{number}. {text}" for number, text in enumerate(found, 1)
+    )

@@ -1,0 +1,113 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: reads a training on the cloud node: its lines, the aggregator's status, its pods."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+
+# Cheap: a small file and a request to this host
+GLANCE = 0.2
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_run(run: str) -> str:
+    """The name of a run, which is also the name of a folder; EdgeflError when it can't be one."""
+    if not NAME.fullmatch(run):
+        raise EdgeflError(
+            f"{run!r} is no name of a run: use letters, digits, `.`, `_` and `-`, and begin with a letter or digit (edgefl_run)."
+        )
+    return run
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the run `run`, which the aggregator keeps below `state_dir`; `fetch` asks its status endpoint. Samples of it are in `samples_dir`."""
+
+    state_dir: Path
+    run: str
+    fetch: Callable[[str], tuple[int, Any]]
+    samples_dir: Path = Path("/var/lib/edgefl/samples")
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def read(
+        self, offset: int, sha256: str, linger: float, kubectl: Kubectl | None, namespace: str, selector: str
+    ) -> dict[str, Any]:
+        """What is new since `offset` bytes with the checksum `sha256`, after up to `linger` seconds; as `training_results` returns it."""
+        check_run(self.run)
+        end = self.clock() + linger
+
+        def look() -> Outcome:
+            found = self._lines(offset, sha256)
+            # Nobody is shown the start
+            shown = [event for event in found["events"] if event["event"] != "start"]
+            news = shown or found["reset"] or found["state"] in ("done", "failed")
+            return done(found) if news or self.clock() >= end else pending("")
+
+        found: dict[str, Any] = wait(look, linger + 1, GLANCE, "news", clock=self.clock, pause=self.pause)
+        found["problems"] = []
+        found["now"] = _sampled.newest(self.samples_dir, self.run)
+        if kubectl and found["state"] != "done":
+            try:
+                pods = kubectl.get("pods", namespace=namespace, selector=selector)
+            except Transient:
+                pods = []
+            for item in _pods.problems(pods):
+                log = _pods.last_words(kubectl, item, namespace) if item.terminal else ""
+                found["problems"].append(item.as_dict() | {"text": str(item), "log": log})
+        return found
+
+    def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
+        path = self.state_dir / self.run / _training.FILE
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise EdgeflError(
+                f"{path} can't be read ({error.strerror}): run this on the cloud node with become, and check edgefl_state_dir."
+            ) from error
+        reset = offset > 0 and (len(data) < offset or hashlib.sha256(data[:offset]).hexdigest() != sha256)
+        parsed = _training.parse(data)
+        skip = 0 if reset else data[:offset].count(b"\n")
+        code, answer = self.fetch("/status")
+        status = answer if code == 200 and isinstance(answer, dict) else {}
+        state = _training.state_of(parsed.events, status, self.run)
+        return {
+            "events": parsed.events[skip:],
+            "offset": parsed.size,
+            "sha256": hashlib.sha256(data[: parsed.size]).hexdigest(),
+            "reset": reset,
+            "state": state,
+            "reason": self._reason(state, parsed, status, "" if code else str(answer)),
+            "status": status,
+            "age": round(max(0.0, time.time() - parsed.events[-1]["time"]), 3) if parsed.events else None,
+        }
+
+    def _reason(self, state: str, parsed: _training.Parsed, status: dict[str, Any], silence: str) -> str:
+        if state == "done":
+            return ""
+        if state == "failed":
+            return _training.failure(parsed.events, status)
+        if parsed.problem:
+            return parsed.problem
+        if silence:
+            return f"the aggregator: {silence}"
+        if status.get("run") not in (None, self.run):
+            return f"the aggregator is at run {status['run']}"
+        return f"waits for {status['waiting_for']}" if status.get("waiting_for") else ""

@@ -1,0 +1,294 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: images that are named after all that goes into them, built by Docker where no image of that name is there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import AgentError, Docker, run
+
+# The file of certificates beside the Dockerfile, which is made for each build
+CERTIFICATES = "ca.crt"
+# Lines of a failed build that are told
+TOLD = 25
+# Most seconds of a build, of a trial
+LONGEST_BUILD, LONGEST_TRIAL = 7200, 600
+# With this C(docker run) ends when Docker did not start the container (L(exit status,https://docs.docker.com/engine/containers/run/#exit-status))
+NOT_STARTED = 125
+# Most seconds that a program of Docker's takes to end
+GRACE = 20
+# How the app is tried: as the client's pods run, without a network
+TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--user=10001:10001")
+
+
+class Sources:
+    """The folder that images are built from, on the controller: a Dockerfile and what it copies."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "Dockerfile").is_file():
+            raise EdgeflError(
+                f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
+            )
+
+    def digest(self) -> str:
+        """SHA-256, as hex digits, over name, content and executable bit of each file."""
+        total = hashlib.sha256()
+        for path in self._files():
+            if path.is_symlink():
+                content = f"-> {os.readlink(path)}"
+            else:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
+            total.update(json.dumps(entry).encode() + b"\n")
+        return total.hexdigest()
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.lstat().st_size for path in self._files())
+
+    def pack(self, to: IO[bytes], certificates: bytes) -> None:
+        """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""
+        # Docker takes an archive that begins with an extended header for a Dockerfile
+        with tarfile.open(fileobj=to, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for path in self._files():
+                archive.add(path, str(path.relative_to(self.folder)), recursive=False, filter=_nobodys)
+            about = tarfile.TarInfo(CERTIFICATES)
+            about.size = len(certificates)
+            archive.addfile(about, io.BytesIO(certificates))
+
+    def _files(self) -> Iterator[Path]:
+        for folder, names, files in os.walk(self.folder):
+            names[:] = sorted(name for name in names if name != "__pycache__")
+            links = [name for name in names if Path(folder, name).is_symlink()]
+            for name in sorted(files + links):
+                path = Path(folder, name)
+                if not name.endswith(".pyc") and path != self.folder / CERTIFICATES:
+                    yield path
+
+
+def _nobodys(about: tarfile.TarInfo) -> tarfile.TarInfo:
+    about.uid = about.gid = 0
+    about.uname = about.gname = ""
+    return about
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the images are made of. `sources` is a C(Sources.digest()); `app` is tried in the client's image, empty for none."""
+
+    repository: str
+    version: str
+    base_image: str
+    sources: str
+    arguments: dict[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] = ("aggregator", "client")
+    app: str = ""
+
+    def tag(self, base: str) -> str:
+        """Version and hash; `base` is the identity of the base image."""
+        parts = {"sources": self.sources, "base": base, "arguments": self.arguments}
+        return f"{self.version}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
+
+    def name(self, target: str, tag: str) -> str:
+        return f"{self.repository}-{target}:{tag}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is. `missing` targets have no image of this content; `untagged` ones have it, but not under the plain version's tag."""
+
+    tag: str
+    missing: list[str]
+    untagged: list[str]
+    untried: bool
+
+
+class Builder:
+    """What there is on this host's Docker; `tried` is the folder of notes on trials that went well."""
+
+    def __init__(self, recipe: Recipe, tried: str) -> None:
+        self._docker = Docker()
+        self.recipe = recipe
+        self._tried = Path(tried)
+
+    def tag(self, lenient: bool = False) -> str:
+        """Of the content; empty on a host without Docker or the base image, or, when `lenient`, as if its name were its identity."""
+        name = self.recipe.base_image
+        base = self._id(name) or (name if lenient else "")
+        return self.recipe.tag(base) if base else ""
+
+    def look(self, tag: str) -> Look:
+        """Asks Docker for the images; a host without it has none."""
+        recipe = self.recipe
+        there = {target: self._id(recipe.name(target, tag)) for target in recipe.targets}
+        missing = [target for target in recipe.targets if not there[target]]
+        untagged = [
+            target
+            for target in recipe.targets
+            if target not in missing and there[target] != self._id(recipe.name(target, recipe.version))
+        ]
+        return Look(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
+
+    def give_plain_tag(self, tag: str, targets: list[str]) -> None:
+        try:
+            for target in targets:
+                self._docker.tag(
+                    self.recipe.name(target, tag), f"{self.recipe.repository}-{target}", self.recipe.version
+                )
+        except AgentError as error:
+            raise _failed(error) from error
+
+    def note(self, tag: str) -> Path:
+        """There once the app was tried in the image of this content."""
+        return self._tried / f"{tag}-{self.recipe.app}"
+
+    def _id(self, name: str) -> str:
+        """An image's id; empty when there is none, or no Docker."""
+        try:
+            found = self._docker.inspect(name)
+        except AgentError:
+            return ""
+        return str(found["ids"][0]) if found else ""
+
+
+def _failed(error: AgentError) -> EdgeflError:
+    return EdgeflError(f"Docker on this host: {error}. See to it, and run this again.")
+
+
+class Build:
+    """Builds what `look` misses from the archive `context`, and tries the app: one job."""
+
+    def __init__(self, builder: Builder, look: Look, context: bytes, host: str) -> None:
+        self._builder = builder
+        self._look = look
+        self._host = host
+        self._stage = "builds" if look.missing else "tries"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environment: dict[str, str] = {}
+        # In no folder: nobody has to remove it, however this ends
+        self._context = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this lives
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._context.write(context)
+
+    def run(self) -> dict[str, Any]:
+        """Nothing to tell. Raises EdgeflError with the end of what Docker said."""
+        look, recipe = self._look, self._builder.recipe
+        if look.missing:
+            try:
+                self._environment = buildkit(run(["docker", "version", "--format={{.Client.Version}}"]).strip())
+            except AgentError as error:
+                raise _failed(error) from error
+        for target in look.missing:
+            self._context.seek(0)
+            self._call(
+                self._arguments(target),
+                LONGEST_BUILD,
+                self._context,
+                f"The image {recipe.name(target, look.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
+                f"Correct the sources (build_images_source), or edgefl_base_image ({recipe.base_image}), "
+                "or edgefl_ca_bundle where TLS is re-signed on the way out.",
+            )
+        self._stage = "tries"
+        if look.untried:
+            image = recipe.name("client", look.tag)
+            self._call(
+                # By timeout(1): as a container's first process Python would not see a signal
+                [
+                    "docker",
+                    "run",
+                    *TRIAL,
+                    "--entrypoint=timeout",
+                    image,
+                    "--signal=KILL",
+                    str(LONGEST_TRIAL),
+                    "python3",
+                    "-m",
+                    "edgefl.client.check_app",
+                    recipe.app,
+                ],
+                LONGEST_TRIAL + GRACE,
+                subprocess.DEVNULL,
+                f"The app {recipe.app} does not work in the image, so nothing is deployed: {{last}}",
+                f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
+            )
+            note = self._builder.note(look.tag)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+        return {}
+
+    def progress(self) -> dict[str, str]:
+        """C(stage): V(builds) or V(tries); C(line): what was said last."""
+        return {"stage": self._stage, "line": (self._said()[-1:] or [""])[0]}
+
+    def stop(self) -> None:
+        if self._process:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+
+    def _arguments(self, target: str) -> list[str]:
+        recipe = self._builder.recipe
+        given = {"BASE_IMAGE": recipe.base_image} | recipe.arguments
+        values = [f"--build-arg={name}={value}" for name, value in given.items()]
+        return ["docker", "build", f"--target={target}", f"--tag={recipe.name(target, self._look.tag)}", *values, "-"]
+
+    def _call(self, arguments: list[str], longest: float, stdin: Any, failure: str, not_started: str = "") -> None:
+        self._log.seek(0)
+        self._log.truncate()
+        environment = self._environment | dict(os.environ)
+        with subprocess.Popen(
+            arguments, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        ) as self._process:
+            try:
+                code = self._process.wait(longest)
+            except subprocess.TimeoutExpired:
+                self.stop()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(GRACE)
+                self._process.kill()
+                code = -1
+        if code:
+            # 137: by SIGKILL
+            ended = (
+                f"it was ended, after {longest} s or for want of memory"
+                if code in (-1, 137)
+                else f"it ended with {code}"
+            )
+            # The last line of Docker's own may only name its help
+            said = [line for line in self._said() if "--help'" not in line] or [f"nothing; {ended}"]
+            if code == NOT_STARTED and not_started:
+                failure = not_started
+            raise EdgeflError(failure.format(said="\n".join(said[-TOLD:]), last=said[-1]))
+
+    def _said(self) -> list[str]:
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(0, size - 16384)
+        # Not read(): the position belongs to the process that writes
+        text = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def buildkit(version: str) -> dict[str, str]:
+    """Environment that has this version of Docker build with BuildKit: 20.10 has it inside, but not as the default (Docker's build documentation).
+
+    >>> buildkit("20.10.24+dfsg1"), buildkit("29.0.1")
+    ({'DOCKER_BUILDKIT': '1'}, {})
+    """
+    return {"DOCKER_BUILDKIT": "1"} if version.startswith("20.") else {}

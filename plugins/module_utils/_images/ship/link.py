@@ -1,0 +1,300 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: one connection to the agent on a node (C(_ship_agent)), and what to do about each way in which it can fail."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import queue
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import FRAME
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
+
+# Bytes that are written at once: the limit is kept by the piece, and so is what is shown
+PIECE = 1 << 16
+# Connections that stay open; only root gets in
+SOCKETS = "/run/edgefl-ssh"
+# Runs the program that comes first on its standard input: on a command line it would fill sudo's log
+BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
+
+
+def _program() -> bytes:
+    """The agent, compressed, without what only people read: it goes over the wire each time."""
+    # Inside Ansible's archive of modules there is no file to read
+    loader: Any = _ship_agent.__loader__
+    tree = ast.parse(loader.get_source(_ship_agent.__name__))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body[0] = ast.Expr(ast.Constant(""))
+    return zlib.compress(ast.unparse(tree).encode(), 9)
+
+
+# Made now: there is no archive any more when the module has gone on in the background
+PROGRAM = _program()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A node that is reached by SSH; without `host` it is this host. `known_hosts` is a file with its host key."""
+
+    name: str
+    runtime: str
+    host: str = ""
+    user: str = "root"
+    port: int = 22
+    become: bool = True
+    known_hosts: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}" if self.host else "This host"
+
+
+class Link:
+    """A running agent on the target, which was given a `request`. Use it in a C(with) statement.
+
+    `ssh` is the command's beginning; `acknowledged` is called with the number of chunks that the node holds.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        ssh: list[str],
+        request: dict[str, Any],
+        timeout: float,
+        acknowledged: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self.target = target
+        self.timeout = timeout
+        self.spoke = False
+        self.late = False
+        program = ["python3" if target.host else sys.executable, "-IS", "-c", BOOT, str(len(PROGRAM))]
+        if target.host:
+            remote = ["sudo", "-n", *program] if target.become else program
+            program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
+        # In a file, as nobody reads it while the archive is written
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            program,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            start_new_session=True,
+        )
+        self.timer = threading.Timer(timeout, self._give_up)
+        self.timer.daemon = True
+        self.timer.start()
+        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._listen, args=(acknowledged,), daemon=True)
+        self._reader.start()
+        self._write([PROGRAM, _line(request)])
+
+    def _give_up(self) -> None:
+        self.late = True
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends it at once, with all that it started: a runtime's command that hangs would hold the pipe that is written to."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        stream = cast("IO[bytes]", self.process.stdin)
+        # When the agent is gone, what it said last tells why
+        with contextlib.suppress(BrokenPipeError):
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(stream.fileno(), view) :]
+
+    def _listen(self, acknowledged: Callable[[int], None]) -> None:
+        for text in cast("IO[bytes]", self.process.stdout):
+            # A login script of the user may greet before the agent speaks
+            if text.startswith(b"{"):
+                answer = json.loads(text)
+                if "at" in answer:
+                    acknowledged(answer["at"])
+                else:
+                    self._said.put(answer)
+        self._said.put(None)
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self.timer.cancel()
+        cast("IO[bytes]", self.process.stdin).close()
+        # An agent that has said all ends by itself; one that has not takes away what it began. On a node it does so without us
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.0 if sys.exc_info()[0] and self.target.host else 2.0)
+        self.cut()
+        self.process.wait()
+        self._reader.join()
+        cast("IO[bytes]", self.process.stdout).close()
+        self.errors.close()
+
+    def hear(self) -> dict[str, Any]:
+        """The next thing that the agent says. EdgeflError when it is an error, Transient when the connection was lost or not made."""
+        answer = self._said.get()
+        if answer is None:
+            self.process.wait()
+            if self.late:
+                raise EdgeflError(
+                    f"{self.target}: not done after {self.timeout:.0f} s. See whether its {self.target.runtime} hangs, and how fast the link is;"
+                    " a longer timeout can be given."
+                )
+            self.errors.seek(0)
+            raise explain_ssh(self.errors.read().decode(errors="replace"), self.target, self.spoke)
+        self.spoke = True
+        if "error" in answer:
+            raise explain_agent(answer, self.target)
+        return answer
+
+    def order(self, order: dict[str, Any]) -> None:
+        """Tells the agent what is to be done."""
+        self._write([_line(order)])
+
+    def send(self, parcel: Parcel, first: int, limit: Limit, written: Callable[[int], None]) -> None:
+        """Sends the parcel from chunk `first` on, and ends it; `written` is called with the bytes that were handed over."""
+        index = first
+        while not self._ended() and (chunk := parcel.get(index)):
+            self._write([FRAME.pack(chunk.index, chunk.length, chunk.digest)])
+            for piece in parcel.read(chunk, PIECE):
+                if self._ended():
+                    break
+                limit.take(len(piece))
+                self._write([piece])
+                written(len(piece))
+            index += 1
+        self._write([FRAME.pack(index, 0, bytes(32))])
+
+    def _ended(self) -> bool:
+        """Whether it has spoken its last word, or its process is gone: what is written then has nobody to go to."""
+        return not self._said.empty() or self.process.poll() is not None
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def ssh_command(key: str | None, known_hosts: str | None, timeout: int, persist: int = 0) -> list[str]:
+    """The C(ssh) command that never asks, and never takes a host key that is not known.
+
+    A connection stays open for `persist` seconds after its last use, and is used again; each node has its own.
+    """
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "ConnectTimeout": str(timeout),
+        # A dead link is noticed within three times this many seconds
+        "ServerAliveInterval": "10",
+        "ServerAliveCountMax": "3",
+        # What is worth it is compressed already, by a better program
+        "Compression": "no",
+        # Made by the processor's own instructions; the default takes a core for itself
+        "Ciphers": "^aes128-gcm@openssh.com",
+        # Half the time of the default, and 2 KB less, each time
+        "KexAlgorithms": "^curve25519-sha256",
+    }
+    if key:
+        options |= {"IdentityFile": key, "IdentitiesOnly": "yes"}
+    if known_hosts:
+        options |= {"UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null"}
+    if persist:
+        os.makedirs(SOCKETS, mode=0o700, exist_ok=True)
+        options |= {"ControlMaster": "auto", "ControlPath": f"{SOCKETS}/%C", "ControlPersist": str(persist)}
+    return ["ssh", "-T", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+
+
+_UNREACHED = r"Connection refused|timed out|No route to host|Network is unreachable"
+_LOST = r"Connection (to .* )?closed|Connection reset|Broken pipe|Timeout, server"
+
+
+def explain_ssh(text: str, target: Target, spoke: bool = False) -> EdgeflError:
+    """What to do about an C(ssh) (or an agent) that ended without an answer, by what it wrote.
+
+    A Transient when that may go away by itself; so is an end without a word of an agent that had spoken before.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else "it said nothing"
+    if not target.host:
+        return EdgeflError(f"The program that asks this host's container runtime ended: {last}.")
+    cases = (
+        (
+            r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
+            "its host key is not the one that is known. If it was set up anew, run the role openssh (site.yml --tags openssh); if not, somebody is in between.",
+        ),
+        (
+            r"Host key verification failed|No .* host key is known",
+            "its host key is not known on this host: run the role openssh (site.yml --tags openssh).",
+        ),
+        (
+            r"Permission denied",
+            f"it does not let user {target.user} in with this host's key: correct ansible_user, or run the role openssh (site.yml --tags openssh).",
+        ),
+        (
+            r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",
+            f"user {target.user} cannot become root there without a password: give it a file in /etc/sudoers.d.",
+        ),
+        (r"sudo: .*not found|sudo: command not found", "it has no sudo: install it, or log in as root."),
+        (r"python3: .*not found|python3: command not found", "it has no python3: install it."),
+        (r"Could not resolve", "its name is not known on this host: set ansible_host to its address."),
+        (_UNREACHED, f"it does not answer ({last}): start its SSH server, and correct ansible_host and ansible_port."),
+        (
+            _LOST,
+            f"the connection was lost ({last}): see that it is up, and run this again; it goes on where it was.",
+        ),
+    )
+    advice = next((words for pattern, words in cases if re.search(pattern, text)), "")
+    if not advice and spoke:
+        advice = "the connection was lost: see that it is up, and run this again; it goes on where it was."
+    passing = not re.search("|".join(pattern for pattern, _words in cases[:-2]), text) and (
+        spoke or re.search(f"{_UNREACHED}|{_LOST}", text)
+    )
+    return (Transient if passing else EdgeflError)(f"{target} cannot be used from this host: {advice or f'{last}.'}")
+
+
+# What runtimes say of an archive that was damaged, or cut off
+_DAMAGED = re.compile(
+    r"invalid diffID|unexpected EOF|content digest .* not found|no such file or directory|unrecognized image format",
+    re.IGNORECASE,
+)
+
+
+def explain_agent(answer: dict[str, Any], target: Target) -> EdgeflError:
+    """What to do about an error that the agent reports; a Transient when sending again may help."""
+    reason, code, runtime = answer["reason"], answer["error"], target.runtime
+    if re.search(r"no space left", reason, re.IGNORECASE):
+        return EdgeflError(
+            f"{target}: its disk became full ({reason}). Nothing was changed there: make room and run this again."
+        )
+    if code == "failed" and _DAMAGED.search(reason):
+        code = "corrupt"
+    advice = {
+        "absent": f"runtime {runtime} is not there ({reason}): set edgefl_runtime to what runs the node's pods, or install it.",
+        "containerd": f"its Docker keeps images in containerd, which cannot be asked ({reason}): start it, and install its command ctr.",
+        "stopped": f"runtime {runtime} does not answer ({reason}): start it (systemctl start {runtime}).",
+        "corrupt": f"what arrived is not what was sent ({reason}). Nothing was changed there: run this again.",
+        "damaged": f"what arrives is not what was sent ({reason}). Nothing was changed there: see to its memory and network, and run this again.",
+        "lost": f"the connection was lost ({reason}): see that it is up, and run this again; it goes on where it was.",
+        "busy": f"{reason}: wait until that is done, and run this again.",
+        "failed": f"{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.",
+    }
+    return (Transient if code in ("damaged", "lost") else EdgeflError)(f"{target}: {advice[code]}")

@@ -1,0 +1,154 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what the collection needs to know of a node, read from its Kubernetes object."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl, NotFound
+
+EDGE_LABEL = "node-role.kubernetes.io/edge"
+
+_SUFFIXES = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 10**3),
+    "": Fraction(1),
+    "k": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "T": Fraction(10**12),
+    "P": Fraction(10**15),
+    "E": Fraction(10**18),
+    "Ki": Fraction(2**10),
+    "Mi": Fraction(2**20),
+    "Gi": Fraction(2**30),
+    "Ti": Fraction(2**40),
+    "Pi": Fraction(2**50),
+    "Ei": Fraction(2**60),
+}
+_QUANTITY = re.compile(
+    r"(?P<number>\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i)?)"
+)
+
+
+def quantity(text: str | float) -> Fraction:
+    """The exact value of a Kubernetes quantity such as C(500m), C(1.5) or C(2Gi); EdgeflError when it is none, or is below zero."""
+    match = _QUANTITY.fullmatch(str(text).strip())
+    if match is None:
+        raise EdgeflError(
+            f"{text!r} is not a Kubernetes quantity: write CPUs like 2 or 500m, memory like 512Mi or 2Gi."
+        )
+    number = Fraction(match["number"].removeprefix("+").rstrip("."))
+    if match["exponent"] is not None:
+        return number * Fraction(10) ** int(match["exponent"])
+    return number * _SUFFIXES[match["suffix"] or ""]
+
+
+def millicores(text: str | float) -> int:
+    """Thousandths of a CPU, rounded up as Kubernetes does."""
+    return math.ceil(quantity(text) * 1000)
+
+
+def size(text: str | float) -> int:
+    """Bytes, rounded up as Kubernetes does."""
+    return math.ceil(quantity(text))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the cluster; `cpu` (millicores) and `memory` (bytes) are what pods may use of it."""
+
+    name: str
+    ready: bool
+    reason: str
+    runtime: str
+    runtime_version: str
+    arch: str
+    internal_ip: str
+    edge: bool
+    cpu: int
+    memory: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The node as `cluster_info` returns it."""
+        return {
+            "ready": self.ready,
+            "reason": self.reason,
+            "runtime": self.runtime,
+            "runtime_version": self.runtime_version,
+            "arch": self.arch,
+            "internal_ip": self.internal_ip,
+            "edge": self.edge,
+            "allocatable": {"cpu": self.cpu, "memory": self.memory},
+        }
+
+
+def parse_node(item: dict[str, Any]) -> Node:
+    """Reads a Node object of the API; fields that a node has not yet reported are empty, or zero."""
+    status = item.get("status", {})
+    info = status.get("nodeInfo", {})
+    allocatable = status.get("allocatable", {})
+    runtime, _separator, version = info.get("containerRuntimeVersion", "").partition("://")
+    condition = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), None)
+    ready = condition is not None and condition["status"] == "True"
+    told = condition or {"message": "has not reported its state"}
+    reason = told.get("message") or told.get("reason") or "gives no reason"
+    return Node(
+        name=item["metadata"]["name"],
+        ready=ready,
+        reason="" if ready else reason,
+        runtime=runtime,
+        runtime_version=version,
+        arch=info.get("architecture", ""),
+        internal_ip=next((each["address"] for each in status.get("addresses", []) if each["type"] == "InternalIP"), ""),
+        edge=EDGE_LABEL in item["metadata"].get("labels", {}),
+        cpu=millicores(allocatable.get("cpu", "0")),
+        memory=size(allocatable.get("memory", "0")),
+    )
+
+
+def parse_nodes(items: list[dict[str, Any]]) -> dict[str, Node]:
+    """Node objects of the API by name, sorted."""
+    nodes = [parse_node(item) for item in items]
+    return {node.name: node for node in sorted(nodes, key=lambda node: node.name)}
+
+
+METRICS = "/apis/metrics.k8s.io/v1beta1/nodes"
+
+
+def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, int]], list[str], str]:
+    """What the metrics API says now: use of each node (C(cpu) millicores, C(memory) bytes), `wanted` nodes without figures, and why.
+
+    All nodes of the cluster are wanted when the list is empty. Raises EdgeflError when one of them is not a node of the cluster.
+    """
+    nodes = parse_nodes(kubectl.get("nodes"))
+    strangers = sorted(set(wanted) - set(nodes))
+    if strangers:
+        raise EdgeflError(
+            f"No node of this cluster: {', '.join(strangers)}. Its nodes are {', '.join(nodes)}: correct the names, or let them join first."
+        )
+    names = wanted or list(nodes)
+    try:
+        answer = kubectl.raw(METRICS)
+    except NotFound:
+        return {}, names, "the API metrics.k8s.io is not there, or metrics-server does not answer yet"
+    if not isinstance(answer, dict) or answer.get("kind") != "NodeMetricsList":
+        # Something other than metrics-server answered at its address
+        return {}, names, "what answers for metrics.k8s.io is not metrics-server"
+    found = {
+        item["metadata"]["name"]: {"cpu": millicores(item["usage"]["cpu"]), "memory": size(item["usage"]["memory"])}
+        for item in answer.get("items", [])
+        if {"cpu", "memory"} <= set(item.get("usage", {}))
+    }
+    missing = [name for name in names if name not in found]
+    notes = [name if nodes[name].ready else f"{name} (not ready: {nodes[name].reason})" for name in missing]
+    reason = f"no figures of {', '.join(notes)}" if missing else ""
+    return {name: found[name] for name in names if name in found}, missing, reason

@@ -1,0 +1,281 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: why a pod is not ready, and whether that will pass by itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+
+# A program that ends this often does so for a reason that is in its log, not in its timing
+MANY_RESTARTS = 3
+RUN = "edgefl.kubeedge/run"
+
+# States that last until somebody changes something, and what that is
+TERMINAL = {
+    "ErrImageNeverPull": "the image is not on the node: run ship_images.yml",
+    "InvalidImageName": "the name of the image is wrong: correct it",
+    "ImagePullBackOff": "the image can't be pulled: ship it to the node, or check its name and the registry",
+    "CreateContainerConfigError": "a Secret or ConfigMap that the pod needs is not there: create it",
+    "OutOfcpu": "the node has too few CPUs left: lower the requests in edgefl_client_resources or edgefl_aggregator_resources",
+    "OutOfmemory": "the node has too little memory left: lower the requests in edgefl_client_resources or edgefl_aggregator_resources",
+    "OutOfpods": "the node runs as many pods as it may: lower the replicas",
+    "NodeAffinity": "the pod's node selector does not fit its node: correct one of them",
+}
+# A client's exit code when its app or data is wrong (sysexits.h), which is the same each time
+BROKEN = os.EX_DATAERR
+BROKEN_APP = "BrokenApp"
+# Labels that differ between two pods of one workload
+OF_ONE_POD = (
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a pod from being ready. `terminal`: it will not pass by itself."""
+
+    pod: str
+    node: str
+    reason: str
+    message: str
+    restarts: int
+    terminal: bool
+
+    def __str__(self) -> str:
+        where = f" on node {self.node}" if self.node else ""
+        return f"pod {self.pod}{where}: {self.reason}" + (f" ({self.message})" if self.message else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem as modules return it."""
+        return asdict(self)
+
+
+def problem(pod: dict[str, Any]) -> Problem | None:
+    """What is wrong with a Pod object of the API; None when it is ready, or has done its work."""
+    status, name, node = pod.get("status", {}), pod["metadata"]["name"], pod.get("spec", {}).get("nodeName", "")
+    phase = status.get("phase", "Pending")
+    containers = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
+    restarts = max((each.get("restartCount", 0) for each in containers), default=0)
+
+    def found(reason: str, message: str = "", terminal: bool = False) -> Problem:
+        return Problem(
+            name, node, reason, _short(TERMINAL.get(reason, "") or message), restarts, terminal or reason in TERMINAL
+        )
+
+    if pod["metadata"].get("deletionTimestamp"):
+        return found("Terminating", "it is being removed")
+    if phase == "Succeeded":
+        return None
+    if phase == "Failed":
+        ended = _ended(containers)
+        return found(
+            status.get("reason") or (ended[0] if ended else "Failed"),
+            ended[1] if ended else status.get("message", ""),
+            terminal=_alone(pod),
+        )
+    for each in containers:
+        waiting = each.get("state", {}).get("waiting")
+        if "running" not in each.get("state", {}) and (_end(each) or {}).get("exitCode") == BROKEN:
+            return found(BROKEN_APP, "the app or its data is wrong: correct it", terminal=True)
+        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing", None):
+            reason = waiting["reason"]
+            if reason == "CrashLoopBackOff":
+                ended = _ended([each])
+                why = f"it ended {restarts} times" + (f", the last time with {ended[0]}: {ended[1]}" if ended else "")
+                return found(reason, why, terminal=restarts > MANY_RESTARTS)
+            return found(reason, waiting.get("message", ""))
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return found(scheduled.get("reason", "Unscheduled"), scheduled.get("message", ""))
+    if conditions.get("Ready", {}).get("status") == "True":
+        return None
+    terminated = [each for each in containers if each.get("state", {}).get("terminated")]
+    if terminated:
+        ended = _ended(terminated)
+        return found(ended[0], ended[1]) if ended else found("Terminated")
+    if phase == "Running":
+        return found("NotReady", conditions.get("Ready", {}).get("message", "") or "it runs and is not ready yet")
+    return found("Starting", "its container is being made" if containers or node else "it has no node yet")
+
+
+def _ended(containers: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """How the first container that ended did so: the reason, and words for people."""
+    for each in containers:
+        end = _end(each)
+        if end:
+            if end.get("reason") == "OOMKilled":
+                return (
+                    "OOMKilled",
+                    "it needed more memory than its limit: raise memory_limit in the resources of this workload",
+                )
+            return end.get("reason", "Error"), (end.get("message") or f"exit code {end.get('exitCode')}").strip()
+    return None
+
+
+def _end(container: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest end of a container that the API tells of."""
+    for key in ("state", "lastState"):
+        end: dict[str, Any] | None = container.get(key, {}).get("terminated")
+        if end:
+            return end
+    return None
+
+
+def _alone(pod: dict[str, Any]) -> bool:
+    """No controller makes another pod in its place."""
+    return not any(owner.get("controller") for owner in pod["metadata"].get("ownerReferences", []))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def current(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods that count: without those that ended, or are being removed, when a newer one of the same workload is there."""
+
+    def workload(pod: dict[str, Any]) -> Any:
+        labels = pod["metadata"].get("labels", {})
+        return (
+            pod["metadata"]["name"]
+            if _alone(pod)
+            else tuple(sorted(item for item in labels.items() if item[0] not in OF_ONE_POD))
+        )
+
+    def over(pod: dict[str, Any]) -> bool:
+        return bool(pod["metadata"].get("deletionTimestamp")) or pod.get("status", {}).get("phase") in (
+            "Failed",
+            "Succeeded",
+        )
+
+    def made(pod: dict[str, Any]) -> str:
+        return str(pod["metadata"].get("creationTimestamp", ""))
+
+    return [
+        pod
+        for pod in pods
+        if not (
+            over(pod)
+            and any(
+                workload(other) == workload(pod) and other is not pod and (made(other) > made(pod) or not over(other))
+                for other in pods
+            )
+        )
+    ]
+
+
+def problems(pods: list[dict[str, Any]]) -> list[Problem]:
+    """What is wrong with the pods that count; terminal ones first."""
+    found = [item for item in map(problem, current(pods)) if item]
+    return sorted(found, key=lambda item: (not item.terminal, item.node, item.pod))
+
+
+class Lasting:
+    """Tells the terminal problems that have lasted for a while: just after their cause was mended they are still shown.
+
+    An app that is broken is told at once: a corrected one comes with another pod.
+    """
+
+    def __init__(self, seconds: float = 15, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._since: dict[tuple[str, str], float] = {}
+
+    def __call__(self, found: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Takes the (pod, reason) of those that there are now; gives those that were there all the time."""
+        now = self._clock()
+        self._since = {key: self._since.get(key, now) for key in found}
+        return {key for key, since in self._since.items() if now - since >= self._seconds or key[1] == BROKEN_APP}
+
+
+def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:
+    """The last lines of a pod's log, for a message; in their place the reason why there are none; empty when it never ran."""
+    if not item.restarts and item.reason in TERMINAL:
+        return ""
+    try:
+        # One whose app is broken is started again at once: what it wrote before is what matters, the new one has said nothing of it yet
+        before = kubectl.logs(item.pod, namespace, tail=tail, previous=True) if item.reason == BROKEN_APP else ""
+        text = (before or kubectl.logs(item.pod, namespace, tail=tail)).strip()
+    except EdgeflError as error:
+        return f"Its log can't be read: {error.message}"
+    return f"Its last log lines:\n{text}" if text else "Its log is empty."
+
+
+def aggregator(
+    kubectl: Kubectl,
+    fetch: Callable[[str], tuple[int, Any]],
+    namespace: str,
+    deployment: str,
+    service: str,
+    status_url: str,
+    lasting: Lasting,
+) -> Outcome:
+    """Whether clients can come: the pod is ready, the aggregator says so of the run it was started for, the Service leads to it.
+
+    `fetch(path)` asks the aggregator's status endpoint and gives (HTTP status, JSON or text); (0, reason) when nothing answers.
+    Done with {pod, node, address, status}. Raises Transient while the API server does not answer.
+    """
+    workload = kubectl.get("deployment", deployment, namespace)
+    if workload is None:
+        return failed(f"there is no Deployment {deployment} in namespace {namespace}: apply it first (role federation)")
+    if workload["status"].get("observedGeneration", 0) < workload["metadata"]["generation"]:
+        return pending(f"Deployment {deployment} was not looked at by the controller manager yet")
+    for condition in workload["status"].get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return failed(f"no pod of Deployment {deployment} can be made: {_short(condition.get('message', ''))}")
+    selector = ",".join(f"{key}={value}" for key, value in workload["spec"]["selector"]["matchLabels"].items())
+    pods = current(kubectl.get("pods", namespace=namespace, selector=selector))
+    if not pods:
+        return pending(f"Deployment {deployment} has no pod yet")
+    found = problems(pods)
+    lasted = lasting([(item.pod, item.reason) for item in found if item.terminal])
+    for item in found:
+        if (item.pod, item.reason) in lasted:
+            return failed(f"{item}. {last_words(kubectl, item, namespace)}".strip())
+    if found:
+        return pending(str(found[0]))
+    pod = max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
+    code, text = fetch("/readyz")
+    if code != 200:
+        return pending(f"{status_url}/readyz says {f'{code}: ' if code else ''}{_short(str(text))}")
+    code, status = fetch("/status")
+    run = workload["metadata"].get("annotations", {}).get(RUN)
+    if code != 200 or not isinstance(status, dict):
+        return pending(f"{status_url}/status gave no JSON document ({code})")
+    if run and status.get("run") != run:
+        return pending(
+            f"the aggregator at {status_url} has run {status.get('run')}, not {run}: the old one is still there"
+        )
+    slices = kubectl.get(
+        "endpointslices.discovery.k8s.io", namespace=namespace, selector=f"kubernetes.io/service-name={service}"
+    )
+    ready = [
+        address
+        for each in slices
+        for endpoint in each.get("endpoints") or []
+        if endpoint.get("conditions", {}).get("ready") is not False
+        for address in endpoint["addresses"]
+    ]
+    if not slices and kubectl.get("service", service, namespace) is None:
+        return failed(f"there is no Service {service} in namespace {namespace}: apply it first (role federation)")
+    address = pod["status"].get("podIP", "")
+    if address not in ready:
+        return pending(
+            f"Service {service} does not lead to {address} yet (it leads to {', '.join(ready) or 'nothing'})"
+        )
+    return done(
+        {"pod": pod["metadata"]["name"], "node": pod["spec"].get("nodeName", ""), "address": address, "status": status}
+    )

@@ -1,0 +1,390 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what the cluster says of itself during a run, a JSON object a line. What has not changed is not written again.
+
+The kinds C(pod), C(node), C(replicas) and C(event) have the fields of docs/report.md; C(hpa), C(hpa_spec), C(vpa), C(pod_state), C(capacity),
+C(problem) and C(sampler) are what L(_sampled) makes the rest of. Times are seconds since 1970 UTC on this host's clock, CPU is in cores,
+memory in bytes.
+"""
+
+from __future__ import annotations
+
+import calendar
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import quantity
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods import RUN
+
+Line = dict[str, Any]
+
+# What kubectl is asked for the credentials, once
+CONFIG = ["config", "view", "--raw", "--flatten", "--minify", "--output=json"]
+CLIENT = "edgefl.kubeedge/workload"
+# Figures that are this far from our clock come from a host whose clock is wrong; they are placed at the time when they were seen
+SKEW = 60.0
+# Seconds after which an API that was not there is asked for again
+AGAIN = 60.0
+# Seconds between two looks at whether the run has ended
+GLANCE = 0.5
+
+
+@dataclass
+class Sampler:
+    """Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path."""
+
+    get: Callable[[str], Any]
+    namespace: str
+    run: str
+    clock: Callable[[], float] = time.time
+    _seen: bool = False
+    _there: bool = False
+    _last: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    _absent: dict[str, float] = field(default_factory=dict)
+    _pods: dict[str, Line] = field(default_factory=dict)
+    _workloads: dict[str, Line] = field(default_factory=dict)
+    _use: dict[str, Line] = field(default_factory=dict)
+    # Of pods that have gone too: their last events come later
+    _where: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._begin = self.clock()
+
+    def look(self) -> list[Line]:
+        """The lines that are new. An API server that does not answer is a line, too."""
+        found: list[Line] = []
+        parts = (
+            self._capacity,
+            self._pod_states,
+            self._replicas,
+            self._hpas,
+            self._vpas,
+            self._node_use,
+            self._pod_use,
+            self._events,
+        )
+        for part in parts:
+            try:
+                found += part()
+            except Transient as error:
+                # The rest would not be answered either
+                return found + self._problem(error.message)
+            except EdgeflError as error:
+                found += self._problem(error.message)
+        if not any(line["kind"] == "problem" for line in found):
+            self._last.pop(("problem",), None)
+        return found
+
+    @property
+    def gone(self) -> bool:
+        """Whether the run was deployed and is no more: stopped, or another was begun. It will never tell its end then."""
+        return self._seen and not self._there
+
+    def now(self) -> dict[str, Any]:
+        """For each node with clients: pods C(wanted) and C(ready) of its workload, and C(cpu_cores) and C(memory_bytes) of its client pods."""
+        nodes: dict[str, Line] = {}
+        for line in self._workloads.values():
+            nodes.setdefault(line["node"], {}).update(wanted=line["wanted"], ready=line["ready"])
+        for name, use in self._use.items():
+            if name in self._pods and self._pods[name]["client"]:
+                node = nodes.setdefault(use["node"], {})
+                for key in ("cpu_cores", "memory_bytes"):
+                    node[key] = round(node.get(key, 0) + use[key], 4)
+        return {"time": self.clock(), "nodes": dict(sorted(nodes.items()))}
+
+    # -- one kind each ----------------------------------------------------------------------------------------------
+
+    def _capacity(self) -> list[Line]:
+        # A Node object is large, and what it can give does not change in a run
+        if ("capacity",) in self._last:
+            return []
+        found = []
+        for item in self._list("/api/v1/nodes"):
+            status = item.get("status", {})
+            cpu, memory = _amounts(status.get("allocatable", {}))
+            line = {"node": item["metadata"]["name"], "cpu_cores": cpu, "memory_bytes": memory}
+            found.append(self._line("capacity", line | {"versions": _versions(status.get("nodeInfo", {}))}))
+        self._last["capacity",] = True
+        return found
+
+    def _pod_states(self) -> list[Line]:
+        found, there = [], {}
+        for item in self._list(f"/api/v1/namespaces/{self.namespace}/pods"):
+            state = _pod_state(item)
+            there[state["pod"]] = state
+            self._where[state["pod"]] = state["node"]
+            before = self._pods.get(state["pod"])
+            if before and state["restarts"] > before["restarts"]:
+                event = {"node": state["node"], "pod": state["pod"], "reason": "Restarted", "text": _how_it_ended(item)}
+                found.append(self._line("event", event | {"type": "Warning"}))
+            if before != state:
+                found.append(self._line("pod_state", state))
+        for name in set(self._pods) - set(there):
+            found.append(self._line("pod_state", self._pods[name] | {"phase": "Gone", "ready": False}))
+            self._use.pop(name, None)
+        self._pods = there
+        return found
+
+    def _replicas(self) -> list[Line]:
+        found, there = [], {}
+        runs = set()
+        for kind in ("deployments", "statefulsets"):
+            for item in self._list(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}"):
+                runs.add(item["metadata"].get("annotations", {}).get(RUN))
+                if item["metadata"].get("labels", {}).get(CLIENT) != "client":
+                    continue
+                line = {
+                    "node": item["spec"]["template"]["spec"].get("nodeName", ""),
+                    "wanted": item["spec"].get("replicas", 1),
+                    "ready": item.get("status", {}).get("readyReplicas", 0),
+                }
+                there[item["metadata"]["name"]] = line
+                if self._workloads.get(item["metadata"]["name"]) != line:
+                    found.append(self._line("replicas", line))
+        self._workloads, self._there = there, self.run in runs
+        self._seen = self._seen or self._there
+        return found
+
+    def _hpas(self) -> list[Line]:
+        found = []
+        for item in self._list(f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers"):
+            node = self._node_of(item["spec"]["scaleTargetRef"]["name"])
+            for kind, part in (("hpa_spec", "spec"), ("hpa", "status")):
+                content = item.get(part, {})
+                if self._is_news((kind, item["metadata"]["name"]), content):
+                    found.append(self._line(kind, {"node": node, "name": item["metadata"]["name"], part: content}))
+        return found
+
+    def _vpas(self) -> list[Line]:
+        found = []
+        for item in self._list(f"/apis/autoscaling.k8s.io/v1/namespaces/{self.namespace}/verticalpodautoscalers"):
+            content = {
+                "mode": item["spec"].get("updatePolicy", {}).get("updateMode", "Auto"),
+                "recommendation": item.get("status", {}).get("recommendation", {}).get("containerRecommendations", []),
+            }
+            if self._is_news(("vpa", item["metadata"]["name"]), content):
+                node = self._node_of(item["spec"].get("targetRef", {}).get("name", ""))
+                found.append(self._line("vpa", {"node": node, "name": item["metadata"]["name"], **content}))
+        return found
+
+    def _node_use(self) -> list[Line]:
+        found = []
+        for item in self._list("/apis/metrics.k8s.io/v1beta1/nodes"):
+            node = item["metadata"]["name"]
+            if self._is_news(("node", node), item["timestamp"]):
+                cpu, memory = _amounts(item["usage"])
+                line = {"node": node, "cpu_cores": cpu, "memory_bytes": memory}
+                found.append(self._line("node", line, item["timestamp"]))
+        return found
+
+    def _pod_use(self) -> list[Line]:
+        found = []
+        for item in self._list(f"/apis/metrics.k8s.io/v1beta1/namespaces/{self.namespace}/pods"):
+            pod = item["metadata"]["name"]
+            if pod in self._pods and self._is_news(("pod", pod), item["timestamp"]):
+                each = [_amounts(container["usage"]) for container in item["containers"]]
+                line = {
+                    "node": self._pods[pod]["node"],
+                    "pod": pod,
+                    "cpu_cores": round(sum(cpu for cpu, _memory in each), 6),
+                    "memory_bytes": sum(memory for _cpu, memory in each),
+                }
+                self._use[pod] = line
+                found.append(self._line("pod", line, item["timestamp"]))
+        return found
+
+    def _events(self) -> list[Line]:
+        found = []
+        for item in self._list(f"/api/v1/namespaces/{self.namespace}/events"):
+            told = item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp", "")
+            # Without its fraction, a second's event is before one's own begin in that second
+            if not self._is_news(("event", item["metadata"]["name"]), item.get("count", 1)) or (
+                seconds(told) < self._begin - 1
+            ):
+                continue
+            about = item.get("involvedObject", {})
+            name, is_pod = about.get("name", ""), about.get("kind") == "Pod"
+            line = {
+                "node": self._where.get(name, "") if is_pod else self._node_of(name),
+                "pod": name if is_pod else "",
+                "reason": item.get("reason", ""),
+                "text": " ".join(item.get("message", "").split()),
+                "type": item.get("type", "Normal"),
+            }
+            found.append(self._line("event", line, told))
+        return found
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def _list(self, path: str) -> list[Any]:
+        if self.clock() < self._absent.get(path, 0):
+            return []
+        answer = self.get(path)
+        if answer is None:
+            # An addon that is not installed, or not yet
+            self._absent[path] = self.clock() + AGAIN
+            return []
+        items: list[Any] = answer.get("items") or []
+        return items
+
+    def _node_of(self, workload: str) -> str:
+        return str(self._workloads.get(workload, {}).get("node", ""))
+
+    def _is_news(self, key: tuple[str, ...], content: Any) -> bool:
+        if self._last.get(key) == content:
+            return False
+        self._last[key] = content
+        return True
+
+    def _problem(self, text: str) -> list[Line]:
+        return [self._line("problem", {"text": text})] if self._is_news(("problem",), text) else []
+
+    def _line(self, kind: str, content: Line, told: str = "") -> Line:
+        now = self.clock()
+        at = seconds(told) if told else now
+        return {"time": round(at if now - SKEW <= at <= now + 1 else now, 3), "kind": kind, **content}
+
+
+def seconds(text: str) -> float:
+    """The time of the API (RFC 3339, UTC) in seconds since 1970."""
+    whole, _point, fraction = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+def _amounts(given: dict[str, str]) -> tuple[float, int]:
+    """CPU in cores and memory in bytes, of what the API calls a list of resources."""
+    return round(float(quantity(given.get("cpu", "0"))), 6), int(quantity(given.get("memory", "0")))
+
+
+def _versions(info: dict[str, str]) -> str:
+    """A node's programs in a line, of its nodeInfo; an edge's kubelet names KubeEdge too."""
+    parts = [
+        info.get(key, "")
+        for key in ("kubeletVersion", "containerRuntimeVersion", "osImage", "kernelVersion", "architecture")
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _pod_state(item: Any) -> Line:
+    spec, status = item["spec"], item.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+    found: Line = {
+        "node": spec.get("nodeName", ""),
+        "pod": item["metadata"]["name"],
+        "client": item["metadata"].get("labels", {}).get("app") == "federated-learning-client",
+        "phase": "Terminating" if item["metadata"].get("deletionTimestamp") else status.get("phase", "Pending"),
+        "ready": conditions.get("Ready") == "True",
+        "restarts": sum(each.get("restartCount", 0) for each in status.get("containerStatuses", [])),
+    }
+    for what in ("request", "limit"):
+        each = [container.get("resources", {}).get(f"{what}s", {}) for container in spec["containers"]]
+        for resource, place in (("cpu", 0), ("memory", 1)):
+            if any(resource in given for given in each):
+                found[f"{resource}_{what}"] = sum(_amounts(given)[place] for given in each)
+    return found
+
+
+def _how_it_ended(item: Any) -> str:
+    for each in item.get("status", {}).get("containerStatuses", []):
+        end = each.get("lastState", {}).get("terminated")
+        if end:
+            return f"{end.get('reason', 'Error')}, exit code {end.get('exitCode')}"
+    return ""
+
+
+# The file ----------------------------------------------------------------------------------------------------------
+
+
+def ended(rounds: Path) -> bool:
+    """Whether the last line of an aggregator's rounds.jsonl says that the run is over."""
+    try:
+        with open(rounds, "rb") as file:
+            # The line of an end is short
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+            last = file.read().splitlines()[-1:]
+        return bool(last) and json.loads(last[0])["event"] in ("done", "failed")
+    except (OSError, ValueError, KeyError, TypeError):
+        # Not there yet, or not written to its end
+        return False
+
+
+def paths(folder: Path, run: str) -> tuple[Path, Path]:
+    """Where the samples of a run are, and where its newest figures."""
+    return folder / f"{run}.jsonl", folder / f"{run}.now.json"
+
+
+def take(
+    connect: Callable[[], Callable[[str], Any]],
+    folder: Path,
+    run: str,
+    namespace: str,
+    interval: float,
+    until: Callable[[], bool],
+    timeout: float,
+    after: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """Samples every `interval` seconds until `until()` has been true, or the run gone, for `after` seconds, or until `timeout`; and once more.
+
+    `connect` gives the function that asks the API server. The file is locked meanwhile, which tells others that the sampling has not ended;
+    when it is locked already, nothing is done (no looks). Returns C(looks), C(lines), C(seconds), C(cpu_seconds) of this process, and
+    C(share), the CPU of sampling alone as a part of a core.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, newest = paths(folder, run)
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return {"looks": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
+        begin, cpu = clock(), time.process_time()
+        lines = looks = 0
+
+        def write(found: list[Line]) -> None:
+            nonlocal lines
+            lines += len(found)
+            file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in found).encode())
+            file.flush()
+
+        try:
+            sampler = Sampler(connect(), namespace, run)
+            last, over = begin + timeout, False
+            while True:
+                write(sampler.look())
+                _replace(newest, sampler.now())
+                looks += 1
+                if clock() >= last:
+                    break
+                next_look = clock() + interval
+                while clock() < min(next_look, last):
+                    if not over and (sampler.gone or until()):
+                        over, last = True, min(last, clock() + after)
+                    pause(max(0.0, min(GLANCE, next_look - clock(), last - clock())))
+        except EdgeflError as error:
+            write([{"time": round(time.time(), 3), "kind": "problem", "text": error.message}])
+            raise
+        took = max(clock() - begin, 1e-9)
+        figures = {
+            "looks": looks,
+            "lines": lines,
+            "seconds": round(took, 3),
+            "cpu_seconds": round(time.process_time(), 3),
+            "share": round((time.process_time() - cpu) / took, 5),
+        }
+        write([{"time": round(time.time(), 3), "kind": "sampler", **figures}])
+    return figures
+
+
+def _replace(path: Path, content: Any) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content))
+    os.replace(temporary, path)

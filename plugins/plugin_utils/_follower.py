@@ -1,0 +1,146 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: follows a training by one read after the other, and shows what is new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+
+# Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
+LINGER = 4.0
+# Seconds without news after which a line says what is waited for
+QUIET = 10.0
+# A run that ended so many seconds ago ended while we came here: its rounds are news
+RECENT = 60.0
+# kubectl takes CPU from the training: the pods are looked at when nothing comes
+PODS_AFTER = 3.0
+
+
+@dataclass
+class Follower:
+    """Follows until the run is done.
+
+    `read(offset=, sha256=, linger=, pods=)` is a call of the module; `show(text, warn)` shows a line.
+    """
+
+    read: Callable[..., dict[str, Any]]
+    show: Callable[[str, bool], None]
+    timeout: float
+    sleep: float
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def follow(self, first: dict[str, Any]) -> dict[str, Any]:
+        """Returns the last read, with all events. Raises EdgeflError when the run failed, or can't go on, or time is up.
+
+        A run that was done some time before the `first` read is returned without a word.
+        """
+        if first["state"] == "done" and (first["age"] is None or first["age"] > RECENT):
+            return first
+        begin = self._news = self._told = self.clock()
+        self._shown: set[tuple[int, int]] = set()
+        self._use = ""
+        self._complaints: set[str] = set()
+        self._lasting = _pods.Lasting(clock=self.clock)
+        self._terminal: set[tuple[str, str]] = set()
+        last = first
+        fresh = self._looked = True
+
+        def look() -> Outcome:
+            nonlocal last, fresh
+            if not fresh:
+                quiet = self.clock() - self._news >= PODS_AFTER
+                left = max(0.0, self.timeout - (self.clock() - begin))
+                self._looked = quiet
+                try:
+                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=quiet)
+                except Transient as error:
+                    self._wait_for(error.message)
+                    return pending(error.message)
+                if last.get("unreachable") or last.get("failed"):
+                    return failed(str(last.get("msg", "the cloud node gave no answer")))
+            fresh = False
+            self._take(last)
+            return self._judge(last)
+
+        try:
+            wait(look, self.timeout, self.sleep, "the training", clock=self.clock, pause=self.pause)
+        except EdgeflError as error:
+            raise EdgeflError(error.message, **{**error.result, **_carry(last), "events": self.events}) from error
+        return last | {"events": self.events}
+
+    def _take(self, read: dict[str, Any]) -> None:
+        if read["reset"]:
+            self.events = []
+            self.show("the aggregator went back to an earlier round", True)
+            self._shown.clear()
+        self.events += read["events"]
+        rounds = [event for event in read["events"] if event["event"] == "round"]
+        width = max(map(len, _training.nodes(self.events)), default=0)
+        start = next((event for event in self.events if event["event"] == "start"), {})
+        settings = start.get("settings", {})
+        for event in rounds:
+            key = (event["loop"], event["round"])
+            if key not in self._shown:
+                self._shown.add(key)
+                self.show("  " + _training.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
+                for text in _training.losses(event):
+                    self.show(f"    {text}", True)
+        use = _sampled.words(read["now"])
+        if rounds and use and use != self._use:
+            self._use = use
+            self.show(f"    {use}", False)
+        if read["events"] or read["reset"]:
+            self._news = self._told = self.clock()
+        complaints = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
+        for text in sorted(complaints - self._complaints):
+            self.show(f"    {text}", True)
+        self._complaints |= complaints
+        self._wait_for(self._waits(read))
+
+    def _wait_for(self, what: str) -> None:
+        """Shows what is waited for: soon, and then every QUIET seconds."""
+        now = self.clock()
+        if now - self._told >= (PODS_AFTER if self._told == self._news else QUIET):
+            self._told = now
+            self.show(f"  {what} ({now - self._news:.0f} s without news)", False)
+
+    def _waits(self, read: dict[str, Any]) -> str:
+        problems = "; ".join(item["text"] for item in read["problems"])
+        status = read["status"]
+        work = (
+            f"round {status['round']} is being trained"
+            if read["state"] == "training" and status.get("round")
+            else "waits for the aggregator"
+        )
+        return "; ".join(part for part in (read["reason"] or work, problems) if part)
+
+    def _judge(self, read: dict[str, Any]) -> Outcome:
+        if read["state"] == "done":
+            return done()
+        if read["state"] == "failed":
+            return failed(f"the run failed: {read['reason']}")
+        broken = {(item["pod"], item["reason"]): item for item in read["problems"] if item["terminal"]}
+        if self._looked:
+            self._terminal = self._lasting(list(broken))
+        terminal = [f"{item['text']}. {item['log']}".strip() for key, item in broken.items() if key in self._terminal]
+        # While rounds still come the other nodes carry the training; the broken pod was shown, and is not worth ending it
+        if terminal and (read["state"] == "waiting" or read["status"].get("waiting_for")):
+            return failed("\n".join(terminal))
+        return pending(self._waits(read))
+
+
+def _carry(read: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a read that a failure hands on."""
+    return {key: read[key] for key in ("state", "status", "problems") if key in read}

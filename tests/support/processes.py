@@ -1,0 +1,173 @@
+"""Real aggregator and client processes, for tests/fl and tests/faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "fl_src"
+# Flower and TensorFlow have an environment of their own: their versions are the images', not the test tools'
+PYTHON = os.environ.get("EDGEFL_PYTHON", sys.executable)
+DATA = Path(os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data"))
+STUBBORN = 120.0
+"""Seconds after which something that should happen is given up."""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def until(happened: Callable[[], Any], what: str, seconds: float = STUBBORN, pause: float = 0.02) -> Any:
+    """Poll every `pause` seconds until `happened()` is true; gives its value. Fails the test when it takes too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = happened()
+        if value:
+            return value
+        time.sleep(pause)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+class Program:
+    """One process of ours; what it prints goes to files. With `netns` it lives in that network namespace."""
+
+    def __init__(
+        self, folder: Path, name: str, module: str, *arguments: str, netns: str = "", **environment: str
+    ) -> None:
+        self.name, self.out, self.err = name, folder / f"{name}.out", folder / f"{name}.err"
+        variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
+        variables |= {"PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environment
+        inside = ["ip", "netns", "exec", netns] if netns else []  # it replaces itself with the program: one process
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self.process = subprocess.Popen(
+                [*inside, PYTHON, "-m", module, *arguments], stdout=out, stderr=err, env=variables, cwd=folder
+            )
+
+    def times(self, text: str) -> int:
+        """How often it said so."""
+        return self.err.read_text().count(text)
+
+    def told(self, text: str, times: int = 1) -> bool:
+        return self.times(text) >= times
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self, number: int = signal.SIGTERM, seconds: float = 10) -> float:
+        """Send a signal and wait; gives the seconds it took."""
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(seconds)
+        return time.monotonic() - begin
+
+    def kill(self) -> None:
+        if self.lives:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(10)
+
+
+class Federation:
+    """An aggregator and any number of clients, on `host`; all are killed at the end."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.folder, self.host, self.port, self.status_port = folder, host, free_port(), free_port()
+        self.programs: list[Program] = []
+
+    def aggregator(self, *arguments: str, module: str = "edgefl.aggregator", **more: str) -> Program:
+        """The program of the aggregator's image."""
+        number = sum(one.name.startswith("aggregator") for one in self.programs)
+        addresses = (f"--server_address={self.host}:{self.port}", f"--status_address={self.host}:{self.status_port}")
+        return self._add(Program(self.folder, f"aggregator{number}", module, *addresses, *arguments, **more))
+
+    def client(
+        self,
+        node: str,
+        start: int,
+        stop: int,
+        *arguments: str,
+        pod: str = "",
+        module: str = "edgefl.client",
+        **more: str,
+    ) -> Program:
+        """The program of the client's image."""
+        name = pod or f"{node}-{len(self.programs)}"
+        own = (
+            f"--server_address={self.host}:{self.port}",
+            f"--partition={start}",
+            f"--clients={stop}",
+            f"--node={node}",
+        )
+        return self._add(Program(self.folder, name, module, *own, *arguments, POD_NAME=name, **more))
+
+    def light_client(self, node: str, start: int, stop: int, *arguments: str, fit: float = 0, **more: str) -> Program:
+        """The same program without TensorFlow, for what has nothing to do with it; a pass takes `fit` seconds more."""
+        return self.client(node, start, stop, *arguments, module="light_client", LIGHT_CLIENT_FIT=str(fit), **more)
+
+    def pair(self, *arguments: str, fit: float = 0) -> list[Program]:
+        """Light clients on edge1 (a third of the samples) and on edge2."""
+        return [
+            self.light_client("edge1", 0, 500, *arguments, fit=fit),
+            self.light_client("edge2", 500, 1_500, *arguments, fit=fit),
+        ]
+
+    def program(self, name: str, module: str, *arguments: str) -> Program:
+        """Any other program."""
+        return self._add(Program(self.folder, name, module, *arguments))
+
+    def _add(self, program: Program) -> Program:
+        self.programs.append(program)
+        return program
+
+    def lines(self, program: Program) -> list[dict[str, Any]]:
+        """What an aggregator printed so far; a line that is being written is left out."""
+        return [json.loads(row) for row in program.out.read_text().split("\n")[:-1]]
+
+    def rounds(self, program: Program) -> list[tuple[int, int]]:
+        """Loop and number of the rounds that an aggregator printed, in order."""
+        return [(entry["loop"], entry["round"]) for entry in self.lines(program) if entry["event"] == "round"]
+
+    def event(
+        self, program: Program, event: str, round_: int | None = None, seconds: float = STUBBORN
+    ) -> dict[str, Any]:
+        """Wait for a line."""
+
+        def found() -> dict[str, Any] | None:
+            ended = not program.lives
+            for entry in self.lines(program):
+                if entry["event"] == event and round_ in (None, entry["round"]):
+                    return entry
+            assert not ended, program.err.read_text()
+            return None
+
+        line: dict[str, Any] = until(found, f"{event} {round_ or ''}", seconds)
+        return line
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://{self.host}:{self.status_port}/status", timeout=5) as answer:
+            document: dict[str, Any] = json.load(answer)
+            return document
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.host}:{self.status_port}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        for program in self.programs:
+            program.kill()

@@ -1,0 +1,164 @@
+"""The running lab, asked over SSH and changed through the playbooks, as any operator would."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.helpers import BIN, ROOT, Result, inventory, run
+
+NAMESPACE = "edgefl"
+# What of an object nobody but the cluster itself writes
+OWN_BUSINESS = ("resourceVersion", "managedFields", "selfLink")
+
+
+@dataclass(frozen=True)
+class Run:
+    """An ended ansible-playbook: its result, and `changed`, `failed` ... summed over all hosts from the recap."""
+
+    result: Result
+    sums: Mapping[str, int]
+
+    def ok(self) -> Run:
+        """Itself; fails the test with the output when the playbook failed."""
+        self.result.ok()
+        return self
+
+    @property
+    def output(self) -> str:
+        """The whole output as one line each word apart: messages are wrapped where the terminal ends."""
+        return " ".join(self.result.output.split())
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two states, a line each; empty when nothing does."""
+    return [
+        f"{name}: {before.get(name)} -> {after.get(name)}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The running lab. `show` writes a line to the terminal."""
+
+    show: Callable[[str], None]
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """Node name -> host variables of the lab's inventory, group variables among them, templates as written."""
+        listed = inventory(subprocess.check_output([BIN / "ansible-inventory", "--list"], cwd=ROOT, text=True))
+        return {about["edgefl_node_name"]: about for about in listed["_meta"]["hostvars"].values()}
+
+    @property
+    def edges(self) -> list[str]:
+        """Names of the edges, as nodes and, in the lab, in the inventory."""
+        return [name for name in self.hosts if name != "cloud"]
+
+    def ssh_words(self, host: str) -> list[str]:
+        """The ssh command that opens a node, with its key and known hosts."""
+        about = self.hosts[host]
+        return [
+            "ssh", "-o", "BatchMode=yes", "-i", about["ansible_ssh_private_key_file"], *shlex.split(about["ansible_ssh_common_args"]),
+            f"{about['ansible_user']}@{about['ansible_host']}",
+        ]  # fmt: skip
+
+    def ssh(self, host: str, command: str) -> str:
+        """What a shell command as root on a node writes to stdout; fails the test when it fails."""
+        words = [*self.ssh_words(host), "sudo", "sh", "-c", shlex.quote(command)]
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=120)
+        assert done.returncode == 0, f"{host}: {command}: {done.stderr}"
+        return done.stdout
+
+    def kubectl(self, *words: str) -> str:
+        """What kubectl on the cloud node writes."""
+        return self.ssh("cloud", shlex.join(["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *words]))
+
+    def objects(self, kinds: str, *words: str) -> list[dict[str, Any]]:
+        """Objects of some kinds (comma-separated) as the API server has them."""
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kinds, "--output=json", *words))["items"]
+        return items
+
+    def ours(self, kinds: str) -> list[dict[str, Any]]:
+        """Objects in our namespace."""
+        return self.objects(kinds, f"--namespace={NAMESPACE}")
+
+    def pods(self, clients: bool) -> list[dict[str, Any]]:
+        """The clients' pods, or the aggregator's; those that are on their way out are left out."""
+        there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in there if pod["metadata"]["name"].startswith("fashion-mnist-client-") == clients]
+
+    def play(self, playbook: str, *words: str | Path, inventory: Path | None = None, show: bool = True) -> Run:
+        """Runs a playbook as the README says, and shows its lines as they come."""
+        chosen: list[str | Path] = ["--inventory", inventory] if inventory is not None else []
+        result = run("ansible-playbook", *chosen, playbook, *words, show=self.show if show else None, timeout=1200)
+        sums: dict[str, int] = {}
+        for name, count in re.findall(
+            r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", result.output.rpartition("PLAY RECAP")[2]
+        ):
+            sums[name] = sums.get(name, 0) + int(count)
+        return Run(result, sums)
+
+    def write_inventory(
+        self, path: Path, names: Mapping[str, str], extra: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Path:
+        """
+        Writes an inventory of some of the lab's machines.
+
+        :param names: name in the new inventory -> node name; the node `cloud` becomes group `cloud`, the others `edges`
+        :param extra: name in the new inventory -> variables on top of the lab's
+        """
+        groups: dict[str, dict[str, Any]] = {"cloud": {}, "edges": {}}
+        for name, node in names.items():
+            about = {**self.hosts[node], "edgefl_node_name": node, **(extra or {}).get(name, {})}
+            groups["cloud" if node == "cloud" else "edges"][name] = about
+        path.write_text(yaml.safe_dump({group: {"hosts": hosts} for group, hosts in groups.items()}, sort_keys=False))
+        return path
+
+    def state(self) -> dict[str, Any]:
+        """
+        Everything that a playbook could change: our objects without what the cluster writes itself, and on each node the files, packages
+        and images.
+        """
+        found: dict[str, Any] = {}
+        for where in (NAMESPACE, "kube-system"):
+            for item in self.objects(
+                "deployments,statefulsets,daemonsets,services,configmaps,serviceaccounts", f"--namespace={where}"
+            ):
+                metadata = {key: value for key, value in item["metadata"].items() if key not in OWN_BUSINESS}
+                found[f"{where}/{item['kind']}/{metadata['name']}"] = [metadata, item.get("spec"), item.get("data")]
+        for item in self.ours("pods"):
+            found[f"pod/{item['metadata']['name']}"] = item["metadata"]["uid"]
+        for host in self.hosts:
+            lines = self.ssh(
+                host,
+                "find /etc /root/.ssh /home/*/.ssh /var/lib/edgefl /opt -xdev -type f ! -name resolv.conf ! -path '/etc/kubeedge/*'"
+                " -exec sha256sum {} + 2>/dev/null | awk '{print $2, $1}';"
+                "dpkg-query --show; docker images --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' 2>/dev/null;"
+                "ctr --namespace=k8s.io images ls --quiet 2>/dev/null; true",
+            )
+            for line in lines.splitlines():
+                what, _blank, value = line.partition(" ")
+                found[f"{host}: {what}"] = value
+        return found
+
+
+def values(**given: Any) -> str:
+    """The word that gives variables to ansible-playbook, with their types."""
+    return f"--extra-vars={json.dumps(given)}"
+
+
+def rounds() -> list[dict[str, Any]]:
+    """The events of the newest results on this machine."""
+    return [json.loads(line) for line in (ROOT / "results/latest/rounds.jsonl").read_text().splitlines()]
