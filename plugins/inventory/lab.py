@@ -62,7 +62,7 @@ def hosts(lab: dict[str, t.Any], home: Path) -> dict[str, dict[str, t.Any]]:
         }
         if node != "cloud":
             first, end = SLICES[index - 1]
-            found[node] |= {"edgefl_partition": first, "edgefl_clients": end}
+            found[node] |= {"edgefl_slice_start": first, "edgefl_slice_stop": end}
     return found
 
 

@@ -41,11 +41,11 @@ options:
         description: Name of its node in the cluster.
         type: str
         required: true
-      partition:
+      slice_start:
         description: First sample of its slice of the data.
         type: int
         required: true
-      clients:
+      slice_stop:
         description: End of its slice, the first sample that is not in it.
         type: int
         required: true
@@ -85,10 +85,6 @@ options:
     description: Number of samples that the data has for training.
     type: int
     default: 60000
-  engine:
-    description: Engine of the federation.
-    type: str
-    default: flower
   app:
     description: Application.
     type: str
@@ -113,10 +109,6 @@ options:
     type: list
     elements: str
     default: []
-  removed_variables:
-    description: Variables that the collection had once, and what to use now.
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""
@@ -124,8 +116,8 @@ EXAMPLES = r"""
   edgefl.kubeedge.preflight:
     cloud_node: cloud
     edges:
-      - {host: edge1, node: edge1, partition: 0, clients: 10000}
-      - {host: edge2, node: edge2, partition: 10000, clients: 30000}
+      - {host: edge1, node: edge1, slice_start: 0, slice_stop: 10000}
+      - {host: edge2, node: edge2, slice_start: 10000, slice_stop: 30000}
 """
 
 RETURN = r"""
@@ -160,8 +152,8 @@ def main() -> None:
                 "options": {
                     "host": {"type": "str", "required": True},
                     "node": {"type": "str", "required": True},
-                    "partition": {"type": "int", "required": True},
-                    "clients": {"type": "int", "required": True},
+                    "slice_start": {"type": "int", "required": True},
+                    "slice_stop": {"type": "int", "required": True},
                     "replicas": {"type": "int", "default": 1},
                     "kind": {"type": "str", "default": "Deployment"},
                     "runtime": {"type": "str", "default": "auto"},
@@ -173,14 +165,12 @@ def main() -> None:
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
-            "engine": {"type": "str", "default": "flower"},
             "app": {"type": "str", "default": "fashion_mnist"},
             "apps": {"type": "list", "elements": "str", "default": []},
             "selection": {"type": "str", "default": "node"},
             "aggregator_resources": {"type": "dict", "default": {}},
             "known_variables": {"type": "list", "elements": "str", "default": []},
             "given_variables": {"type": "list", "elements": "str", "default": []},
-            "removed_variables": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -197,9 +187,8 @@ def problems(module: AnsibleModule) -> list[str]:
     ports = {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
     found = []
     if options["known_variables"]:
-        found += check.variables(options["given_variables"], options["known_variables"], options["removed_variables"])
+        found += check.variables(options["given_variables"], options["known_variables"])
     found += check.namespace(options["namespace"])
-    found += check.choices("edgefl_engine", options["engine"], check.ENGINES)
     found += check.choices("edgefl_selection", options["selection"], check.SELECTIONS)
     if options["apps"]:
         found += check.choices("edgefl_app", options["app"], options["apps"])

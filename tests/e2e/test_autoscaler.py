@@ -63,8 +63,8 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
             continue
         for node, about in lab.hosts.items():
             if node in parts:
-                edges = [about["edgefl_partition"], *[stop for _start, stop in sorted(parts[node])]]
-                assert edges == [*[start for start, _stop in sorted(parts[node])], about["edgefl_clients"]], event
+                edges = [about["edgefl_slice_start"], *[stop for _start, stop in sorted(parts[node])]]
+                assert edges == [*[start for start, _stop in sorted(parts[node])], about["edgefl_slice_stop"]], event
         assert set(parts) == set(lab.edges), event
     assert most >= 2, "no pod was added in the run"
     again = lab.play("site.yml", values(**HPA), show=False).ok()

@@ -76,7 +76,7 @@ def test_five_rounds_with_every_node(lab: Lab) -> None:
     for event in trained:
         assert sorted({client["node"] for client in event["clients"]}) == sorted(lab.edges)
         assert event["lost"] == []
-    wanted = {edge: lab.hosts[edge]["edgefl_clients"] - lab.hosts[edge]["edgefl_partition"] for edge in lab.edges}
+    wanted = {edge: lab.hosts[edge]["edgefl_slice_stop"] - lab.hosts[edge]["edgefl_slice_start"] for edge in lab.edges}
     assert {
         edge: sum(c["examples"] for c in trained[-1]["clients"] if c["node"] == edge) for edge in lab.edges
     } == wanted

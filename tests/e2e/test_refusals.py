@@ -20,18 +20,20 @@ Values = dict[str, Any]
 WRONG: dict[str, tuple[Values, list[str]]] = {
     "misspelt variable": ({"edgefl_ronds": 3}, ["edgefl_ronds", "edgefl_rounds"]),
     "overlapping slices": (
-        {"edgefl_partition": 0, "edgefl_clients": 1000},
-        ["overlap", "edge1", "edge2", "edgefl_partition"],
+        {"edgefl_slice_start": 0, "edgefl_slice_stop": 1000},
+        ["overlap", "edge1", "edge2", "edgefl_slice_start"],
     ),
     "partition after clients": (
-        {"edgefl_partition": 2000, "edgefl_clients": 1000},
-        ["2000", "1000", "edgefl_partition", "edgefl_clients"],
+        {"edgefl_slice_start": 2000, "edgefl_slice_stop": 1000},
+        ["2000", "1000", "edgefl_slice_start", "edgefl_slice_stop"],
     ),
-    "empty slice": ({"edgefl_partition": 1000, "edgefl_clients": 1000}, ["no samples", "1000", "edgefl_clients"]),
-    "slice out of range": ({"edgefl_partition": 59000, "edgefl_clients": 61000}, ["61000", "60000"]),
+    "empty slice": (
+        {"edgefl_slice_start": 1000, "edgefl_slice_stop": 1000},
+        ["no samples", "1000", "edgefl_slice_stop"],
+    ),
+    "slice out of range": ({"edgefl_slice_start": 59000, "edgefl_slice_stop": 61000}, ["61000", "60000"]),
     "namespace of the cluster": ({"edgefl_namespace": "kube-system"}, ["kube-system", "edgefl_namespace"]),
     "unknown kind": ({"edgefl_kind": "DaemonSet"}, ["DaemonSet", "Deployment", "StatefulSet", "Pod"]),
-    "unknown engine": ({"edgefl_engine": "petals"}, ["petals", "flower"]),
     "unknown selection": ({"edgefl_selection": "random"}, ["random", "node", "pod"]),
     "unknown app": ({"edgefl_app": "mnist_fashion"}, ["mnist_fashion", "fashion_mnist"]),
     "unsupported runtime": ({"edgefl_runtime": "rkt"}, ["rkt", "docker", "containerd"]),
@@ -68,8 +70,8 @@ def test_wrong_value(lab: Lab, name: str) -> None:
 def test_all_problems_in_one_message(lab: Lab) -> None:
     values = {
         "edgefl_ronds": 3,
-        "edgefl_partition": 0,
-        "edgefl_clients": 1000,
+        "edgefl_slice_start": 0,
+        "edgefl_slice_stop": 1000,
         "edgefl_client_resources": {"cpu_request": "64"},
     }
     refused(lab, ["edgefl_ronds", "overlap", "64"], "-e", json.dumps(values))

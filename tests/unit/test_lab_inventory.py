@@ -57,7 +57,7 @@ def test_groups_and_addresses(home: Path) -> None:
 def test_ten_edges_have_slices_and_subnets_of_their_own(home: Path) -> None:
     found = read(home)[1]["_meta"]["hostvars"]
     edges = [found[f"edge{number}"] for number in range(1, 11)]
-    slices = [(values["edgefl_partition"], values["edgefl_clients"]) for values in edges]
+    slices = [(values["edgefl_slice_start"], values["edgefl_slice_stop"]) for values in edges]
     assert slices[0] == (0, 10_000) and slices[1] == (10_000, 30_000)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(slices))
     assert slices[-1][1] <= 60_000

@@ -17,7 +17,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems as resource_problems
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import scale
 
-ENGINES = ("flower",)
 KINDS = ("Deployment", "StatefulSet", "Pod")
 AUTOSCALERS = ("none", "hpa", "vpa")
 SELECTIONS = ("node", "pod")
@@ -36,12 +35,12 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True)
 class Edge:
-    """What one host of the inventory contributes; `partition` and `clients` are first (included) and last (excluded) sample of its slice."""
+    """What one host of the inventory contributes; `slice_start` and `slice_stop` are first (included) and last (excluded) sample of its slice."""
 
     host: str
     node: str
-    partition: int
-    clients: int
+    slice_start: int
+    slice_stop: int
     replicas: int = 1
     kind: str = "Deployment"
     runtime: str = "auto"
@@ -74,14 +73,11 @@ def namespace(name: str) -> list[str]:
     return []
 
 
-def variables(given: Iterable[str], known: Iterable[str], removed: Mapping[str, str]) -> list[str]:
-    """Variables of the collection that it does not have (any more)."""
+def variables(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Variables of the collection that it does not have."""
     known = set(known)
     found = []
     for name in sorted(set(given) - known):
-        if name in removed:
-            found.append(f"The variable {name} is not used any more: {removed[name]}")
-            continue
         # What all of them begin with would make any two alike
         like = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
         advice = f"Did you mean {PREFIX}{like[0]}?" if like else "Correct its name, or take it out."
@@ -95,27 +91,27 @@ def slices(edges: Iterable[Edge], samples: int) -> list[str]:
     found = []
     sound = []
     for edge in edges:
-        what = f"{edge.host}: edgefl_partition {edge.partition} and edgefl_clients {edge.clients}"
-        if edge.partition == edge.clients:
+        what = f"{edge.host}: edgefl_slice_start {edge.slice_start} and edgefl_slice_stop {edge.slice_stop}"
+        if edge.slice_start == edge.slice_stop:
             found.append(
-                f"{what} give it no samples: the slice goes from edgefl_partition to just before edgefl_clients, make the latter larger."
+                f"{what} give it no samples: the slice goes from edgefl_slice_start to just before edgefl_slice_stop, make the latter larger."
             )
-        elif edge.partition > edge.clients:
+        elif edge.slice_start > edge.slice_stop:
             found.append(
-                f"{what} are in the wrong order: edgefl_partition is the first sample of its slice, edgefl_clients the end."
+                f"{what} are in the wrong order: edgefl_slice_start is the first sample of its slice, edgefl_slice_stop the end."
             )
-        elif edge.partition < 0 or edge.clients > samples:
+        elif edge.slice_start < 0 or edge.slice_stop > samples:
             found.append(f"{what} are outside of the data, which has samples 0 to {samples} (edgefl_samples).")
         else:
             sound.append(edge)
-    sound.sort(key=lambda edge: (edge.partition, edge.clients))
+    sound.sort(key=lambda edge: (edge.slice_start, edge.slice_stop))
     for index, first in enumerate(sound):
         for second in sound[index + 1 :]:
-            if second.partition < first.clients:
+            if second.slice_start < first.slice_stop:
                 found.append(
-                    f"{first.host} and {second.host} both have samples {second.partition} to {min(first.clients, second.clients)}: "
-                    f"their slices are {first.partition}-{first.clients} and {second.partition}-{second.clients} (edgefl_partition-edgefl_clients), "
-                    "they must not overlap."
+                    f"{first.host} and {second.host} both have samples {second.slice_start} to {min(first.slice_stop, second.slice_stop)}: "
+                    f"their slices are {first.slice_start}-{first.slice_stop} and {second.slice_start}-{second.slice_stop} "
+                    "(edgefl_slice_start-edgefl_slice_stop), they must not overlap."
                 )
     return found
 

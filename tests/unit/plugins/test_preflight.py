@@ -32,7 +32,7 @@ def test_right_settings_have_no_problems() -> None:
     assert check.slices(edges, 60_000) == []
     assert check.cluster(edges, "cloud", {}, NODES) == []
     assert check.crowds(edges, NODES) == []
-    assert check.variables(["edgefl_rounds"], ["edgefl_rounds"], {}) == []
+    assert check.variables(["edgefl_rounds"], ["edgefl_rounds"]) == []
     assert check.choices("edgefl_kind", "Pod", check.KINDS) == []
     assert check.port_numbers({"edgefl_server_port": 8888, "edgefl_status_port": 8889}) == []
 
@@ -40,12 +40,12 @@ def test_right_settings_have_no_problems() -> None:
 @pytest.mark.parametrize(
     ("edges", "words"),
     [
-        ([replace(EDGE1, clients=0)], "give it no samples"),
-        ([replace(EDGE1, partition=1000, clients=10)], "in the wrong order"),
-        ([replace(EDGE2, clients=60_001)], "outside of the data, which has samples 0 to 60000 (edgefl_samples)"),
-        ([replace(EDGE1, partition=-1)], "outside of the data"),
-        ([EDGE2, replace(EDGE1, clients=15_000)], "edge1 and edge2 both have samples 10000 to 15000"),
-        ([replace(EDGE1, clients=60_000), EDGE2], "edge1 and edge2 both have samples 10000 to 30000"),
+        ([replace(EDGE1, slice_stop=0)], "give it no samples"),
+        ([replace(EDGE1, slice_start=1000, slice_stop=10)], "in the wrong order"),
+        ([replace(EDGE2, slice_stop=60_001)], "outside of the data, which has samples 0 to 60000 (edgefl_samples)"),
+        ([replace(EDGE1, slice_start=-1)], "outside of the data"),
+        ([EDGE2, replace(EDGE1, slice_stop=15_000)], "edge1 and edge2 both have samples 10000 to 15000"),
+        ([replace(EDGE1, slice_stop=60_000), EDGE2], "edge1 and edge2 both have samples 10000 to 30000"),
     ],
 )
 def test_slices(edges: list[check.Edge], words: str) -> None:
@@ -130,12 +130,10 @@ def test_namespaces() -> None:
 
 def test_variables() -> None:
     found = check.variables(
-        ["edgefl_rounds", "edgefl_round", "edgefl_old", "edgefl_xyzzy"],
+        ["edgefl_rounds", "edgefl_round", "edgefl_xyzzy"],
         ["edgefl_rounds", "edgefl_kind"],
-        {"edgefl_old": "use edgefl_kind (since v2.0.0)."},
     )
     assert found == [
-        "The variable edgefl_old is not used any more: use edgefl_kind (since v2.0.0).",
         "There is no variable edgefl_round. Did you mean edgefl_rounds?",
         "There is no variable edgefl_xyzzy. Correct its name, or take it out.",
     ]
