@@ -13,8 +13,8 @@ description:
   - Shows what changed, what failed and what took long; what is right already passes in silence.
   - A step that takes long says every few seconds that it is still at work, with the last line of the file that the task names in its
     variable C(progress_file).
-  - How much is left comes from the variable C(steps_seconds) of each play, the seconds that the play is expected to take; it may use the play's other
-    variables. Plays that are over show whether it goes faster, as where little is to be done, or slower.
+  - How much is left comes from earlier runs of the same playbook with the same inventory, limit, tags and extra variables, whose durations are kept in
+    C($XDG_CACHE_HOME/edgefl/durations.json), C(~/.cache) where the variable is not set. Nothing is said where they don't tell, as in a first run.
   - With C(-v) everything is shown as the C(default) callback does.
 author:
   - edgefl developers (@edgefl)
@@ -39,13 +39,19 @@ import time
 import typing as t
 
 from ansible import constants as C
-from ansible.errors import AnsibleError
+from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.template import Templar
 
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._durations import (
+    Durations,
+    default_path,
+    expected_seconds,
+)
+
 LONG = 3.0
-# Seconds that must have gone before they count for more than what was expected
-PATIENCE = 30.0
+# What must be the same in two calls for their durations to be compared
+SAME = ("inventory", "subset", "tags", "skip_tags", "extra_vars", "check", "start_at_task")
 
 
 def clock(seconds: float) -> str:
@@ -70,15 +76,6 @@ def about(seconds: float) -> str:
     return f"about {round(seconds / 60)} min left"
 
 
-def pace(took: float, expected: float) -> float:
-    """How long plays take as a part of what was expected, from those that are over, in seconds.
-
-    >>> [round(pace(*seconds), 2) for seconds in ((0, 0), (3, 9), (12, 130), (260, 130))]
-    [1.0, 0.85, 0.26, 1.81]
-    """
-    return (took + PATIENCE) / (expected + PATIENCE)
-
-
 def last_line(path: str) -> str:
     """The last line of a file that may be missing, and its number of lines; empty when there is none."""
     try:
@@ -97,8 +94,9 @@ class CallbackModule(Default):
     def __init__(self) -> None:
         super().__init__()
         self._begin = self._play_begin = self._task_begin = self._last_line = time.monotonic()
-        self._expected: list[tuple[str, float]] = []
-        self._index = -1
+        self._plays: list[str] = []
+        self._play: t.Any = None
+        self._took: list[float] = []
         self._task: t.Any = None
         self._progress_file = ""
         self._done = threading.Event()
@@ -108,22 +106,21 @@ class CallbackModule(Default):
     # -- how much is left -------------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: t.Any) -> None:
-        for play in playbook.get_plays():
-            seconds = play.vars.get("steps_seconds", 0)
-            try:
-                seconds = float(Templar(loader=playbook._loader, variables=play.vars).template(seconds))
-            except (AnsibleError, TypeError, ValueError):
-                seconds = 0.0
-            self._expected.append((play.get_name(), seconds))
+        self._plays = [play.get_name() for play in playbook.get_plays()]
+        self._play, self._took = None, []
+        self._done.clear()
+        arguments = {name: context.CLIARGS.get(name) for name in SAME}
+        call = [os.path.basename(playbook._file_name), self._plays, arguments]
+        self._durations = Durations(default_path(), call, len(self._plays))
         threading.Thread(target=self._heartbeat, daemon=True).start()
 
-    def _left(self) -> float:
-        if not 0 <= self._index < len(self._expected):
-            return 0.0
-        over = sum(seconds for _name, seconds in self._expected[: self._index])
-        return pace(self._play_begin - self._begin, over) * sum(
-            seconds for _name, seconds in self._expected[self._index :]
-        )
+    def _next_play(self, play: t.Any) -> None:
+        """Notes how long the play before took; a play that comes in batches (C(serial)) goes on."""
+        if self._play is None or play._uuid != self._play._uuid:
+            if self._play is not None:
+                self._took.append(time.monotonic() - self._play_begin)
+            self._play_begin = time.monotonic()
+        self._play = play
 
     # -- lines ------------------------------------------------------------------------------------------------------
 
@@ -162,16 +159,13 @@ class CallbackModule(Default):
         super_start = super().v2_playbook_on_play_start
         self._finish()
         self._task = None
-        if self._index + 1 < len(self._expected):
-            self._index += 1
-        self._play_begin = time.monotonic()
-        self._play = play
+        self._next_play(play)
         if self._plain:
             super_start(play)
             return
-        left = self._left()
+        left = expected_seconds(self._durations.runs, self._took)
         self._line(
-            f"{self._index + 1}/{len(self._expected)} {play.get_name().strip()}"
+            f"{len(self._took) + 1}/{len(self._plays)} {play.get_name().strip()}"
             + (f"  ({about(left)})" if left else ""),
             color=C.COLOR_HIGHLIGHT,
         )
@@ -229,6 +223,8 @@ class CallbackModule(Default):
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._finish()
         self._done.set()
+        if self._play is not None and not any([*stats.failures.values(), *stats.dark.values()]):
+            self._durations.remember([*self._took, time.monotonic() - self._play_begin])
         super().v2_playbook_on_stats(stats)
         self._line("done")
 
