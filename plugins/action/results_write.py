@@ -29,20 +29,20 @@ class ActionModule(ControllerAction):
                     "runs": {"type": "list", "elements": "str", "required": True},
                 },
             },
-            "samples": {"type": "list", "elements": "dict"},
+            "telemetry": {"type": "list", "elements": "dict"},
             "details": {"type": "dict"},
             "sha256": {"type": "str", "default": ""},
             "logs": {"type": "dict", "default": {}},
             "manifests": {"type": "dict", "default": {}},
         },
         "required_one_of": [("events", "settings")],
-        "mutually_exclusive": [("events", "settings"), ("samples", "settings")],
+        "mutually_exclusive": [("events", "settings"), ("telemetry", "settings")],
     }
 
     def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
         dest, name = Path(options["dest"]), options["run"]
         folder = dest / check_run(name)
-        kept = _results.beside(folder, options["samples"], options["details"])
+        kept = _results.beside(folder, options["telemetry"], options["details"])
         if options["settings"] is None:
             wanted, summary, text, data = self._of_run(folder, options, kept)
         else:

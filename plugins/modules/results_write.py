@@ -58,10 +58,10 @@ options:
         type: list
         elements: str
         required: true
-  samples:
+  telemetry:
     description:
       - CPU, memory, pods and events during the run, with fields and units as C(docs/report.md) of the collection says.
-      - Kept as C(samples.jsonl). Those that are there already stay when none are given.
+      - Kept as C(telemetry.jsonl). Those that are there already stay when none are given.
     type: list
     elements: dict
   details:

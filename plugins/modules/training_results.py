@@ -35,10 +35,10 @@ options:
     description: Name of the run.
     type: str
     required: true
-  samples_dir:
-    description: Folder on the host in which M(edgefl.kubeedge.cluster_sample) keeps what it notes.
+  telemetry_dir:
+    description: Folder on the host in which M(edgefl.kubeedge.cluster_telemetry) keeps what it notes.
     type: path
-    default: /var/lib/edgefl/samples
+    default: /var/lib/edgefl/telemetry
   status_url:
     description: Address of the aggregator's status endpoint, as it is reached from the host.
     type: str
@@ -166,7 +166,7 @@ def main() -> None:
         argument_spec={
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "run": {"type": "str", "required": True},
-            "samples_dir": {"type": "path", "default": "/var/lib/edgefl/samples"},
+            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "namespace": {"type": "str", "default": "edgefl"},
@@ -183,7 +183,7 @@ def main() -> None:
     )
     options: dict[str, Any] = module.params
     fetch = fetcher(options["status_url"], timeout=2)
-    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["samples_dir"]))
+    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["telemetry_dir"]))
     try:
         kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
         found = reader.read(

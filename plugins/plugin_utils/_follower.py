@@ -14,7 +14,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 # Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
 LINGER = 4.0
@@ -97,7 +97,7 @@ class Follower:
                 self.show("  " + _training.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _training.losses(event):
                     self.show(f"    {text}", True)
-        use = _sampled.words(read["now"])
+        use = records.words(read["now"])
         if rounds and use and use != self._use:
             self._use = use
             self.show(f"    {use}", False)

@@ -26,7 +26,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def files(run: Run, logs: dict[str, str], manifests: dict[str, str], kept: dict[str, bytes]) -> dict[str, bytes]:
     """What is to be written: path below the run's folder -> content. The last, summary.json, tells that the others are there.
 
-    `kept` are the files of samples and details that the run was made of. Raises EdgeflError when a name is not that of a file.
+    `kept` are the files of telemetry and details that the run was made of. Raises EdgeflError when a name is not that of a file.
     """
     lines = _training.dump(run.events)
     found = {}
@@ -52,7 +52,7 @@ def check(run: Run, sha256: str) -> None:
 
 
 def key(run: Run, kept: dict[str, bytes]) -> str:
-    """16 hex digits over all that a run's files are made of but logs and manifests: events, samples, details, and the programs here."""
+    """16 hex digits over all that a run's files are made of but logs and manifests: events, telemetry, details, and the programs here."""
     total = hashlib.sha256(_training.dump(run.events))
     for name in sorted(kept):
         total.update(name.encode() + kept[name])
@@ -105,10 +105,10 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
-def beside(folder: Path, samples: list[Any] | None, details: dict[str, Any] | None) -> dict[str, bytes]:
-    """The files of samples and details: as given, or, where None is given, as they are in the folder, if they are."""
+def beside(folder: Path, telemetry: list[Any] | None, details: dict[str, Any] | None) -> dict[str, bytes]:
+    """The files of telemetry and details: as given, or, where None is given, as they are in the folder, if they are."""
     given = {
-        _report_data.SAMPLES: None if samples is None else _report_data.lines(samples),
+        _report_data.TELEMETRY: None if telemetry is None else _report_data.lines(telemetry),
         _report_data.DETAILS: None if details is None else _json(details),
     }
     found = {}
@@ -124,9 +124,9 @@ def beside(folder: Path, samples: list[Any] | None, details: dict[str, Any] | No
 
 
 def made_of(name: str, events: list[dict[str, Any]], kept: dict[str, bytes]) -> Run:
-    """A run from its events and the files of its samples and details."""
-    samples = [_loads(line, _report_data.SAMPLES) for line in kept.get(_report_data.SAMPLES, b"").splitlines()]
-    return Run(name, events, _report_data.samples(samples), details_of(kept))
+    """A run from its events and the files of its telemetry and details."""
+    telemetry = [_loads(line, _report_data.TELEMETRY) for line in kept.get(_report_data.TELEMETRY, b"").splitlines()]
+    return Run(name, events, _report_data.telemetry(telemetry), details_of(kept))
 
 
 def details_of(kept: dict[str, bytes]) -> Details:

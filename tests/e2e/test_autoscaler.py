@@ -30,7 +30,7 @@ def replicas(lab: Lab) -> dict[str, int]:
 
 
 # The how-to's: 1 to 5 pods, target 60 %, window 120 s; noted until the pods have gone again
-HPA = {"edgefl_autoscale": "hpa", "edgefl_rounds": 250, "edgefl_sample_after": 300, **SMALL}
+HPA = {"edgefl_autoscale": "hpa", "edgefl_rounds": 250, "edgefl_telemetry_after": 300, **SMALL}
 
 
 def explained(node: str) -> list[str]:
@@ -41,9 +41,9 @@ def explained(node: str) -> list[str]:
 
 def wanted(node: str) -> list[int]:
     """How many pods a node was to have, one after the other, in the newest results."""
-    lines = (ROOT / "results/latest/samples.jsonl").read_text().splitlines()
-    samples = [json.loads(line) for line in lines]
-    return [each["wanted"] for each in samples if each["kind"] == "replicas" and each["node"] == node]
+    lines = (ROOT / "results/latest/telemetry.jsonl").read_text().splitlines()
+    telemetry = [json.loads(line) for line in lines]
+    return [each["wanted"] for each in telemetry if each["kind"] == "replicas" and each["node"] == node]
 
 
 @pytest.mark.long

@@ -79,17 +79,19 @@ def test_taken_up_again(fresh: Lab) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.long
-def test_each_run_has_its_samples(fresh: Lab, run: str) -> None:
-    samples = [json.loads(line) for line in (FOLDER / run / "samples.jsonl").read_text().splitlines()]
-    assert {sample["node"] for sample in samples if sample["kind"] == "node"} == {"cloud", *fresh.edges}
-    wanted = {sample["wanted"] for sample in samples if sample["kind"] == "replicas"}
+def test_each_run_has_its_telemetry(fresh: Lab, run: str) -> None:
+    telemetry = [json.loads(line) for line in (FOLDER / run / "telemetry.jsonl").read_text().splitlines()]
+    assert {record["node"] for record in telemetry if record["kind"] == "node"} == {"cloud", *fresh.edges}
+    wanted = {record["wanted"] for record in telemetry if record["kind"] == "replicas"}
     assert (1 if "-one-" in run else 2) in wanted
     details = json.loads((FOLDER / run / "details.json").read_text())
     assert {entry["node"] for entry in details["limits"]} >= set(fresh.edges)
-    sampler = json.loads((FOLDER / run / "logs/cluster.jsonl").read_text().splitlines()[-1])
-    fresh.show(f"  {run}: {sampler['looks']} looks, {sampler['share']:.2%} of a core, {sampler['cpu_seconds']} CPU s")
-    assert sampler["kind"] == "sampler"
-    assert sampler["share"] <= SHARE
+    recorder = json.loads((FOLDER / run / "logs/cluster.jsonl").read_text().splitlines()[-1])
+    fresh.show(
+        f"  {run}: {recorder['looks']} looks, {recorder['share']:.2%} of a core, {recorder['cpu_seconds']} CPU s"
+    )
+    assert recorder["kind"] == "recorder"
+    assert recorder["share"] <= SHARE
 
 
 @pytest.mark.long

@@ -1,7 +1,7 @@
 """Runs for the tests of the report: real lines of rounds.jsonl, and runs that are made of them.
 
 data/*.jsonl are what the aggregator wrote on the lab. `extended` makes of them a run with more nodes and pods that lasts minutes,
-with samples as they come from a cluster whose autoscaler is at work: the numbers are made, their shape is real.
+with telemetry as it comes from a cluster whose autoscaler is at work: the numbers are made, their shape is real.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pods_in(round_: int, node: int, most: int) -> int:
 def extended(
     nodes: int, *, seed: int = 1, most: int = 3, rounds: int = 12, loops: int = 1, slow: float = 1.0
 ) -> model.Run:
-    """A run of `nodes` nodes whose autoscaler goes up to `most` pods and back to one, with every kind of sample and detail."""
+    """A run of `nodes` nodes whose autoscaler goes up to `most` pods and back to one, with every kind of record and detail."""
     source = real("four_nodes")
     start, lines = source.events[0], [event for event in source.events if event["event"] == "round"]
     chance = random.Random(seed)
@@ -41,7 +41,7 @@ def extended(
     events: list[dict[str, Any]] = [
         start | {"run": name, "settings": start["settings"] | {"rounds": rounds, "loops": loops}}
     ]
-    samples: list[dict[str, Any]] = []
+    telemetry: list[dict[str, Any]] = []
     now = start["time"] + 20
     pods: dict[tuple[str, str], list[float]] = {}
     first = now
@@ -91,7 +91,7 @@ def extended(
                 busy = pods[node, pod][0] <= time <= pods[node, pod][1]
                 cpu = (0.75 if busy else 0.04) * (0.8 + 0.3 * chance.random())
                 memory = (430 + 25 * chance.random()) * MIB
-                samples.append(
+                telemetry.append(
                     {
                         "time": time,
                         "kind": "pod",
@@ -102,7 +102,7 @@ def extended(
                     }
                 )
             used = 0.15 + 0.6 * len(alive) * (0.8 + 0.3 * chance.random())
-            samples.append(
+            telemetry.append(
                 {
                     "time": time,
                     "kind": "node",
@@ -111,7 +111,7 @@ def extended(
                     "memory_bytes": (600 + 60 * index + 440 * len(alive)) * MIB,
                 }
             )
-            samples.append(
+            telemetry.append(
                 {
                     "time": time,
                     "kind": "replicas",
@@ -120,7 +120,7 @@ def extended(
                     "ready": max(0, len(alive) - (step % 5 == 2)),
                 }
             )
-            samples.append(
+            telemetry.append(
                 {
                     "time": time,
                     "kind": "hpa",
@@ -131,7 +131,7 @@ def extended(
                 | {"target_percent": 60, "current": len(alive), "desired": len(alive)}
             )
     lost_at = next((event["time"] for event in events if event.get("lost")), now)
-    samples.append(
+    telemetry.append(
         {
             "time": lost_at,
             "kind": "event",
@@ -141,7 +141,7 @@ def extended(
             "text": "exit code 137",
         }
     )
-    return model.Run(name, events, model.samples(samples), model.details(_details(nodes, first, pods)))
+    return model.Run(name, events, model.telemetry(telemetry), model.details(_details(nodes, first, pods)))
 
 
 def _details(nodes: int, first: float, pods: dict[tuple[str, str], list[float]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 # Cheap: a small file and a request to this host
 GLANCE = 0.2
@@ -36,12 +36,12 @@ def check_run(run: str) -> str:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the run `run`, which the aggregator keeps below `state_dir`; `fetch` asks its status endpoint. Samples of it are in `samples_dir`."""
+    """Reads the run `run`, which the aggregator keeps below `state_dir`; `fetch` asks its status endpoint. Telemetry of it is in `telemetry_dir`."""
 
     state_dir: Path
     run: str
     fetch: Callable[[str], tuple[int, Any]]
-    samples_dir: Path = Path("/var/lib/edgefl/samples")
+    telemetry_dir: Path = Path("/var/lib/edgefl/telemetry")
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
@@ -61,7 +61,7 @@ class Reader:
 
         found: dict[str, Any] = wait(look, linger + 1, GLANCE, "news", clock=self.clock, pause=self.pause)
         found["problems"] = []
-        found["now"] = _sampled.newest(self.samples_dir, self.run)
+        found["now"] = records.newest(self.telemetry_dir, self.run)
         if kubectl and found["state"] != "done":
             try:
                 pods = kubectl.get("pods", namespace=namespace, selector=selector)

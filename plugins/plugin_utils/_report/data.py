@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
 
-SAMPLES, DETAILS = "samples.jsonl", "details.json"
+TELEMETRY, DETAILS = "telemetry.jsonl", "details.json"
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of a run beside its rounds and samples."""
+    """What is known of a run beside its rounds and telemetry."""
 
     limits: list[Limits] = field(default_factory=list)
     capacity: list[Capacity] = field(default_factory=list)
@@ -155,16 +155,16 @@ LISTS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A training: its name, the lines of rounds.jsonl, samples in the order of their time, and the rest."""
+    """A training: its name, the lines of rounds.jsonl, telemetry in the order of their time, and the rest."""
 
     name: str
     events: list[Event]
-    samples: list[Any] = field(default_factory=list)
+    telemetry: list[Any] = field(default_factory=list)
     details: Details = field(default_factory=Details)
 
     def of(self, kind: type[T]) -> list[T]:
-        """The samples of a kind."""
-        return [sample for sample in self.samples if isinstance(sample, kind)]
+        """The records of a kind."""
+        return [record for record in self.telemetry if isinstance(record, kind)]
 
 
 @dataclass(frozen=True)
@@ -196,16 +196,16 @@ def _entry(kind: type[T], given: Any, where: str) -> T:
     return kind(**values)
 
 
-def samples(given: Iterable[Any]) -> list[Any]:
-    """The samples as objects, in the order of their time. Raises EdgeflError for one of an unknown kind or without a field."""
+def telemetry(given: Iterable[Any]) -> list[Any]:
+    """The records as objects, in the order of their time. Raises EdgeflError for one of an unknown kind or without a field."""
     found: list[Any] = []
     for number, entry in enumerate(given, 1):
-        where = f"sample {number}"
+        where = f"record {number}"
         kind = entry.get("kind") if isinstance(entry, Mapping) else None
         if kind not in KINDS:
             raise EdgeflError(f"{where} is of the kind {kind!r}; known are {', '.join(KINDS)} (docs/report.md).")
         found.append(_entry(KINDS[kind], entry, where))
-    return sorted(found, key=lambda sample: sample.time)
+    return sorted(found, key=lambda record: record.time)
 
 
 def details(given: Mapping[str, Any]) -> Details:
@@ -227,5 +227,5 @@ def details(given: Mapping[str, Any]) -> Details:
 
 
 def lines(given: Iterable[Mapping[str, Any]]) -> bytes:
-    """The content of samples.jsonl."""
+    """The content of telemetry.jsonl."""
     return "".join(json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n" for entry in given).encode()

@@ -305,7 +305,7 @@ def time_line(run: Run, prefix: str = "") -> Plot:
         rows=rows,
         table=pods(run),
         note="A bar is as long as the pod trained, and is drawn from the beginning of its round. Letters name the pods of a node: see Data."
-        + f" Not drawn: {len(early)} earlier events; they are in samples.jsonl." * bool(early),
+        + f" Not drawn: {len(early)} earlier events; they are in telemetry.jsonl." * bool(early),
     )
 
 
@@ -348,7 +348,7 @@ def _mb(value: float | None) -> str:
     return "-" if value is None else f"{value / MB:.0f}"
 
 
-def _sampled(
+def _over_time(
     run: Run, kind: type[Any], node: str, value: Callable[[Any], float | None]
 ) -> tuple[list[float], list[Any]]:
     first = zero(run.events)
@@ -357,7 +357,7 @@ def _sampled(
 
 
 def use(run: Run, prefix: str = "") -> list[Plot]:
-    """CPU and memory of pods and nodes over time, with requests and limits. Empty without samples."""
+    """CPU and memory of pods and nodes over time, with requests and limits. Empty without telemetry."""
     found = []
     for key, unit, factor, title in (("cpu", "cores", 1.0, "CPU"), ("memory", "MB", MB, "Memory")):
         if run.of(PodUse):
@@ -426,7 +426,7 @@ def _node_use(run: Run, prefix: str, key: str, unit: str, factor: float, title: 
     first = zero(run.events)
     series, table = [], []
     for node in in_order({each.node for each in run.of(NodeUse)}):
-        xs, ys = _sampled(run, NodeUse, node, lambda each: _of(each, key) / factor)
+        xs, ys = _over_time(run, NodeUse, node, lambda each: _of(each, key) / factor)
         series.append(Line(node, xs, ys))
         table.append([node, number(median(ys)), number(max(ys)), given(capacity.get(node))])
     plot = lines(
@@ -445,17 +445,17 @@ def _node_use(run: Run, prefix: str, key: str, unit: str, factor: float, title: 
 
 
 def scaling(run: Run, prefix: str = "") -> list[Plot]:
-    """Pods of each node over time, and what the autoscaler saw. Empty without samples."""
+    """Pods of each node over time, and what the autoscaler saw. Empty without telemetry."""
     first = zero(run.events)
     found = []
     wanted = run.of(Replicas)
     if wanted:
         drawings, table = [], []
         # Only what has changed is noted: the last number holds until the end
-        end = round(max([each.time for each in run.samples] + [event["time"] for event in run.events]) - first, 3)
+        end = round(max([each.time for each in run.telemetry] + [event["time"] for event in run.events]) - first, 3)
         for node in in_order({each.node for each in wanted}):
-            xs, ready = _sampled(run, Replicas, node, lambda each: each.ready)
-            _xs, asked = _sampled(run, Replicas, node, lambda each: each.wanted)
+            xs, ready = _over_time(run, Replicas, node, lambda each: each.ready)
+            _xs, asked = _over_time(run, Replicas, node, lambda each: each.wanted)
             held = [Line("wanted", [*xs, end], [*asked, asked[-1]]), Line("ready", [*xs, end], [*ready, ready[-1]])]
             drawings.append(Panel(node, held))
             table.append([node, str(min(ready)), str(max(ready)), str(max(asked)), str(ready[-1])])

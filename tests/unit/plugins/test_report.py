@@ -44,32 +44,32 @@ def rows(report: _report.Report, name: str) -> list[dict[str, str]]:
 # -- what it is made of ----------------------------------------------------------------------------------------------
 
 
-def test_samples_are_in_the_order_of_their_time() -> None:
+def test_telemetry_is_in_the_order_of_their_time() -> None:
     given_ = [
         {"time": 2, "kind": "node", "node": "a", "cpu_cores": 0.5, "memory_bytes": 1},
         {"time": 1, "kind": "event", "node": "a", "reason": "Restarted", "later": "a field that is not known yet"},
     ]
-    found = _report_data.samples(given_)
+    found = _report_data.telemetry(given_)
     assert found == [_report_data.Happening(1, "a", "Restarted"), _report_data.NodeUse(2, "a", 0.5, 1)]
 
 
 @pytest.mark.parametrize(
-    ("sample", "message"),
+    ("record", "message"),
     [
-        ({"time": 1, "kind": "disk"}, "sample 1 is of the kind 'disk'; known are node, pod"),
-        ("a", "sample 1 is of the kind None"),
-        ({"time": 1, "kind": "node", "node": "a", "cpu_cores": 1}, "sample 1 has no 'memory_bytes'"),
+        ({"time": 1, "kind": "disk"}, "record 1 is of the kind 'disk'; known are node, pod"),
+        ("a", "record 1 is of the kind None"),
+        ({"time": 1, "kind": "node", "node": "a", "cpu_cores": 1}, "record 1 has no 'memory_bytes'"),
         (
             {"time": "1", "kind": "event", "node": "a", "reason": "x"},
-            "'time' of sample 1 is '1', and is to be a number",
+            "'time' of record 1 is '1', and is to be a number",
         ),
-        ({"time": 1, "kind": "event", "node": 7, "reason": "x"}, "'node' of sample 1 is 7, and is to be a text"),
-        ({"time": True, "kind": "event", "node": "a", "reason": "x"}, "'time' of sample 1 is True"),
+        ({"time": 1, "kind": "event", "node": 7, "reason": "x"}, "'node' of record 1 is 7, and is to be a text"),
+        ({"time": True, "kind": "event", "node": "a", "reason": "x"}, "'time' of record 1 is True"),
     ],
 )
-def test_a_sample_that_is_wrong(sample: Any, message: str) -> None:
+def test_a_record_that_is_wrong(record: Any, message: str) -> None:
     with pytest.raises(EdgeflError, match=re.escape(message)):
-        _report_data.samples([sample])
+        _report_data.telemetry([record])
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_report_escapes() -> None:
     events = [start(app="<b>"), round_(1, clients=[client(node, 5, pod=pod)], lost=[lost("<u>", pod)]), done()]
     samples = [{"time": 1, "kind": "pod", "node": node, "pod": pod, "cpu_cores": 1, "memory_bytes": 1}]
     details = {"listings": [{"title": "<u>", "command": "<u>", "text": "<u>"}], "variables": {"<u>": "$x$ <u>"}}
-    made = Run("<u>", events, _report_data.samples(samples), _report_data.details(details))
+    made = Run("<u>", events, _report_data.telemetry(samples), _report_data.details(details))
     text = _report.run_report(made).html
     assert "<b>" not in text and "<i>&" not in text and "<script" not in text and "<u>" not in text
 
@@ -362,7 +362,7 @@ def test_events_long_before_the_rounds_are_counted_not_drawn() -> None:
 
 def write(folder: Path, events: list[dict[str, Any]], **given_: Any) -> list[str]:
     """As the module does it; the files that were written."""
-    kept = _results.beside(folder, given_.get("samples"), given_.get("details"))
+    kept = _results.beside(folder, given_.get("telemetry"), given_.get("details"))
     wanted = _results.files(_results.made_of(folder.name, events, kept), {}, {}, kept)
     names = _results.differing(folder, wanted)
     _results.write(folder, wanted, names)
@@ -384,15 +384,17 @@ def test_files_are_written_once(tmp_path: Path) -> None:
     assert json.loads((folder / "summary.json").read_text())["accuracy"] == 0.9
 
 
-def test_samples_and_details_stay_when_none_are_given(tmp_path: Path) -> None:
-    sample = {"time": WHOLE[1]["time"], "kind": "node", "node": "edge1", "cpu_cores": 0.5, "memory_bytes": 1e9}
+def test_telemetry_and_details_stay_when_none_are_given(tmp_path: Path) -> None:
+    record = {"time": WHOLE[1]["time"], "kind": "node", "node": "edge1", "cpu_cores": 0.5, "memory_bytes": 1e9}
     folder = tmp_path / RUN
-    assert "plots/node-cpu.csv" in write(folder, WHOLE, samples=[sample], details={"versions": {"KubeEdge": "1.23.1"}})
+    assert "plots/node-cpu.csv" in write(
+        folder, WHOLE, telemetry=[record], details={"versions": {"KubeEdge": "1.23.1"}}
+    )
     assert write(folder, WHOLE) == []
     assert "1.23.1" in (folder / "report.html").read_text()
-    assert json.loads((folder / "samples.jsonl").read_text()) == sample
-    (folder / "samples.jsonl").write_text("{")
-    with pytest.raises(EdgeflError, match=r"samples.jsonl in the folder of the results is damaged"):
+    assert json.loads((folder / "telemetry.jsonl").read_text()) == record
+    (folder / "telemetry.jsonl").write_text("{")
+    with pytest.raises(EdgeflError, match=r"telemetry.jsonl in the folder of the results is damaged"):
         write(folder, WHOLE)
 
 

@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: what was sampled during a run (L(_sampling)), as the report takes it (docs/report.md)."""
+"""Private: the telemetry of a run, as L(recorder) wrote it, as the report takes it (docs/report.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import hpa as _scaling
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import sampler as _sampling
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 Line = dict[str, Any]
 
@@ -24,27 +24,27 @@ AMOUNTS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 
 
 def read(folder: Path, run: str, timeout: float) -> dict[str, Any]:
-    """What the module C(samples_read) returns, as soon as nobody samples any more, or after `timeout` seconds."""
-    path, _newest = _sampling.paths(folder, run)
+    """What the module C(cluster_telemetry_info) returns, as soon as nobody records any more, or after `timeout` seconds."""
+    path, _newest = recorder.paths(folder, run)
     problems: list[str] = []
     text = ""
     try:
         with open(path, "rb") as file:
             try:
-                wait(lambda: _free(file), timeout, 0.1, "the end of the sampling")
+                wait(lambda: _free(file), timeout, 0.1, "the end of the recording")
             except EdgeflError as error:
                 problems.append(error.message)
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
-        problems.append(f"Nothing was sampled in run {run}: {path} is not there.")
+        problems.append(f"Nothing was recorded of run {run}: {path} is not there.")
     except OSError as error:
         raise EdgeflError(
             f"{path} can't be read ({error.strerror}): run this on the cloud node with become."
         ) from error
     lines, damaged = parse(text)
-    problems += [f"While it was sampled: {line['text']}." for line in lines if line["kind"] == "problem"] + damaged
-    found = {"samples": samples(lines), "details": details(lines), "problems": problems, "text": text}
-    return found | {"sampler": next((line for line in reversed(lines) if line["kind"] == "sampler"), {})}
+    problems += [f"While it was recorded: {line['text']}." for line in lines if line["kind"] == "problem"] + damaged
+    found = {"telemetry": report_records(lines), "details": details(lines), "problems": problems, "text": text}
+    return found | {"recorder": next((line for line in reversed(lines) if line["kind"] == "recorder"), {})}
 
 
 def _free(file: Any) -> Outcome:
@@ -57,9 +57,9 @@ def _free(file: Any) -> Outcome:
 
 
 def newest(folder: Path, run: str) -> dict[str, Any]:
-    """What L(_sampling.Sampler.now) wrote last; empty when there is nothing."""
+    """What L(recorder.Recorder.now) wrote last; empty when there is nothing."""
     try:
-        found: dict[str, Any] = json.loads(_sampling.paths(folder, run)[1].read_text())
+        found: dict[str, Any] = json.loads(recorder.paths(folder, run)[1].read_text())
     except (OSError, ValueError):
         return {}
     return found
@@ -86,11 +86,11 @@ def parse(text: str) -> tuple[list[Line], list[str]]:
             damaged += 1
             continue
         lines.append(line)
-    return lines, [f"{damaged} lines of the samples are damaged, and were left out."] if damaged else []
+    return lines, [f"{damaged} lines of the telemetry are damaged, and were left out."] if damaged else []
 
 
-def samples(lines: Iterable[Line]) -> list[Line]:
-    """The samples of the report."""
+def report_records(lines: Iterable[Line]) -> list[Line]:
+    """The records that the report draws."""
     found: list[Line] = []
     targets: dict[str, Mapping[str, float]] = {}
     for line in lines:
@@ -106,10 +106,10 @@ def samples(lines: Iterable[Line]) -> list[Line]:
         elif kind == "hpa":
             look = _scaling.look_of(line["time"], line["status"])
             for metric, target in targets.get(line["name"], {}).items():
-                sample = {"metric": metric, "target_percent": target, "current": look.current, "desired": look.desired}
+                state = {"metric": metric, "target_percent": target, "current": look.current, "desired": look.desired}
                 if look.uses.get(metric) is not None:
-                    sample["use_percent"] = look.uses[metric]
-                found.append({"time": line["time"], "kind": "hpa", "node": line["node"], **sample})
+                    state["use_percent"] = look.uses[metric]
+                found.append({"time": line["time"], "kind": "hpa", "node": line["node"], **state})
     return found
 
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: cluster_sample
+module: cluster_telemetry
 short_description: Note what the cluster does during a run
 version_added: "1.0.0"
 description:
   - Notes, every few seconds until the run has ended or its aggregator is gone, CPU and memory of nodes and pods, phases and restarts of
     pods, replicas, the state of autoscalers, and events; only what has changed.
-  - Does so in the background, and returns at once. M(edgefl.kubeedge.samples_read) waits for its end, and gives what was noted.
+  - Does so in the background, and returns at once. M(edgefl.kubeedge.cluster_telemetry_info) waits for its end, and gives what was noted.
   - Where the run is noted already, nothing is begun.
 author:
   - edgefl developers (@edgefl)
@@ -46,10 +46,10 @@ options:
     description: Folder on the host in which the aggregator keeps a folder for each run; what it writes there tells when the run has ended.
     type: path
     default: /var/lib/edgefl/state
-  folder:
-    description: Folder on the host for the notes.
+  telemetry_dir:
+    description: Folder on the host for the telemetry.
     type: path
-    default: /var/lib/edgefl/samples
+    default: /var/lib/edgefl/telemetry
   interval:
     description: Seconds between two looks. Figures of CPU and memory are new about every 15 seconds.
     type: float
@@ -66,7 +66,7 @@ options:
 
 EXAMPLES = r"""
 - name: Note what the cluster does during the run
-  edgefl.kubeedge.cluster_sample:
+  edgefl.kubeedge.cluster_telemetry:
     run: "20300101-120000"
 """
 
@@ -88,7 +88,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import sampler as _sampling
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
             "namespace": {"type": "str", "default": "edgefl"},
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
-            "folder": {"type": "path", "default": "/var/lib/edgefl/samples"},
+            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "interval": {"type": "float", "default": 5.0},
             "after": {"type": "float", "default": 0.0},
             "timeout": {"type": "int", "default": 3600},
@@ -109,16 +109,16 @@ def main() -> None:
     try:
         rounds = Path(options["state_dir"]) / check_run(options["run"]) / _training.FILE
         kubectl = for_module(module, options["kubeconfig"])
-        begun = not (module.check_mode or _sampling.ended(rounds))
+        begun = not (module.check_mode or recorder.ended(rounds))
         if begun:
             detach(
-                lambda: _sampling.take(
-                    lambda: ClusterApi(json.loads(kubectl.call(_sampling.CONFIG))).get,
-                    Path(options["folder"]),
+                lambda: recorder.record(
+                    lambda: ClusterApi(json.loads(kubectl.call(recorder.CONFIG))).get,
+                    Path(options["telemetry_dir"]),
                     options["run"],
                     options["namespace"],
                     options["interval"],
-                    lambda: _sampling.ended(rounds),
+                    lambda: recorder.ended(rounds),
                     options["timeout"],
                     options["after"],
                 )

@@ -1,4 +1,4 @@
-"""Samples of the cluster: taken from a server that speaks TLS as the API server does, written down, and read as the report takes them."""
+"""Telemetry of the cluster: taken from a server that speaks TLS as the API server does, written down, and read as the report takes them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from unit.plugins.training_lines import WHOLE, data
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import sampler as _sampling
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder as _recorder
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as _report_data
 
 PODS = "/api/v1/namespaces/edgefl/pods"
@@ -120,8 +120,8 @@ class Cluster:
             raise found
         return None if found is None else {"items": found}
 
-    def sampler(self) -> _sampling.Sampler:
-        return _sampling.Sampler(self.get, "edgefl", "r", lambda: self.now)
+    def recorder(self) -> _recorder.Recorder:
+        return _recorder.Recorder(self.get, "edgefl", "r", lambda: self.now)
 
 
 def kinds(lines: list[dict[str, Any]]) -> list[str]:
@@ -133,8 +133,8 @@ def kinds(lines: list[dict[str, Any]]) -> list[str]:
 
 def test_only_what_has_changed_is_written_again() -> None:
     cluster = Cluster()
-    sampler = cluster.sampler()
-    first = sampler.look()
+    recorder = cluster.recorder()
+    first = recorder.look()
     assert kinds(first) == ["capacity", "pod_state", "replicas", "node", "pod"]
     assert first[4] == {
         "time": cluster.now - 7,
@@ -145,19 +145,19 @@ def test_only_what_has_changed_is_written_again() -> None:
         "memory_bytes": 600 * 2**20,
     }
     cluster.now += 5
-    assert sampler.look() == []
+    assert recorder.look() == []
     cluster.documents[POD_USE] = [use("client-1", cluster.now - 1, kind="pod")]
     cluster.documents[DEPLOYMENTS] = [workload(3, 1)]
-    assert kinds(sampler.look()) == ["replicas", "pod"]
+    assert kinds(recorder.look()) == ["replicas", "pod"]
     assert cluster.asked.count("/api/v1/nodes") == 1, "nodes are large, and asked for once"
 
 
 def test_a_restart_and_a_pod_that_goes() -> None:
     cluster = Cluster()
-    sampler = cluster.sampler()
-    sampler.look()
+    recorder = cluster.recorder()
+    recorder.look()
     cluster.documents[PODS] = [pod("client-1", restarts=1)]
-    event, state = sampler.look()
+    event, state = recorder.look()
     assert (event["reason"], event["text"], event["pod"]) == ("Restarted", "OOMKilled, exit code 137", "client-1")
     assert state["restarts"] == 1
     cluster.documents[PODS] = []
@@ -165,7 +165,7 @@ def test_a_restart_and_a_pod_that_goes() -> None:
     cluster.documents[EVENTS] = [
         {"metadata": {"name": "e1"}, "involvedObject": about, "reason": "Killing", "lastTimestamp": stamp(cluster.now)}
     ]
-    gone, killing = sampler.look()
+    gone, killing = recorder.look()
     assert (gone["phase"], killing["reason"]) == ("Gone", "Killing")
     assert killing["node"] == "edge1", "where a pod that has gone was is still known"
 
@@ -183,45 +183,45 @@ def test_events_from_before_are_left_out_and_each_is_told_once() -> None:
         for at in (-100, 0)
     )
     cluster.documents[EVENTS] = [old, new]
-    sampler = cluster.sampler()
-    assert [line["node"] for line in sampler.look() if line["kind"] == "event"] == ["edge1"]
-    assert sampler.look() == []
+    recorder = cluster.recorder()
+    assert [line["node"] for line in recorder.look() if line["kind"] == "event"] == ["edge1"]
+    assert recorder.look() == []
     cluster.documents[EVENTS] = [old, new | {"count": 2}]
-    assert kinds(sampler.look()) == ["event"], "it happened again"
+    assert kinds(recorder.look()) == ["event"], "it happened again"
 
 
 def test_figures_of_a_host_with_a_wrong_clock_are_placed_when_they_are_seen() -> None:
     cluster = Cluster()
     cluster.documents[NODE_USE] = [use("edge1", cluster.now - 4000)]
-    assert [line["time"] for line in cluster.sampler().look() if line["kind"] == "node"] == [cluster.now]
+    assert [line["time"] for line in cluster.recorder().look() if line["kind"] == "node"] == [cluster.now]
 
 
 def test_an_addon_that_is_missing_is_asked_for_rarely() -> None:
     cluster = Cluster()
-    sampler = cluster.sampler()
+    recorder = cluster.recorder()
     for _dummy in range(5):
-        sampler.look()
+        recorder.look()
         cluster.now += 5
     assert cluster.asked.count(HPAS) == 1
     cluster.now += 60
     cluster.documents[HPAS] = [hpa(1, 1, 5)]
-    assert kinds(sampler.look()) == ["hpa_spec", "hpa"]
+    assert kinds(recorder.look()) == ["hpa_spec", "hpa"]
 
 
-def test_no_answer_is_told_once_and_sampling_goes_on() -> None:
+def test_no_answer_is_told_once_and_recording_goes_on() -> None:
     cluster = Cluster()
-    sampler = cluster.sampler()
-    sampler.look()
+    recorder = cluster.recorder()
+    recorder.look()
     kept = cluster.documents[PODS]
     cluster.documents[PODS] = Transient("the API server does not answer (refused)")
-    assert [line["text"] for line in sampler.look()] == ["the API server does not answer (refused)"]
-    assert sampler.look() == []
+    assert [line["text"] for line in recorder.look()] == ["the API server does not answer (refused)"]
+    assert recorder.look() == []
     cluster.documents[PODS] = kept
-    assert sampler.look() == []
+    assert recorder.look() == []
     cluster.documents[PODS] = Transient("again")
-    assert kinds(sampler.look()) == ["problem"]
+    assert kinds(recorder.look()) == ["problem"]
     cluster.documents |= {PODS: EdgeflError("the API server answers 403"), NODE_USE: [use("edge1", cluster.now)]}
-    assert kinds(sampler.look()) == ["problem", "node"], "what may not be read does not keep the rest from being read"
+    assert kinds(recorder.look()) == ["problem", "node"], "what may not be read does not keep the rest from being read"
 
 
 def test_now_sums_the_clients_of_a_node() -> None:
@@ -229,25 +229,25 @@ def test_now_sums_the_clients_of_a_node() -> None:
     cluster.documents[PODS] += [pod("client-2")]
     cluster.documents[POD_USE] += [use("client-2", cluster.now, kind="pod")]
     cluster.documents[DEPLOYMENTS] = [workload(3, 2)]
-    sampler = cluster.sampler()
-    sampler.look()
-    assert sampler.now()["nodes"] == {
+    recorder = cluster.recorder()
+    recorder.look()
+    assert recorder.now()["nodes"] == {
         "edge1": {"wanted": 3, "ready": 2, "cpu_cores": 1.0, "memory_bytes": 1200 * 2**20}
     }
 
 
 def test_a_run_that_is_stopped_or_replaced_is_gone() -> None:
     cluster = Cluster()
-    sampler = cluster.sampler()
+    recorder = cluster.recorder()
     for deployed, gone in (("old", False), ("r", False), ("r", False), ("new", True)):
         aggregator = workload(1, 1, "aggregator")
         aggregator["metadata"] = {"name": "aggregator", "annotations": {"edgefl.kubeedge/run": deployed}}
         cluster.documents[DEPLOYMENTS] = [workload(1, 1), aggregator]
-        sampler.look()
-        assert sampler.gone is gone
+        recorder.look()
+        assert recorder.gone is gone
     cluster.documents[DEPLOYMENTS] = Transient("no answer")
-    sampler.look()
-    assert sampler.gone
+    recorder.look()
+    assert recorder.gone
 
 
 # The file --------------------------------------------------------------------------------------------------------------
@@ -256,20 +256,20 @@ def test_a_run_that_is_stopped_or_replaced_is_gone() -> None:
 def take(folder: Path, until: Any, **more: Any) -> dict[str, Any]:
     cluster = Cluster(time.time())
     given = {"interval": 0.05, "timeout": 5.0} | more
-    return _sampling.take(lambda: cluster.get, folder, "r", "edgefl", until=until, **given)
+    return _recorder.record(lambda: cluster.get, folder, "r", "edgefl", until=until, **given)
 
 
 def test_it_ends_with_the_run_and_says_what_it_took(tmp_path: Path) -> None:
     rounds = tmp_path / "rounds.jsonl"
     threading.Timer(0.3, lambda: rounds.write_bytes(data(*WHOLE))).start()
-    figures = take(tmp_path, lambda: _sampling.ended(rounds))
+    figures = take(tmp_path, lambda: _recorder.ended(rounds))
     assert 0.25 < figures["seconds"] < 4
     assert figures["looks"] > 2
-    found = _sampled.read(tmp_path, "r", 1)
+    found = records.read(tmp_path, "r", 1)
     assert found["problems"] == []
-    assert found["sampler"]["lines"] == figures["lines"] == len(found["text"].splitlines()) - 1
-    assert _sampled.newest(tmp_path, "r")["nodes"]["edge1"]["ready"] == 1
-    assert _sampled.newest(tmp_path, "other") == {}
+    assert found["recorder"]["lines"] == figures["lines"] == len(found["text"].splitlines()) - 1
+    assert records.newest(tmp_path, "r")["nodes"]["edge1"]["ready"] == 1
+    assert records.newest(tmp_path, "other") == {}
 
 
 def test_time_limit_and_time_after_the_run(tmp_path: Path) -> None:
@@ -277,12 +277,12 @@ def test_time_limit_and_time_after_the_run(tmp_path: Path) -> None:
     assert 0.4 <= take(tmp_path, lambda: True, after=0.4)["seconds"] < 2
 
 
-def test_two_do_not_sample_the_same_run(tmp_path: Path) -> None:
+def test_two_do_not_record_the_same_run(tmp_path: Path) -> None:
     with open(tmp_path / "r.jsonl", "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert take(tmp_path, lambda: True)["looks"] == 0
-        found = _sampled.read(tmp_path, "r", 0.2)
-        assert "the end of the sampling" in found["problems"][0]
+        found = records.read(tmp_path, "r", 0.2)
+        assert "the end of the recording" in found["problems"][0]
 
 
 def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> None:
@@ -290,11 +290,11 @@ def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> 
         raise EdgeflError("The kubeconfig names no cluster and user")
 
     with pytest.raises(EdgeflError):
-        _sampling.take(connect, tmp_path, "r", "edgefl", 1, lambda: True, 1)
-    assert _sampled.read(tmp_path, "r", 1)["problems"] == [
-        "While it was sampled: The kubeconfig names no cluster and user."
+        _recorder.record(connect, tmp_path, "r", "edgefl", 1, lambda: True, 1)
+    assert records.read(tmp_path, "r", 1)["problems"] == [
+        "While it was recorded: The kubeconfig names no cluster and user."
     ]
-    assert "Nothing was sampled" in _sampled.read(tmp_path, "other", 1)["problems"][0]
+    assert "Nothing was recorded" in records.read(tmp_path, "other", 1)["problems"][0]
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,8 @@ def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> 
 )
 def test_the_end_of_a_run(tmp_path: Path, content: bytes, over: bool) -> None:
     (tmp_path / "rounds.jsonl").write_bytes(content)
-    assert _sampling.ended(tmp_path / "rounds.jsonl") is over
-    assert not _sampling.ended(tmp_path / "missing")
+    assert _recorder.ended(tmp_path / "rounds.jsonl") is over
+    assert not _recorder.ended(tmp_path / "missing")
 
 
 # What the report gets --------------------------------------------------------------------------------------------------
@@ -313,8 +313,8 @@ def test_the_end_of_a_run(tmp_path: Path, content: bytes, over: bool) -> None:
 def test_the_report_takes_all_of_it() -> None:
     cluster = Cluster()
     cluster.documents[HPAS] = [hpa(1, 1, 5)]
-    sampler = cluster.sampler()
-    lines = sampler.look()
+    recorder = cluster.recorder()
+    lines = recorder.look()
     cluster.now += 15
     about = {"kind": "HorizontalPodAutoscaler", "name": "client-edge1"}
     cluster.documents |= {
@@ -335,15 +335,15 @@ def test_the_report_takes_all_of_it() -> None:
             },
         ],
     }
-    lines += sampler.look()
-    samples = _sampled.samples(json.loads(json.dumps(lines)))
-    read = _report_data.samples(samples)
+    lines += recorder.look()
+    telemetry = records.report_records(json.loads(json.dumps(lines)))
+    read = _report_data.telemetry(telemetry)
     assert sorted(type(each).__name__ for each in read) == ["Happening", "Hpa", "Hpa", "NodeUse", "PodUse", "Replicas"]
     assert [(each.current, each.desired, each.use_percent) for each in read if isinstance(each, _report_data.Hpa)] == [
         (1, 1, 5),
         (1, 3, 150),
     ]
-    details = _report_data.details(_sampled.details(lines))
+    details = _report_data.details(records.details(lines))
     assert details.limits == [_report_data.Limits("edge1", "client-1", 0.5, None, 2**30, 2**31)]
     assert details.capacity == [_report_data.Capacity("edge1", 2.0, 2**32)]
     assert details.versions == {"node edge1": "v1.32.10-kubeedge-v1.23.1, containerd://1.6.20, amd64"}
@@ -356,13 +356,13 @@ def test_an_autoscaler_that_was_there_before_its_clients_is_explained_too() -> N
     """So it is in each training: it is made before the pods that it is for, whose node nobody knows then."""
     cluster = Cluster()
     cluster.documents |= {HPAS: [hpa(0, 0, None)], DEPLOYMENTS: []}
-    sampler = cluster.sampler()
-    lines = sampler.look()
+    recorder = cluster.recorder()
+    lines = recorder.look()
     for current, desired, use_, ready in ((1, 1, 20, 1), (1, 3, 150, 1), (3, 3, 5, 3), (3, 1, 5, 1)):
         cluster.now += 400
         cluster.documents |= {HPAS: [hpa(current, desired, use_)], DEPLOYMENTS: [workload(desired, ready)]}
-        lines += sampler.look()
-    told = [(each["node"], each["text"]) for each in _sampled.details(lines)["scalings"]]
+        lines += recorder.look()
+    told = [(each["node"], each["text"]) for each in records.details(lines)["scalings"]]
     assert [text for _node, text in told if text.startswith("From")] == [
         "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.",
         "From 3 to 1 pod: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1.",
@@ -371,9 +371,9 @@ def test_an_autoscaler_that_was_there_before_its_clients_is_explained_too() -> N
 
 
 def test_damaged_lines_are_left_out_and_counted() -> None:
-    lines, problems = _sampled.parse('{"time":1,"kind":"problem","text":"x"}\n{"time":1,"ki\n[]\n')
+    lines, problems = records.parse('{"time":1,"kind":"problem","text":"x"}\n{"time":1,"ki\n[]\n')
     assert len(lines) == 1
-    assert problems == ["2 lines of the samples are damaged, and were left out."]
+    assert problems == ["2 lines of the telemetry are damaged, and were left out."]
 
 
 # TLS -------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: experiment_plan
+module: experiment_info
 short_description: Name the runs of an experiment, and tell which are done
 version_added: "1.0.0"
 description:
@@ -66,7 +66,7 @@ options:
 
 EXAMPLES = r"""
 - name: Name the runs
-  edgefl.kubeedge.experiment_plan:
+  edgefl.kubeedge.experiment_info:
     name: replicas
     settings:
       - {name: one, variables: {edgefl_replicas: 1}}

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: samples_read
+module: cluster_telemetry_info
 short_description: Read what was noted of the cluster during a run
 version_added: "1.0.0"
 description:
-  - Waits until M(edgefl.kubeedge.cluster_sample) has ended, and gives what it noted as M(edgefl.kubeedge.results_write) takes it.
+  - Waits until M(edgefl.kubeedge.cluster_telemetry) has ended, and gives what it noted as M(edgefl.kubeedge.results_write) takes it.
   - Each decision of an autoscaler is explained in a sentence.
   - That something was not noted is a warning, and no failure.
 author:
@@ -22,10 +22,10 @@ options:
     description: Name of the run.
     type: str
     required: true
-  folder:
-    description: Folder on the host with the notes.
+  telemetry_dir:
+    description: Folder on the host with the telemetry, as given to M(edgefl.kubeedge.cluster_telemetry).
     type: path
-    default: /var/lib/edgefl/samples
+    default: /var/lib/edgefl/telemetry
   wait_timeout:
     description: Most seconds to wait for the end of the noting; what is there then is given.
     type: float
@@ -34,14 +34,14 @@ options:
 
 EXAMPLES = r"""
 - name: Read what was noted
-  edgefl.kubeedge.samples_read:
+  edgefl.kubeedge.cluster_telemetry_info:
     run: "20300101-120000"
   register: noted
 """
 
 RETURN = r"""
-samples:
-  description: Use of nodes and pods, replicas, autoscalers and events over time; the O(edgefl.kubeedge.results_write#module:samples).
+telemetry:
+  description: Use of nodes and pods, replicas, autoscalers and events over time; the O(edgefl.kubeedge.results_write#module:telemetry).
   returned: always
   type: list
   elements: dict
@@ -49,7 +49,7 @@ details:
   description: C(limits), C(capacity), C(versions) and C(scalings); a part of O(edgefl.kubeedge.results_write#module:details).
   returned: always
   type: dict
-sampler:
+recorder:
   description: Looks, lines, seconds and CPU of the noting itself; empty when it did not come to its end.
   returned: always
   type: dict
@@ -70,21 +70,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import samples as _sampled
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "run": {"type": "str", "required": True},
-            "folder": {"type": "path", "default": "/var/lib/edgefl/samples"},
+            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "wait_timeout": {"type": "float", "default": 15.0},
         },
         supports_check_mode=True,
     )
     options = module.params
     try:
-        found = _sampled.read(Path(options["folder"]), check_run(options["run"]), options["wait_timeout"])
+        found = records.read(Path(options["telemetry_dir"]), check_run(options["run"]), options["wait_timeout"])
     except EdgeflError as error:
         module.fail_json(msg=error.message, **error.result)
     for text in found["problems"]:

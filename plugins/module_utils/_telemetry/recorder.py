@@ -4,7 +4,7 @@
 """Private: what the cluster says of itself during a run, a JSON object a line. What has not changed is not written again.
 
 The kinds C(pod), C(node), C(replicas) and C(event) have the fields of docs/report.md; C(hpa), C(hpa_spec), C(vpa), C(pod_state), C(capacity),
-C(problem) and C(sampler) are what L(_sampled) makes the rest of. Times are seconds since 1970 UTC on this host's clock, CPU is in cores,
+C(problem) and C(recorder) are what L(records) makes the rest of. Times are seconds since 1970 UTC on this host's clock, CPU is in cores,
 memory in bytes.
 """
 
@@ -38,7 +38,7 @@ GLANCE = 0.5
 
 
 @dataclass
-class Sampler:
+class Recorder:
     """Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path."""
 
     get: Callable[[str], Any]
@@ -317,11 +317,11 @@ def ended(rounds: Path) -> bool:
 
 
 def paths(folder: Path, run: str) -> tuple[Path, Path]:
-    """Where the samples of a run are, and where its newest figures."""
+    """Where the telemetry of a run is, and where its newest figures."""
     return folder / f"{run}.jsonl", folder / f"{run}.now.json"
 
 
-def take(
+def record(
     connect: Callable[[], Callable[[str], Any]],
     folder: Path,
     run: str,
@@ -333,11 +333,11 @@ def take(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Samples every `interval` seconds until `until()` has been true, or the run gone, for `after` seconds, or until `timeout`; and once more.
+    """Records every `interval` seconds until `until()` has been true, or the run gone, for `after` seconds, or until `timeout`; and once more.
 
-    `connect` gives the function that asks the API server. The file is locked meanwhile, which tells others that the sampling has not ended;
+    `connect` gives the function that asks the API server. The file is locked meanwhile, which tells others that the recording has not ended;
     when it is locked already, nothing is done (no looks). Returns C(looks), C(lines), C(seconds), C(cpu_seconds) of this process, and
-    C(share), the CPU of sampling alone as a part of a core.
+    C(share), the CPU of recording alone as a part of a core.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, newest = paths(folder, run)
@@ -356,17 +356,17 @@ def take(
             file.flush()
 
         try:
-            sampler = Sampler(connect(), namespace, run)
+            recorder = Recorder(connect(), namespace, run)
             last, over = begin + timeout, False
             while True:
-                write(sampler.look())
-                _replace(newest, sampler.now())
+                write(recorder.look())
+                _replace(newest, recorder.now())
                 looks += 1
                 if clock() >= last:
                     break
                 next_look = clock() + interval
                 while clock() < min(next_look, last):
-                    if not over and (sampler.gone or until()):
+                    if not over and (recorder.gone or until()):
                         over, last = True, min(last, clock() + after)
                     pause(max(0.0, min(GLANCE, next_look - clock(), last - clock())))
         except EdgeflError as error:
@@ -380,7 +380,7 @@ def take(
             "cpu_seconds": round(time.process_time(), 3),
             "share": round((time.process_time() - cpu) / took, 5),
         }
-        write([{"time": round(time.time(), 3), "kind": "sampler", **figures}])
+        write([{"time": round(time.time(), 3), "kind": "recorder", **figures}])
     return figures
 
 
