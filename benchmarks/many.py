@@ -27,7 +27,7 @@ from edgefl import apps
 from edgefl.apps import Weights
 from edgefl.apps.fashion_mnist import data, model
 from edgefl.client import __main__ as client
-from edgefl.common.settings import ClientSettings
+from edgefl.common import settings
 from edgefl.link import client as flower_client
 from support.light_client import NumpyTrainer
 
@@ -51,11 +51,8 @@ class Trainer(NumpyTrainer):
 
 
 def ours(address: str, index: int) -> None:
-    own = (index * SAMPLES, (index + 1) * SAMPLES)
-    name = f"node{index}"
-    chosen = ClientSettings(
-        "fashion_mnist", *own, address, name, name, epochs=1, batch_size=50, threads=1, settings="", tls=None
-    )
+    slice_ = (f"--partition={index * SAMPLES}", f"--clients={(index + 1) * SAMPLES}")
+    chosen = settings.client([f"--server_address={address}", f"--node=node{index}", "--batch_size=50", *slice_])
     flower_client.serve(address, client.Worker(chosen, apps.load("fashion_mnist")), None)
 
 

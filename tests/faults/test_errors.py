@@ -100,7 +100,7 @@ def test_an_exception_in_the_strategy(federation: Federation, recovered: Recover
 def test_weights_that_are_not_finite(federation: Federation) -> None:
     """A step size beyond all reason: the run ends before the ruined model is kept."""
     state = federation.folder / "state"
-    options = ("--strategy=FedAdam", "--strategy_option=eta=1e39", f"--state_dir={state}")
+    options = ("--strategy=FedAdam", "--strategy_options=eta=1e39", f"--state_dir={state}")
     aggregator = federation.aggregator(*options)
     federation.pair()
     assert "FedAdam made weights that are not finite" in federation.event(aggregator, "failed")["reason"]

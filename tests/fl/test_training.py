@@ -78,7 +78,7 @@ def test_the_convolutional_app_is_evaluated_by_the_clients(federation: Federatio
 
 @pytest.mark.parametrize("strategy", ["FedProx", "FedAdam"])
 def test_other_strategies_learn(federation: Federation, strategy: str) -> None:
-    options = ["--strategy_option=eta=0.01", "--strategy_option=tau=0.001"] if strategy == "FedAdam" else []
+    options = ["--strategy_options=eta=0.01", "--strategy_options=tau=0.001"] if strategy == "FedAdam" else []
     aggregator = federation.aggregator("--rounds=3", f"--strategy={strategy}", *options)
     federation.client("edge1", 0, 5_000)
     federation.client("edge2", 5_000, 10_000)

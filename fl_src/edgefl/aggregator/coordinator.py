@@ -81,7 +81,7 @@ class Coordinator:
                 )
             changed = [
                 f"{key} {before[key]} -> {value}"
-                for key, value in self._described().items()
+                for key, value in self.settings.shaping().items()
                 if key in before and before[key] != value
             ]
             if changed:
@@ -209,7 +209,7 @@ class Coordinator:
         if not all(np.isfinite(array).all() for array in new):
             raise RunError(
                 f"round {round_}: {s.strategy} made weights that are not finite of what came back; "
-                "choose smaller steps (--strategy_option, such as eta=0.01) and start again"
+                "choose smaller steps (--strategy_options, such as eta=0.01) and start again"
             )
         loss, accuracy = self._evaluate_here(new)
         if accuracy is None:
@@ -315,21 +315,6 @@ class Coordinator:
 
     # -- first and last line -------------------------------------------------------------------------------------
 
-    def _described(self) -> dict[str, Any]:
-        s = self.settings
-        names = (
-            "app",
-            "rounds",
-            "loops",
-            "selection",
-            "sample_fraction",
-            "min_sample_size",
-            "min_num_clients",
-            "min_nodes",
-        )
-        more = ("min_round_samples", "round_timeout", "strategy", "strategy_options", "seed")
-        return {name: getattr(s, name) for name in names + more} | {"tls": s.tls is not None}
-
     def _start_line(self, loss: float | None, accuracy: float | None) -> Line:
         versions = {"edgefl": __version__} | {name: _version(name) for name in ("flwr", "numpy")}
         return line(
@@ -339,7 +324,7 @@ class Coordinator:
             0,
             accuracy=_rounded(accuracy),
             loss=_rounded(loss),
-            settings=self._described(),
+            settings=self.settings.shaping(),
             engine=versions,
         )
 

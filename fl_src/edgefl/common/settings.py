@@ -1,4 +1,4 @@
-"""The options of the two programs, checked.
+"""The options of the two programs, checked; options.toml beside this file lists them.
 
 Options are spelt with `_` as in the how-to; `-` is accepted too. A bad value ends the program with exit code 2 and a
 message that says what is allowed.
@@ -7,17 +7,22 @@ message that says what is allowed.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgefl import __version__, apps
 
-STRATEGIES = ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg")
+OPTIONS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("options.toml").read_text())
+"""Every option by its name, as options.toml describes it."""
+LARGEST = 2**31 - 1
+"""Of a number that has no maximum of its own: what fits into 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ class Tls:
     key: bytes
 
 
-@dataclass(frozen=True)
-class AggregatorSettings:
+class AggregatorSettings(argparse.Namespace):
+    """The aggregator's options by name, checked and converted."""
+
     app: str
     rounds: int
     loops: int
@@ -51,9 +57,16 @@ class AggregatorSettings:
     client_settings: dict[str, str]
     tls: Tls | None
 
+    def shaping(self) -> dict[str, Any]:
+        """What makes this training and no other, by option, as JSON takes it; `tls` tells whether connections are encrypted."""
+        return {
+            name: getattr(self, name) for name in _options("aggregator") if OPTIONS[name].get("shapes_training", True)
+        } | {"tls": self.tls is not None}
 
-@dataclass(frozen=True)
-class ClientSettings:
+
+class ClientSettings(argparse.Namespace):
+    """A client's options by name, checked and converted, and the name of its pod."""
+
     app: str
     partition: int
     clients: int
@@ -67,7 +80,18 @@ class ClientSettings:
     tls: Tls | None
 
 
-def _number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
+def _options(program: str) -> list[str]:
+    """Names of the options that `program` (aggregator, client) takes."""
+    return [name for name, option in OPTIONS.items() if program in option["programs"]]
+
+
+def number(option: Mapping[str, Any]) -> Callable[[str], Any]:
+    """A converter for argparse: text to a number of the option's type, from its `min` to its `max`."""
+    kind = int if option["type"] == "int" else float
+    low, high = option["min"], option.get("max", LARGEST)
+    what = option.get("unit", "a whole number" if kind is int else "a number")
+    what += f" from {low} to {high}" if "max" in option and "unit" not in option else f", {low} or more"
+
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -78,13 +102,6 @@ def _number(kind: Callable[[str], Any], low: float, high: float, what: str) -> C
         return value
 
     return convert
-
-
-def count(low: int) -> Callable[[str], Any]:
-    return _number(int, low, 2**31 - 1, f"a whole number, {low} or more")
-
-
-share = _number(float, 0, 1, "a number from 0 to 1")
 
 
 def address(text: str) -> str:
@@ -117,6 +134,7 @@ def name(text: str) -> str:
 
 
 def app_name(text: str) -> str:
+    """The name of an app that is in this image."""
     known = apps.names()
     if text not in known:
         raise argparse.ArgumentTypeError(
@@ -125,17 +143,20 @@ def app_name(text: str) -> str:
     return text
 
 
-def option(text: str) -> tuple[str, float]:
+def named_number(text: str) -> tuple[str, float]:
+    """NAME=NUMBER."""
     key, _dummy, value = text.partition("=")
     try:
-        if not key.isidentifier():
+        figure = float(value)
+        if not key.isidentifier() or not math.isfinite(figure):
             raise ValueError
-        return key, float(value)
+        return key, figure
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be NAME=NUMBER such as proximal_mu=0.1, got {text!r}") from None
 
 
-def node_settings(text: str) -> tuple[str, str]:
+def named_node(text: str) -> tuple[str, str]:
+    """NODE=NAME."""
     node, _dummy, named = text.partition("=")
     if not named:
         raise argparse.ArgumentTypeError(f"must be NODE=NAME such as edge1=1f0c, got {text!r}")
@@ -164,179 +185,64 @@ def tls_folder(text: str) -> Tls | None:
     return Tls(ca, certificate, key)
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, prog: str, about: str) -> None:
-        super().__init__(
-            prog=prog, description=about, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        self.add_argument("--version", action="version", version=__version__)
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "name": name,
+    "app": app_name,
+    "address": address,
+    "folder": Path,
+    "tls": tls_folder,
+    "numbers": named_number,
+    "names": named_node,
+}
+_REPEATED = ("numbers", "names")
+_COMPUTED: dict[str, Callable[[], str]] = {"node": socket.gethostname}
+"""Defaults that no list can name."""
 
-    def option(self, spelling: str, **more: Any) -> None:
-        """One option, with `_` and with `-`."""
-        self.add_argument(*dict.fromkeys((f"--{spelling}", f"--{spelling.replace('_', '-')}")), **more)
 
-    def common(self) -> None:
-        self.option(
-            "app",
-            type=app_name,
-            default=os.environ.get("EDGEFL_APP", "fashion_mnist"),
-            metavar="NAME",
-            help="model and data: a folder under edgefl/apps",
-        )
-        self.option(
-            "tls_dir",
-            type=tls_folder,
-            default=None,
-            metavar="DIR",
-            help="folder with ca.crt, tls.crt, tls.key for mutual TLS; without it connections are plain",
-        )
+def _argument(name: str, option: Mapping[str, Any], program: str) -> dict[str, Any]:
+    """What argparse is told of an option."""
+    about: dict[str, Any] = {"dest": option.get("attribute", name), "help": option["help"]}
+    about |= {key: option[key] for key in ("choices", "metavar") if key in option}
+    about["type"] = _TYPES.get(option["type"]) or number(option)
+    if program in option.get("required", ()):
+        return about | {"required": True}
+    if option["type"] in _REPEATED:
+        return about | {"action": "append", "default": []}
+    default = option.get("default", _COMPUTED.get(name, lambda: None)())
+    return about | {"default": os.environ.get(option.get("environment", "")) or default}
+
+
+def _parser(program: str, about: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        f"edgefl.{program}",
+        description=about,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    for option in _options(program):
+        spellings = dict.fromkeys((f"--{option}", f"--{option.replace('_', '-')}"))
+        parser.add_argument(*spellings, **_argument(option, OPTIONS[option], program))
+    return parser
 
 
 def aggregator(arguments: Sequence[str] | None = None) -> AggregatorSettings:
     """Parse the aggregator's options; exits with code 2 when one is wrong."""
-    p = _Parser("edgefl.aggregator", "Collects what the clients train and makes one model of it, round after round.")
-    p.common()
-    p.option("server_address", type=address, default="0.0.0.0:8888", metavar="HOST:PORT", help="where clients connect")
-    p.option(
-        "status_address",
-        type=address,
-        default="0.0.0.0:8889",
-        metavar="HOST:PORT",
-        help="where /healthz, /readyz, /status and /metrics are; port 0 takes a free one",
-    )
-    p.option("rounds", type=count(1), default=5, metavar="N", help="rounds of a training")
-    p.option(
-        "loops", type=count(1), default=1, metavar="N", help="trainings, one after the other, each from a new model"
-    )
-    p.option(
-        "run",
-        type=name,
-        default="default",
-        metavar="NAME",
-        help="name of the run; the same name goes on where it was, another one starts anew",
-    )
-    p.option(
-        "state_dir",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="where results and checkpoints are kept, in DIR/RUN; without it nothing survives a restart",
-    )
-    p.option(
-        "selection",
-        choices=("node", "pod"),
-        default="node",
-        help="node: nodes are sampled and a node's slice is divided among its pods; pod: pods are sampled, each trains the whole slice",
-    )
-    p.option(
-        "sample_fraction",
-        type=share,
-        default=1.0,
-        metavar="SHARE",
-        help="share of the connected nodes (selection pod: pods) that a round takes",
-    )
-    p.option(
-        "min_sample_size",
-        type=count(1),
-        default=2,
-        metavar="N",
-        help="nodes (selection pod: pods) that a round takes at least",
-    )
-    p.option("min_num_clients", type=count(1), default=2, metavar="N", help="connected clients that a round waits for")
-    p.option(
-        "min_nodes", type=count(1), default=1, metavar="N", help="nodes with a connected client that a round waits for"
-    )
-    p.option(
-        "min_round_samples",
-        type=share,
-        default=0.5,
-        metavar="SHARE",
-        help="share of a round's samples that must come back, else it is repeated",
-    )
-    p.option(
-        "round_timeout",
-        type=_number(float, 1, 1e7, "seconds, 1 or more"),
-        default=600.0,
-        metavar="SECONDS",
-        help="after this a client that has not answered is left out of the round",
-    )
-    p.option("strategy", choices=STRATEGIES, default="FedAvg", help="how Flower combines what came back")
-    p.option(
-        "strategy_option",
-        type=option,
-        action="append",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="an option of the strategy, such as proximal_mu=0.1; may be given several times",
-    )
-    p.option("seed", type=count(0), default=1, metavar="N", help="of the initial model and the sampling")
-    p.option(
-        "client_settings",
-        type=node_settings,
-        action="append",
-        default=[],
-        metavar="NODE=NAME",
-        help="take only clients of these nodes, with these --settings: others have old code or data; may be given several times",
-    )
-    a = p.parse_args(arguments)
-    return AggregatorSettings(
-        a.app, a.rounds, a.loops, a.run, a.selection, a.sample_fraction, a.min_sample_size, a.min_num_clients, a.min_nodes, a.min_round_samples,
-        a.round_timeout, a.strategy, dict(a.strategy_option), a.seed, a.server_address, a.status_address, a.state_dir,
-        dict(a.client_settings), a.tls_dir,
-    )  # fmt: skip
+    about = "Collects what the clients train and makes one model of it, round after round."
+    chosen = _parser("aggregator", about).parse_args(arguments, AggregatorSettings())
+    chosen.strategy_options = dict(chosen.strategy_options)
+    chosen.client_settings = dict(chosen.client_settings)
+    return chosen
 
 
 def client(arguments: Sequence[str] | None = None) -> ClientSettings:
     """Parse a client's options; exits with code 2 when one is wrong."""
-    p = _Parser("edgefl.client", "Trains on this node's slice of the data whenever the aggregator asks for it.")
-    p.common()
-    p.option("server_address", type=address, required=True, metavar="HOST:PORT", help="the aggregator")
-    p.option("partition", type=count(0), default=0, metavar="INDEX", help="first sample of the node's slice")
-    p.option(
-        "clients",
-        type=count(1),
-        default=1000,
-        metavar="INDEX",
-        help="end of the node's slice: the first sample that is not in it",
-    )
-    p.option(
-        "node",
-        type=name,
-        default=os.environ.get("NODE_NAME") or socket.gethostname(),
-        metavar="NAME",
-        help="the edge node; with TLS it must be in the certificate",
-    )
-    p.option("epochs", type=count(1), default=1, metavar="N", help="passes over the samples in a round")
-    p.option("batch_size", type=count(1), default=32, metavar="N", help="samples of a step")
-    p.option(
-        "threads",
-        type=count(0),
-        default=1,
-        metavar="N",
-        help="compute threads, at most what the container's CPU limit allows; 0: that many. One is fastest for small models",
-    )
-    p.option(
-        "settings",
-        default="",
-        metavar="NAME",
-        help="name of what this client trains with, for an aggregator with --client_settings",
-    )
-    a = p.parse_args(arguments)
-    if a.partition >= a.clients:
-        p.error(
-            f"--partition={a.partition} must be below --clients={a.clients}: they are the first sample and the end of this node's slice"
+    parser = _parser("client", "Trains on this node's slice of the data whenever the aggregator asks for it.")
+    chosen = parser.parse_args(arguments, ClientSettings())
+    if chosen.partition >= chosen.clients:
+        parser.error(
+            f"--partition={chosen.partition} must be below --clients={chosen.clients}: they are the first sample and the end of this node's slice"
         )
-    pod = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
-    return ClientSettings(
-        a.app,
-        a.partition,
-        a.clients,
-        a.server_address,
-        a.node,
-        pod,
-        a.epochs,
-        a.batch_size,
-        a.threads,
-        a.settings,
-        a.tls_dir,
-    )
+    chosen.pod = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
+    return chosen

@@ -261,7 +261,7 @@ class FlowerLink:
         try:
             self._strategy = getattr(strategy, s.strategy)(**options)
         except TypeError as err:
-            raise ValueError(f"--strategy_option does not fit --strategy={s.strategy}: {err}") from err
+            raise ValueError(f"--strategy_options do not fit --strategy={s.strategy}: {err}") from err
         for name, arrays in state.items():
             setattr(self._strategy, name, arrays)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_dashes_are_accepted() -> None:
         ("--run=../x", "letters, digits"),
         ("--app=fashion", "there are: fashion_mnist"),
         ("--strategy=FedBest", "FedAvg"),
-        ("--strategy_option=eta", "NAME=NUMBER"),
+        ("--strategy_options=eta", "NAME=NUMBER"),
+        ("--strategy_options=eta=nan", "NAME=NUMBER"),
         ("--round_timeout=0", "seconds, 1 or more"),
         ("--tls_dir=/nowhere", "ca.crt, tls.crt and tls.key"),
         ("--round=3", "unrecognized arguments"),
@@ -126,5 +128,50 @@ def test_settings_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_strategy_options() -> None:
     assert settings.aggregator(
-        ["--strategy=FedAdam", "--strategy_option=eta=0.01", "--strategy_option", "tau=1e-3"]
+        ["--strategy=FedAdam", "--strategy_options=eta=0.01", "--strategy_options", "tau=1e-3"]
     ).strategy_options == {"eta": 0.01, "tau": 0.001}
+
+
+@pytest.mark.parametrize("program", ["aggregator", "client"])
+def test_every_option_of_the_list_is_in_the_help(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        getattr(settings, program)(["--help"])
+    shown = capsys.readouterr().out
+    for name, option in settings.OPTIONS.items():
+        assert bool(re.search(rf"^  --{name}[, ]", shown, re.M)) == (program in option["programs"]), name
+
+
+def test_what_shapes_a_training() -> None:
+    """Where the aggregator runs and what the run is called make no other training; what it trains does."""
+    plain = settings.aggregator([])
+    moved = settings.aggregator(
+        ["--run=other", "--server_address=0.0.0.0:1", "--state_dir=/x", "--client_settings=a=b"]
+    )
+    assert moved.shaping() == plain.shaping()
+    assert plain.shaping()["strategy"] == "FedAvg" and plain.shaping()["tls"] is False
+    assert settings.aggregator(["--seed=2"]).shaping() == plain.shaping() | {"seed": 2}
+
+
+def test_options_describe_themselves() -> None:
+    """A word that nobody reads (`maximum`, say) would be a check that is never made."""
+    known = {
+        "help",
+        "programs",
+        "type",
+        "default",
+        "environment",
+        "required",
+        "attribute",
+        "min",
+        "max",
+        "unit",
+        "choices",
+        "metavar",
+    }
+    known |= {"variable", "automatic", "per_host", "shapes_training"}
+    for name, option in settings.OPTIONS.items():
+        assert set(option) <= known, name
+        assert option["help"].endswith(".") and set(option["programs"]) <= {"aggregator", "client"}, name
+        assert ("min" in option) == (option["type"] in ("int", "float")), f"{name}: numbers have a least value"
+        if "choices" in option:
+            assert option["default"] in option["choices"], name
