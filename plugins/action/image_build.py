@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Sources
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._sources import Sources
 
 MODULE = "edgefl.kubeedge.image_build"
 # Seconds between two lines on what the build does

@@ -6,25 +6,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import signal
-import stat
 import subprocess
-import tarfile
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import AgentError, Docker, run
 
-# The file of certificates beside the Dockerfile, which is made for each build
-CERTIFICATES = "ca.crt"
 # Lines of a failed build that are told
 TOLD = 25
 # Most seconds of a build, of a trial
@@ -37,62 +31,9 @@ GRACE = 20
 TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--user=10001:10001")
 
 
-class Sources:
-    """The folder that images are built from, on the controller: a Dockerfile and what it copies."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        if not (self.folder / "Dockerfile").is_file():
-            raise EdgeflError(
-                f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
-            )
-
-    def digest(self) -> str:
-        """SHA-256, as hex digits, over name, content and executable bit of each file."""
-        total = hashlib.sha256()
-        for path in self._files():
-            if path.is_symlink():
-                content = f"-> {os.readlink(path)}"
-            else:
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-            entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
-            total.update(json.dumps(entry).encode() + b"\n")
-        return total.hexdigest()
-
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(path.lstat().st_size for path in self._files())
-
-    def pack(self, to: IO[bytes], certificates: bytes) -> None:
-        """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""
-        # Docker takes an archive that begins with an extended header for a Dockerfile
-        with tarfile.open(fileobj=to, mode="w", format=tarfile.GNU_FORMAT) as archive:
-            for path in self._files():
-                archive.add(path, str(path.relative_to(self.folder)), recursive=False, filter=_nobodys)
-            about = tarfile.TarInfo(CERTIFICATES)
-            about.size = len(certificates)
-            archive.addfile(about, io.BytesIO(certificates))
-
-    def _files(self) -> Iterator[Path]:
-        for folder, names, files in os.walk(self.folder):
-            names[:] = sorted(name for name in names if name != "__pycache__")
-            links = [name for name in names if Path(folder, name).is_symlink()]
-            for name in sorted(files + links):
-                path = Path(folder, name)
-                if not name.endswith(".pyc") and path != self.folder / CERTIFICATES:
-                    yield path
-
-
-def _nobodys(about: tarfile.TarInfo) -> tarfile.TarInfo:
-    about.uid = about.gid = 0
-    about.uname = about.gname = ""
-    return about
-
-
 @dataclass(frozen=True)
 class Recipe:
-    """What the images are made of. `sources` is a C(Sources.digest()); `app` is tried in the client's image, empty for none."""
+    """What the images are made of. `sources` is their digest; `app` is tried in the client's image, empty for none."""
 
     repository: str
     version: str

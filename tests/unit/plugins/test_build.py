@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 import time
 import zlib
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from unit.plugins.docker_api import DockerApi
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe, Sources
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import context, work
 
 BASE = "debian:1"
@@ -27,16 +25,6 @@ case "$1 $2" in
     [ ! -e {log}.app ] || {{ echo "model.py line 3: no layers"; exit 1; }} ;;
 esac
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    sources = tmp_path / "sources"
-    (sources / "edgefl/__pycache__").mkdir(parents=True)
-    (sources / "Dockerfile").write_text("FROM scratch\n")
-    (sources / "edgefl/model.py").write_text("layers = 1\n")
-    (sources / "edgefl/__pycache__/model.pyc").write_bytes(b"1")
-    return sources
 
 
 class Docker:
@@ -62,51 +50,6 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: DockerApi) -> D
 def builder(docker: Docker, tmp_path: Path, sources: str = "0123") -> Builder:
     recipe = Recipe("team/model", "v1", BASE, sources, {"GREETING": "good day"}, app="flowers")
     return Builder(recipe, str(tmp_path / "tried"))
-
-
-# Sources ---------------------------------------------------------------------------------------------------------------
-
-
-def test_the_digest_is_of_what_goes_into_the_build(folder: Path) -> None:
-    seen = {Sources(str(folder)).digest()}
-
-    def new() -> bool:
-        digest = Sources(str(folder)).digest()
-        known = digest in seen
-        seen.add(digest)
-        return not known
-
-    model = folder / "edgefl/model.py"
-    model.write_text("layers = 2\n")
-    assert new()
-    model.chmod(0o755)
-    assert new()
-    model.rename(folder / "edgefl/net.py")
-    assert new()
-    (folder / "data").symlink_to("edgefl")
-    assert new()
-    (folder / "edgefl/__pycache__/model.pyc").write_bytes(b"2")
-    (folder / "ca.crt").write_text("of another build")
-    assert not new()
-
-
-def test_the_archive_has_the_same_files_and_the_certificates(folder: Path) -> None:
-    (folder / "ca.crt").write_text("of another build")
-    (folder / "data").symlink_to("edgefl")
-    packed = io.BytesIO()
-    Sources(str(folder)).pack(packed, b"trusted")
-    assert packed.getvalue().startswith(b"Dockerfile\0")
-    packed.seek(0)
-    with tarfile.open(fileobj=packed) as archive:
-        assert sorted(archive.getnames()) == ["Dockerfile", "ca.crt", "data", "edgefl/model.py"]
-        certificates = archive.extractfile("ca.crt")
-        assert certificates and certificates.read() == b"trusted"
-        assert {(member.uid, member.uname) for member in archive} == {(0, "")}
-
-
-def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
-    with pytest.raises(EdgeflError, match=r"build_images_source.*no Dockerfile"):
-        Sources(str(tmp_path))
 
 
 # Names -----------------------------------------------------------------------------------------------------------------

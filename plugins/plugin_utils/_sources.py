@@ -1,0 +1,74 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: the folder on the controller that images are built from: its digest, and Docker's build context."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+
+# The file of certificates beside the Dockerfile, which is made for each build
+CERTIFICATES = "ca.crt"
+
+
+class Sources:
+    """The folder that images are built from, on the controller: a Dockerfile and what it copies."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "Dockerfile").is_file():
+            raise EdgeflError(
+                f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
+            )
+
+    def digest(self) -> str:
+        """SHA-256, as hex digits, over name, content and executable bit of each file."""
+        total = hashlib.sha256()
+        for path in self._files():
+            if path.is_symlink():
+                content = f"-> {os.readlink(path)}"
+            else:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
+            total.update(json.dumps(entry).encode() + b"\n")
+        return total.hexdigest()
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.lstat().st_size for path in self._files())
+
+    def pack(self, to: IO[bytes], certificates: bytes) -> None:
+        """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""
+        # Docker takes an archive that begins with an extended header for a Dockerfile
+        with tarfile.open(fileobj=to, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for path in self._files():
+                archive.add(path, str(path.relative_to(self.folder)), recursive=False, filter=_anonymous)
+            about = tarfile.TarInfo(CERTIFICATES)
+            about.size = len(certificates)
+            archive.addfile(about, io.BytesIO(certificates))
+
+    def _files(self) -> Iterator[Path]:
+        for folder, names, files in os.walk(self.folder):
+            names[:] = sorted(name for name in names if name != "__pycache__")
+            links = [name for name in names if Path(folder, name).is_symlink()]
+            for name in sorted(files + links):
+                path = Path(folder, name)
+                if not name.endswith(".pyc") and path != self.folder / CERTIFICATES:
+                    yield path
+
+
+def _anonymous(about: tarfile.TarInfo) -> tarfile.TarInfo:
+    about.uid = about.gid = 0
+    about.uname = about.gname = ""
+    return about
