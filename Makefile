@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs generate format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ unit: .venv-test  ## Unit tests, which need neither lab nor network
 report: .venv-test  ## The report in a browser (Debian's chromium)
 	$(PYTEST) tests/report
 
+site: .venv-test  ## The documentation's site in a browser
+	$(PYTEST) tests/docs
+
 fl: .venv-test .venv-fl/.ready  ## Flower and TensorFlow as real processes
 	$(PYTEST) tests/fl
 
@@ -125,7 +128,10 @@ bench-ship: .venv-test  ## Shipping from the lab's cloud node, and the ways of o
 
 # Upkeep ---------------------------------------------------------------------------------------------------------------
 
-docs: .venv-test  ## Write the tables of variables in the roles' READMEs
+docs: .venv-test  ## The documentation as a site, in build/site/html
+	$(BIN)/python tools/site.py
+
+generate: .venv-test  ## Write the tables of variables in the roles' READMEs
 	$(BIN)/python tools/role_tables.py
 
 format: .venv-test  ## Bring Python files into shape
@@ -139,4 +145,4 @@ lock: .venv-test  ## Lock what requirements*.in and the like ask for
 	done
 
 clean:  ## Remove environments and caches (not the lab, not results)
-	rm -rf $(VENV) .venv-fl .ansible .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-fl .ansible build .mypy_cache .pytest_cache .ruff_cache

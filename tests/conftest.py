@@ -8,7 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from support.helpers import LINK
+from support.browser import Browser
+from support.helpers import LINK, bring
 from support.processes import DATA, Federation
 
 # An example's time says nothing on a machine that does other work too
@@ -34,6 +35,14 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(line, end="" if line.endswith("\n") else "\n", flush=True)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Debian's chromium, installed when it is missing."""
+    bring("chromium", "chromium", "fonts-dejavu-core")
+    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """
 Writes the table of variables into each role's README, from meta/argument_specs.yml, between the two markers.
 
-Call: python tools/role_tables.py (or `make docs`). The unit tests check that nothing is left to write.
+Call: python tools/role_tables.py (or `make generate`). The unit tests check that nothing is left to write.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ def rows(options: dict[str, Any], parent: str = "") -> list[str]:
 def table(role: Path) -> str:
     """The Markdown between the markers: a table of the variables of all entry points, each once; a sentence when there are none."""
     options: dict[str, Any] = {}
+    # A number that a template gives stands in the defaults only: antsibull-docs takes what a spec says literally
+    defaults = load_yaml(role / "defaults/main.yml") or {} if (ROOT / role / "defaults/main.yml").exists() else {}
     for entry in load_yaml(role / "meta/argument_specs.yml")["argument_specs"].values():
-        options |= {name: option for name, option in (entry.get("options") or {}).items() if name not in options}
+        for name, option in (entry.get("options") or {}).items():
+            options.setdefault(name, {"default": defaults[name]} | option if name in defaults else option)
     if not options:
         return "The role has no variables of its own."
     return "\n".join(["| variable | type | default | meaning |", "|---|---|---|---|", *rows(options)])

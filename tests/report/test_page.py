@@ -15,8 +15,8 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import pag
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, NodeUse, PodUse, Run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import FEW
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.run import letters
-from report.browser import Browser
 from report.runs import comparison, extended, kinds, real
+from support.browser import Browser
 
 RUNS = {
     "two": lambda: real("two_nodes"),

@@ -48,6 +48,11 @@ def tasks(role: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 # Roles -----------------------------------------------------------------------------------------------------------------
 
 
+def specified(option: dict[str, Any], default: Any) -> Any:
+    """What a spec says of a default. antsibull-docs takes it literally: a number that a template gives stands in the description only."""
+    return None if option.get("type") in ("int", "float", "bool") and isinstance(default, str) else default
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_specs_equal_defaults(role: str) -> None:
     defaults = role_file(role, "defaults/main.yml")
@@ -62,9 +67,13 @@ def test_specs_equal_defaults(role: str) -> None:
             f"{role}/{entry}: a default hides that these are required: {required & set(defaults)}"
         )
         if entry == "main":
-            assert described == defaults
+            assert described == {name: specified(options.get(name, {}), default) for name, default in defaults.items()}
         else:
-            assert described == {name: defaults.get(name, "not in defaults/main.yml") for name in described}
+            assert described == {
+                name: specified(option, defaults.get(name, "not in defaults/main.yml"))
+                for name, option in options.items()
+                if name in described
+            }
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -148,7 +157,7 @@ def test_readme(role: str) -> None:
     readme = ROOT / "roles" / role / "README.md"
     assert readme.exists(), f"write roles/{role}/README.md"
     text = readme.read_text()
-    assert text == render(readme.parent), "the table of variables is not up to date: run `make docs`"
+    assert text == render(readme.parent), "the table of variables is not up to date: run `make generate`"
     assert f"edgefl.kubeedge.{role}" in text, "show an example that calls the role by its full name"
     for word in ("check mode", "idempoten", "undo"):
         assert word in text.lower(), f"say something about: {word}"
