@@ -131,7 +131,8 @@ bench-ship: .venv-test  ## Shipping from the lab's cloud node, and the ways of o
 docs: .venv-test  ## The documentation as a site, in build/site/html
 	$(BIN)/python tools/site.py
 
-generate: .venv-test  ## Write the tables of variables in the roles' READMEs
+generate: .venv-test  ## Write what comes from the list of the training's options, and the tables of variables in the roles' READMEs
+	$(BIN)/python tools/training_options.py
 	$(BIN)/python tools/role_tables.py
 
 format: .venv-test  ## Bring Python files into shape

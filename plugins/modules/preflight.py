@@ -65,6 +65,10 @@ options:
         description: Who scales its pods, V(none), V(hpa) or V(vpa).
         type: str
         default: none
+      training:
+        description: Values of O(training_options) that are its own.
+        type: dict
+        default: {}
       resources: &resources
         description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
         type: dict
@@ -85,19 +89,20 @@ options:
     description: Number of samples that the data has for training.
     type: int
     default: 60000
-  app:
-    description: Application.
-    type: str
-    default: fashion_mnist
   apps:
     description: Applications that there are; empty when any is taken.
     type: list
     elements: str
     default: []
-  selection:
-    description: How clients are selected for a round.
-    type: str
-    default: node
+  training:
+    description: Values of the training's variables.
+    type: dict
+    default: {}
+  training_options:
+    description: What the values of O(training) may be, as the filter P(edgefl.kubeedge.training_options#filter) gives it.
+    type: list
+    elements: dict
+    default: []
   aggregator_resources: *resources
   known_variables:
     description: Variables that the collection has; when empty, O(given_variables) is not looked at.
@@ -158,6 +163,7 @@ def main() -> None:
                     "kind": {"type": "str", "default": "Deployment"},
                     "runtime": {"type": "str", "default": "auto"},
                     "autoscale": {"type": "str", "default": "none"},
+                    "training": {"type": "dict", "default": {}},
                     "resources": {"type": "dict", "default": {}},
                 },
             },
@@ -165,9 +171,9 @@ def main() -> None:
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
-            "app": {"type": "str", "default": "fashion_mnist"},
             "apps": {"type": "list", "elements": "str", "default": []},
-            "selection": {"type": "str", "default": "node"},
+            "training": {"type": "dict", "default": {}},
+            "training_options": {"type": "list", "elements": "dict", "default": []},
             "aggregator_resources": {"type": "dict", "default": {}},
             "known_variables": {"type": "list", "elements": "str", "default": []},
             "given_variables": {"type": "list", "elements": "str", "default": []},
@@ -189,9 +195,13 @@ def problems(module: AnsibleModule) -> list[str]:
     if options["known_variables"]:
         found += check.variables(options["given_variables"], options["known_variables"])
     found += check.namespace(options["namespace"])
-    found += check.choices("edgefl_selection", options["selection"], check.SELECTIONS)
-    if options["apps"]:
-        found += check.choices("edgefl_app", options["app"], options["apps"])
+    found += check.training(options["training"], options["training_options"])
+    for edge in edges:
+        own = {name: value for name, value in edge.training.items() if value != options["training"].get(name)}
+        found += [f"{edge.host}: {text}" for text in check.training(own, options["training_options"])]
+    found += check.quorum(options["training"], edges)
+    if options["apps"] and "edgefl_app" in options["training"]:
+        found += check.choices("edgefl_app", options["training"]["edgefl_app"], options["apps"])
     found += check.names(edges, options["cloud_node"])
     found += check.workloads(edges)
     found += check.slices(edges, options["samples"])

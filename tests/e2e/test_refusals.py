@@ -37,6 +37,16 @@ WRONG: dict[str, tuple[Values, list[str]]] = {
     "unknown selection": ({"edgefl_selection": "random"}, ["random", "node", "pod"]),
     "unknown app": ({"edgefl_app": "mnist_fashion"}, ["mnist_fashion", "fashion_mnist"]),
     "unsupported runtime": ({"edgefl_runtime": "rkt"}, ["rkt", "docker", "containerd"]),
+    "no rounds": ({"edgefl_rounds": 0}, ["edgefl_rounds is 0", "1 or more"]),
+    "a fraction in per cent": ({"edgefl_sample_fraction": 50}, ["edgefl_sample_fraction is 50", "from 0 to 1"]),
+    "empty batches": ({"edgefl_batch_size": 0}, ["edgefl_batch_size is 0", "1 or more"]),
+    "no epochs": ({"edgefl_epochs": 0}, ["edgefl_epochs is 0", "1 or more"]),
+    "unknown strategy": ({"edgefl_strategy": "FedAvgg"}, ["FedAvgg", "FedAvg"]),
+    "a word for a strategy's number": (
+        {"edgefl_strategy_options": {"eta": "much"}},
+        ["edgefl_strategy_options", "much"],
+    ),
+    "more clients than there will be": ({"edgefl_min_num_clients": 20}, ["edgefl_min_num_clients is 20", "no round"]),
     "words for a number": ({"edgefl_rounds": "five"}, ["edgefl_rounds", "five", "int"]),
     "request larger than the node": (
         {"edgefl_client_resources": {"cpu_request": "64"}},

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from support.helpers import ROOT, files, load_yaml
+from tools import training_options
 from tools.role_tables import render
 
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -161,6 +162,11 @@ def test_readme(role: str) -> None:
     assert f"edgefl.kubeedge.{role}" in text, "show an example that calls the role by its full name"
     for word in ("check mode", "idempoten", "undo"):
         assert word in text.lower(), f"say something about: {word}"
+
+
+@pytest.mark.parametrize("path", training_options.FILES, ids=lambda path: path.name)
+def test_the_training_s_variables_are_written(path: Path) -> None:
+    assert path.read_text() == training_options.render(path), "options.toml says something else: run `make generate`"
 
 
 # Modules ---------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,9 +20,10 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resour
 
 KINDS = ("Deployment", "StatefulSet", "Pod")
 AUTOSCALERS = ("none", "hpa", "vpa")
-SELECTIONS = ("node", "pod")
 RUNTIMES = ("containerd", "docker")
 PREFIX = "edgefl_"
+# Of a number that has no maximum of its own: what fits into 32 bits
+LARGEST = 2**31 - 1
 # In the command line of our own aggregator, whose ports are no problem
 OURS = "edgefl.aggregator"
 # RFC 1123, which Kubernetes asks of the names of nodes
@@ -45,6 +47,7 @@ class Edge:
     kind: str = "Deployment"
     runtime: str = "auto"
     autoscale: str = "none"
+    training: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +63,82 @@ def choices(name: str, value: str, known: Iterable[str]) -> list[str]:
     if value in known:
         return []
     return [f"{name} is {value!r}: use {' or '.join(known)}.{near(value, known)}"]
+
+
+def training(values: Mapping[str, Any], options: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Values of the training's variables, by variable, that the programs would refuse; `options` say what there is, as training_options gives them."""
+    found = []
+    for option in options:
+        variable = option["variable"]
+        if variable not in values or values[variable] is None:
+            continue
+        value = values[variable]
+        if option["choices"]:
+            found += choices(variable, value, option["choices"])
+        elif option["type"] == "numbers":
+            found += _named_numbers(variable, value)
+        elif option["type"] in ("int", "float") and not _in_range(value, option):
+            found.append(f"{variable} is {value!r}: use {_range(option)}.")
+    return found
+
+
+def _in_range(value: Any, option: Mapping[str, Any]) -> bool:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return False
+    whole = option["type"] != "int" or (number.is_integer() and not isinstance(value, bool))
+    return whole and option["min"] <= number <= (LARGEST if option["max"] is None else option["max"])
+
+
+def _range(option: Mapping[str, Any]) -> str:
+    """The numbers that an option takes, in words."""
+    what = "a whole number" if option["type"] == "int" else "a number"
+    what += f" of {option['unit']}" if option["unit"] else ""
+    if option["max"] is None:
+        return f"{what}, {option['min']} or more"
+    return f"{what} from {option['min']} to {option['max']}"
+
+
+def _named_numbers(variable: str, value: Any) -> list[str]:
+    """Whether a variable is a mapping of names to numbers."""
+    advice = "use names and numbers, such as {proximal_mu: 0.1}."
+    if not isinstance(value, Mapping):
+        return [f"{variable} is {value!r}: {advice}"]
+    found = []
+    for name, number in value.items():
+        try:
+            sound = str(name).isidentifier() and math.isfinite(float(number))
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            found.append(f"{variable} has {name}: {number!r}: {advice}")
+    return found
+
+
+def quorum(values: Mapping[str, Any], edges: Iterable[Edge]) -> list[str]:
+    """Numbers of nodes and clients that a round would wait for in vain."""
+    edges = list(edges)
+    clients = sum(max(edge.replicas, 0) for edge in edges)
+    by_pod = values.get("edgefl_selection") == "pod"
+    there = {
+        "edgefl_min_nodes": (len(edges), "edges are in the inventory"),
+        "edgefl_min_num_clients": (clients, "clients there will be (edgefl_replicas of each edge)"),
+        "edgefl_min_sample_size": (clients, "clients there will be")
+        if by_pod
+        else (len(edges), "edges are in the inventory"),
+    }
+    found = []
+    for variable, (most, what) in there.items():
+        try:
+            wanted = int(values.get(variable) or 0)
+        except (TypeError, ValueError):
+            continue  # told already
+        if wanted > most:
+            found.append(
+                f"{variable} is {wanted}, but only {most} {what}: no round would ever begin; set it to {most} at most, or leave it out."
+            )
+    return found
 
 
 def namespace(name: str) -> list[str]:
