@@ -37,6 +37,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
+highlight_language = "none"
 pygments_style = "ansible"
 pygments_dark_style = "github-dark"
 
@@ -67,6 +68,15 @@ def _lead_to_pages(_app: Any, document: str, text: list[str]) -> None:
         text[0] = re.sub(r"(?<=\]\()\.\./[^)\s]+", lambda link: _page(link[0]), text[0])
 
 
+def _shape_reference(_app: Any, document: str, text: list[str]) -> None:
+    """Pages of antsibull-docs without the contents that the theme shows beside each page, and with short names in the list of pages."""
+    if document.startswith("collection/"):
+        text[0] = re.sub(r"^\.\. contents::\n(?: +:.*\n)*", "", text[0], flags=re.MULTILINE)
+    if document == "collection/index":
+        text[0] = re.sub(r"^    (\w+)_(?:module|role|callback|inventory)$", r"    \1 <\g<0>>", text[0], flags=re.MULTILINE)
+        text[0] = re.sub(r" <    ", " <", text[0]).replace("Edgefl.Kubeedge\n", "edgefl.kubeedge\n")
+
+
 def _lead_to_ansible(_app: Any, _env: Any, node: Any, inside: Any) -> Any:
     """A reference to a label of Ansible's documentation."""
     page = ANSIBLE_PAGES.get(node.get("reftarget", ""))
@@ -76,4 +86,5 @@ def _lead_to_ansible(_app: Any, _env: Any, node: Any, inside: Any) -> Any:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _lead_to_pages)
+    app.connect("source-read", _shape_reference)
     app.connect("missing-reference", _lead_to_ansible)
