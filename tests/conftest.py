@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from support import artifact as artifacts
 from support.browser import Browser
 from support.helpers import LINK, bring
 from support.processes import DATA, Federation
@@ -43,6 +44,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     bring("chromium", "chromium", "fonts-dejavu-core")
     with Browser(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection, built from this checkout as for Galaxy."""
+    return artifacts.build(tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture(scope="session")
+def collection(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed artifact, read-only."""
+    return artifacts.install(artifact, tmp_path_factory.mktemp("collections"))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ name: lab
 short_description: The machines of the lab
 version_added: "1.0.0"
 description:
-  - Reads what the role C(lab_nodes) wrote outside the checkout. The groups C(cloud) and C(edges) are empty while there is no lab.
+  - Reads what the role C(lab_nodes) wrote in the lab's folder. The groups C(cloud) and C(edges) are empty while there is no lab.
+  - Brings the group variables with it that only a lab needs, so that an inventory of one line is enough.
 author:
   - edgefl developers (@edgefl)
 options:
@@ -35,6 +36,9 @@ from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
+
+# What only containers as nodes need, and where the programs are that the lab compiled
+GROUP_VARS = Path(__file__).parents[2] / "roles/lab_nodes/files/group_vars"
 
 # A host may not be called as its group is (Ansible warns at every run); the node's own name stays `cloud`
 CLOUD = "cloud0"
@@ -90,3 +94,7 @@ class InventoryModule(BaseInventoryPlugin):
                 inventory.set_variable(name, key, value)
         for key in ("service_subnet", "ca_bundle", "cache"):
             inventory.set_variable("all", f"lab_{key}", lab[key])
+        for group in ("all", "cloud"):
+            variables = loader.load_from_file(str(GROUP_VARS / f"{group}.yml"), trusted_as_template=True)
+            for key, value in variables.items():
+                inventory.set_variable(group, key, value)

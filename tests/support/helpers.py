@@ -108,7 +108,9 @@ def files(*patterns: str) -> list[Path]:
         capture_output=True,
         text=True,
     ).stdout
-    return sorted(Path(name) for name in set(listed.split("\0")) - {""} if (ROOT / name).is_file())
+    return sorted(
+        Path(name) for name in set(listed.split("\0")) - {""} if (ROOT / name).is_file() or (ROOT / name).is_symlink()
+    )
 
 
 def load_yaml(path: Path) -> Any:

@@ -117,7 +117,9 @@ def test_names_belong_to_the_role(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_shared_variables_come_from_the_role_that_holds_them(role: str) -> None:
-    text = "\n".join(path.read_text() for path in (ROOT / "roles" / role).rglob("*") if path.suffix in (".yml", ".j2"))
+    folders = [ROOT / "roles" / role / name for name in ("defaults", "handlers", "meta", "tasks", "templates", "vars")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".yml", ".j2")]
+    text = "\n".join(path.read_text() for path in paths)
     used = set(re.findall(r"(?<![\w.-])edgefl_\w+", text))
     dependencies = [
         entry if isinstance(entry, str) else entry["role"]

@@ -64,6 +64,14 @@ def test_ten_edges_have_slices_and_subnets_of_their_own(home: Path) -> None:
     assert [values["containerd_pod_subnet"] for values in edges] == [f"10.244.{number}.0/24" for number in range(1, 11)]
 
 
+def test_groups_have_what_only_a_lab_needs(home: Path) -> None:
+    found = read(home)[1]["_meta"]["hostvars"]
+    assert found["edge1"]["edgecore_binary"] == "{{ lab_cache }}/programs/kubeedge/edgecore"
+    assert found["edge1"]["edgecore_kubelet_config"]["failSwapOn"] is False
+    assert "control_plane_binaries" in found["cloud0"] and "control_plane_binaries" not in found["edge1"]
+    assert len(found["cloud0"]["containerd_image_archives"]) > len(found["edge1"]["containerd_image_archives"])
+
+
 def test_host_keys_are_checked_also_in_a_folder_with_a_blank(home: Path) -> None:
     arguments = read(home)[1]["_meta"]["hostvars"]["edge1"]["ansible_ssh_common_args"]
     assert f'UserKnownHostsFile="{home}/known_hosts"' in arguments
