@@ -12,12 +12,12 @@ import pytest
 
 from support.processes import PYTHON, ROOT, SOURCE
 
-DOCUMENT = (ROOT / "docs" / "your-own-model.md").read_text()
+DOCUMENT = (ROOT / "docs" / "your-app.md").read_text()
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
-    """The app of docs/your-own-model.md."""
+    """The app of docs/your-app.md."""
     shutil.copytree(SOURCE / "edgefl", tmp_path / "edgefl", ignore=shutil.ignore_patterns("__pycache__"))
     folder = tmp_path / "edgefl" / "apps" / "footwear"
     folder.mkdir()
