@@ -8,26 +8,26 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from edgefl import __version__, apps
+from edgefl import apps
+from edgefl.aggregator import answers as examine
+from edgefl.aggregator import lines
 from edgefl.aggregator.checkpoint import Checkpoint, Store
 from edgefl.aggregator.status import Status
 from edgefl.apps import App, Weights
 from edgefl.common import plan
-from edgefl.common.journal import Journal, Line, line, say
-from edgefl.common.plan import Member
+from edgefl.common.journal import Journal, line, printable, say
+from edgefl.common.plan import Member, Task
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link.protocol import Answer, Link, Lost
 
 TELL_EVERY = 10.0
 """Seconds between two messages of the same kind."""
 ERRORS_IN_A_ROW = 5
-"""A round that ends in exceptions this many times, with nothing but exceptions, ends the run: the app is broken."""
-
+"""A round that fails this often, with nothing but errors and in every node, ends the run: the app is broken."""
 REPEATS_TOLD = 20
 """A line tells this many repeats of its round, the last ones; `repeated` has the number of all."""
 
@@ -44,6 +44,57 @@ class Position:
     round_: int = 0
     weights: Weights | None = None
     state: dict[str, Weights] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of a round: what was planned, and what became of it; `seconds` from its beginning until all had answered."""
+
+    begin: float
+    tasks: list[Task]
+    answers: list[Answer]
+    lost: list[Lost]
+    seconds: float
+
+    @property
+    def planned(self) -> int:
+        """Samples of all tasks."""
+        return sum(task.samples for task in self.tasks)
+
+    @property
+    def returned(self) -> int:
+        """Samples of the tasks that were answered."""
+        return sum(answer.task.samples for answer in self.answers)
+
+    @property
+    def nodes(self) -> set[str]:
+        """Nodes that have answered."""
+        return {answer.task.member.node for answer in self.answers}
+
+
+@dataclass
+class Repeats:
+    """The attempts of one round that did not suffice. `errors` is how many ended in nothing but errors, one after the other; `failing` where."""
+
+    count: int = 0
+    last: list[dict[str, Any]] = field(default_factory=list)
+    errors: int = 0
+    failing: set[str] = field(default_factory=set)
+
+    def add(self, attempt: Attempt, reason: str) -> None:
+        self.count += 1
+        self.last.append({"reason": reason, "seconds": round(attempt.seconds, 4), "lost": lines.lost(attempt.lost)})
+        del self.last[:-REPEATS_TOLD]
+        if attempt.lost and all(item.error for item in attempt.lost) and not attempt.answers:
+            self.errors += 1
+            self.failing |= {item.task.member.node for item in attempt.lost}
+        else:
+            self.errors = 0
+            self.failing.clear()
+
+    def told(self) -> dict[str, Any]:
+        """What the round's line says of them."""
+        return {"repeated": self.count, "repeats": self.last} if self.count else {}
 
 
 class Coordinator:
@@ -63,40 +114,11 @@ class Coordinator:
     def accept(self) -> None:
         """Find out where the run stands, and bring results and checkpoint together. Raises RunError."""
         s = self.settings
-        self.status.update(
-            run=s.run,
-            app=s.app,
-            rounds=s.rounds,
-            loops=s.loops,
-            min_nodes=s.min_nodes,
-            min_num_clients=s.min_num_clients,
-            selection=s.selection,
-        )
-        begun = next((entry for entry in self.journal.lines if entry["event"] == "start"), None)
-        if begun:
-            before = begun.get("settings", {})
-            if before.get("app") != s.app:
-                raise RunError(
-                    f"run {s.run} was begun with app {before.get('app')}, not {s.app}: choose another --run for another model"
-                )
-            changed = [
-                f"{key} {before[key]} -> {value}"
-                for key, value in self.settings.shaping().items()
-                if key in before and before[key] != value
-            ]
-            if changed:
-                say(f"run {s.run} goes on with changed settings: {', '.join(changed)}")
+        told = ("run", "app", "rounds", "loops", "min_nodes", "min_num_clients", "selection")
+        self.status.update(**{name: getattr(s, name) for name in told})
+        self._compare_settings()
         if self.journal.complete:
-            last = self.journal.lines[-1]
-            self.status.update(
-                state="done",
-                loop=last["loop"],
-                round=last["round"],
-                accuracy=last.get("accuracy"),
-                loss=last.get("loss"),
-            )
-            self.journal.replay()
-            say(f"run {s.run} is complete: nothing is trained; another --run begins a new one")
+            self._tell_that_it_is_complete()
             return
         point = self.store.load() if self.store else None
         if point:
@@ -107,6 +129,32 @@ class Coordinator:
             self.journal.keep(lambda entry: entry["event"] == "start")
             self.journal.replay()
         self.status.update(state="waiting", loop=self.position.loop, round=self.position.round_)
+
+    def _compare_settings(self) -> None:
+        """With those that the run was begun with: another app is refused, other changes are told."""
+        s = self.settings
+        begun = next((entry for entry in self.journal.lines if entry["event"] == "start"), None)
+        if not begun:
+            return
+        before = begun.get("settings", {})
+        if before.get("app") != s.app:
+            raise RunError(
+                f"run {s.run} was begun with app {before.get('app')}, not {s.app}: choose another --run for another model"
+            )
+        changed = [
+            f"{key} {before[key]} -> {value}"
+            for key, value in s.shaping().items()
+            if key in before and before[key] != value
+        ]
+        if changed:
+            say(f"run {s.run} goes on with changed settings: {', '.join(changed)}")
+
+    def _tell_that_it_is_complete(self) -> None:
+        last = self.journal.lines[-1]
+        figures = {"accuracy": last.get("accuracy"), "loss": last.get("loss")}
+        self.status.update(state="done", loop=last["loop"], round=last["round"], **figures)
+        self.journal.replay()
+        say(f"run {self.settings.run} is complete: nothing is trained; another --run begins a new one")
 
     def _reconcile(self, point: Checkpoint) -> None:
         """Make the lines end with the checkpoint's (a kill may have come between the two writes), and print them."""
@@ -123,7 +171,7 @@ class Coordinator:
         rounds = [entry for entry in self.journal.lines if entry["event"] == "round"]
         if not rounds or (rounds[-1]["loop"], rounds[-1]["round"]) < here:
             if not self.journal.lines:
-                self.journal.append(self._start_line(None, None))
+                self.journal.append(lines.start(self.settings, None, None))
             self.journal.append(point.line)
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -141,99 +189,112 @@ class Coordinator:
         self._done()
 
     def _begin(self, loop: int, link: Link) -> Weights:
+        """The model that a loop goes on from, or a new one; the first line when there is none yet."""
         if self.position.weights is not None:
             link.restore(self.position.weights, self.position.state)
             return self.position.weights
         s = self.settings
         self.status.update(state="waiting", loop=loop, round=0)
-        make = self.app.initial_weights
-        weights = (
-            apps.check_weights(s.app, apps.guarded(s.app, make, s.seed + loop - 1))
-            if make
-            else self._ask_for_weights(link)
-        )
+        weights = self._initial_weights(loop, link)
         link.restore(weights, {})
         if not self.journal.lines:
-            self.journal.append(self._start_line(*self._evaluate_here(weights)))
+            self.journal.append(lines.start(s, *self._evaluate_here(weights)))
         return weights
 
+    def _initial_weights(self, loop: int, link: Link) -> Weights:
+        make = self.app.initial_weights
+        if make is None:
+            return self._ask_for_weights(link)
+        return apps.check_weights(self.app.name, apps.guarded(self.app.name, make, self.settings.seed + loop - 1))
+
     def _ask_for_weights(self, link: Link) -> Weights:
+        """The fresh model of the first client that gives a usable one."""
         while True:
             for member in self._wait(link):
                 try:
-                    return apps.check_weights(
-                        self.settings.app, link.initial_weights(member, self.settings.round_timeout)
-                    )
-                except ConnectionError as err:
-                    say(f"{member.node}/{member.pod} gave no initial model: {err}")
+                    given = link.initial_weights(member, self.settings.round_timeout)
+                    weights = apps.check_weights(self.settings.app, given)
+                    flaw = examine.flaw_of_weights(weights, weights)
+                except (ConnectionError, apps.AppError) as err:
+                    flaw = str(err)
+                if not flaw:
+                    return weights
+                say(f"{member.node}/{member.pod} gave no initial model: {printable(flaw)}")
             time.sleep(1)
 
     def _round(self, loop: int, round_: int, weights: Weights, link: Link) -> Weights:
-        s = self.settings
-        repeats: list[dict[str, Any]] = []
-        attempts = errors = 0
-        while True:
-            members = self._wait(link)
-            begin = time.perf_counter()
-            rng = random.Random(f"{s.seed} {loop} {round_} {attempts}")
-            choose = plan.by_node if s.selection == "node" else plan.by_pod
-            tasks = choose(members, s.sample_fraction, s.min_sample_size, rng)
-            if not tasks:
-                continue
-            self.status.update(state="training", loop=loop, round=round_, waiting_for=None)
-            config = {"loop": loop, "round": round_, "seed": rng.randrange(2**31), **self._client_options()}
-            answers, lost = link.train(weights, tasks, config, s.round_timeout)
-            trained = time.perf_counter() - begin
-            planned, back = sum(task.samples for task in tasks), sum(answer.task.samples for answer in answers)
-            for item in lost:
-                self.status.count_lost(item.task.member.node)
-                say(
-                    f"round {round_}: {item.task.member.node}/{item.task.member.pod} (part {item.task.shard}) is lost: {item.reason}"
-                )
-            if answers and back >= s.min_round_samples * planned:
-                break
-            reason = f"{back} of {planned} samples came back, less than the share {s.min_round_samples:g} of --min_round_samples"
-            say(f"round {round_} is repeated with the model as it was: {reason}")
-            attempts += 1
-            del repeats[: 1 - REPEATS_TOLD]
-            repeats.append({"reason": reason, "seconds": round(trained, 4), "lost": [_lost(item) for item in lost]})
-            self.status.count_repeat()
-            errors = errors + 1 if lost and all(item.error for item in lost) and not answers else 0
-            if errors >= ERRORS_IN_A_ROW:
-                raise RunError(
-                    f"round {round_} failed {errors} times with an error in every client; the last: {lost[-1].reason}: "
-                    "correct the app or the data and start again"
-                )
-            time.sleep(min(5.0, 0.25 * 2 ** min(attempts, 5)))
-        new = apps.check_weights(s.app, link.combine(round_, weights, answers))
-        if not all(np.isfinite(array).all() for array in new):
-            raise RunError(
-                f"round {round_}: {s.strategy} made weights that are not finite of what came back; "
-                "choose smaller steps (--strategy_options, such as eta=0.01) and start again"
-            )
-        loss, accuracy = self._evaluate_here(new)
-        if accuracy is None:
-            loss, accuracy, missing = self._evaluate_there(new, link)
-            lost += missing
-        seconds = time.perf_counter() - begin
+        """One round: train, combine, evaluate, keep. Gives the new model. Raises RunError when no model can come of it."""
+        attempt, repeats = self._train(loop, round_, weights, link)
+        new = self._combine(round_, weights, attempt.answers, link)
+        loss, accuracy, missing = self._evaluate(new, link)
+        seconds = time.perf_counter() - attempt.begin
         entry = line(
-            "round", s.run, loop, round_,
-            accuracy=_rounded(accuracy), loss=_rounded(loss), seconds=round(seconds, 4), train_seconds=round(trained, 4),
-            clients=sorted((_client(answer) for answer in answers), key=lambda item: (item["start"], item["node"], item["pod"])),
-            lost=[_lost(item) for item in lost], **({"repeated": attempts, "repeats": repeats} if attempts else {}),
+            "round", self.settings.run, loop, round_,
+            accuracy=lines.rounded(accuracy), loss=lines.rounded(loss), seconds=round(seconds, 4), train_seconds=round(attempt.seconds, 4),
+            clients=lines.clients(attempt.answers), lost=lines.lost([*attempt.lost, *missing]), **repeats.told(),
         )  # fmt: skip
         if self.store:
             self.store.save(Checkpoint(loop, round_, new, entry, link.state()))
         self.journal.append(entry)
         self.status.round_done(seconds, entry["accuracy"], entry["loss"])
-        share = (
-            f"accuracy {accuracy:.4f}, loss {loss:.4f}"
-            if accuracy is not None and loss is not None
-            else "not evaluated"
-        )
+        figures = "not evaluated" if loss is None or accuracy is None else f"accuracy {accuracy:.4f}, loss {loss:.4f}"
         say(
-            f"loop {loop}, round {round_} of {s.rounds}: {share}, {seconds:.2f} s, {back} samples on {len({a.task.member.node for a in answers})} nodes"
+            f"loop {loop}, round {round_} of {self.settings.rounds}: {figures}, {seconds:.2f} s, {attempt.returned} samples on {len(attempt.nodes)} nodes"
         )
+        return new
+
+    def _train(self, loop: int, round_: int, weights: Weights, link: Link) -> tuple[Attempt, Repeats]:
+        """Try, with the same model, until enough samples come back; gives that attempt, and what is to be told of those before."""
+        repeats = Repeats()
+        while True:
+            members = self._wait(link)
+            attempt = self._attempt(loop, round_, repeats.count, members, weights, link)
+            if attempt is None:
+                continue
+            for item in attempt.lost:
+                member = item.task.member
+                self.status.count_lost(member.node)
+                say(f"round {round_}: {member.node}/{member.pod} (part {item.task.shard}) is lost: {item.reason}")
+            share = self.settings.min_round_samples
+            if attempt.answers and attempt.returned >= share * attempt.planned:
+                return attempt, repeats
+            reason = f"{attempt.returned} of {attempt.planned} samples came back, less than the share {share:g} of --min_round_samples"
+            say(f"round {round_} is repeated with the model as it was: {reason}")
+            self.status.count_repeat()
+            repeats.add(attempt, reason)
+            if repeats.errors >= ERRORS_IN_A_ROW and repeats.failing >= {member.node for member in members}:
+                raise RunError(
+                    f"round {round_} failed {repeats.errors} times with an error in every client; the last: {attempt.lost[-1].reason}: "
+                    "correct the app or the data and start again"
+                )
+            time.sleep(min(5.0, 0.25 * 2 ** min(repeats.count, 5)))
+
+    def _attempt(
+        self, loop: int, round_: int, number: int, members: list[Member], weights: Weights, link: Link
+    ) -> Attempt | None:
+        """Plan a round, have it trained, and examine what comes back; None when there is nobody to train any more."""
+        s = self.settings
+        begin = time.perf_counter()
+        rng = random.Random(f"{s.seed} {loop} {round_} {number}")
+        choose = plan.by_node if s.selection == "node" else plan.by_pod
+        tasks = choose(members, s.sample_fraction, s.min_sample_size, rng)
+        if not tasks:
+            return None
+        self.status.update(state="training", loop=loop, round=round_, waiting_for=None)
+        config = {"loop": loop, "round": round_, "seed": rng.randrange(2**31), **self._client_options()}
+        outcomes = link.train(weights, tasks, config, s.round_timeout)
+        answers, lost = examine.separated(
+            examine.trained(outcome, weights) if isinstance(outcome, Answer) else outcome for outcome in outcomes
+        )
+        return Attempt(begin, tasks, answers, lost, time.perf_counter() - begin)
+
+    def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:
+        new = apps.check_weights(self.settings.app, link.combine(round_, weights, answers))
+        if not all(np.isfinite(array).all() for array in new):
+            raise RunError(
+                f"round {round_}: {self.settings.strategy} made weights that are not finite of what came back; "
+                "choose smaller steps (--strategy_options, such as eta=0.01) and start again"
+            )
         return new
 
     def _client_options(self) -> dict[str, float]:
@@ -258,17 +319,26 @@ class Coordinator:
             link.wait(lambda found: not self._missing(self._fitting(found)), TELL_EVERY)
 
     def _fitting(self, members: list[Member]) -> list[Member]:
-        """Members that have the same app; others (an image not yet replaced) are named and left out."""
+        """Members that have the run's app and their node's slice; others (an image not yet replaced, say) are named and left out."""
         fitting = []
         for member in members:
-            if member.app == self.settings.app:
-                fitting.append(member)
+            flaw = self._misfit(member)
+            if flaw:
+                self._tell(member.instance, printable(f"{member.node}/{member.pod} {flaw}"))
             else:
-                self._tell(
-                    member.instance,
-                    f"{member.node}/{member.pod} has app {member.app}, not {self.settings.app}: left out; give it the same --app",
-                )
+                fitting.append(member)
         return fitting
+
+    def _misfit(self, member: Member) -> str:
+        """Why a member has no part in the run; empty when it has."""
+        s = self.settings
+        if member.app != s.app:
+            return f"has app {member.app}, not {s.app}: left out; give it the same --app"
+        own = f"{member.start}:{member.stop}"
+        if s.client_slices and own != s.client_slices.get(member.node):
+            wanted = s.client_slices.get(member.node, "none")
+            return f"says that it has samples {own}, its node's slice is {wanted} (--client_slices): left out; replace its pod"
+        return ""
 
     def _missing(self, members: list[Member]) -> str:
         """What there is too little of, in words; empty when the round can begin."""
@@ -293,6 +363,12 @@ class Coordinator:
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
+    def _evaluate(self, weights: Weights, link: Link) -> tuple[float | None, float | None, list[Lost]]:
+        """(loss, accuracy) of a model, and whose part of the test set is missing in them."""
+        if self._test is None:
+            return self._evaluate_there(weights, link)
+        return *self._evaluate_here(weights), []
+
     def _evaluate_here(self, weights: Weights) -> tuple[float | None, float | None]:
         """(loss, accuracy) of the model on the test set; (None, None) when that is the clients' work."""
         if self._test is None or self.app.evaluate is None:
@@ -303,7 +379,10 @@ class Coordinator:
     def _evaluate_there(self, weights: Weights, link: Link) -> tuple[float | None, float | None, list[Lost]]:
         """The same by the clients, each on its share of the test set; averaged over the samples that came back."""
         tasks = plan.shares(self._fitting(link.members()), self._test_size)
-        answers, lost = link.evaluate(weights, tasks, self.settings.round_timeout)
+        outcomes = link.evaluate(weights, tasks, self.settings.round_timeout)
+        answers, lost = examine.separated(
+            examine.evaluated(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes
+        )
         total = sum(answer.task.samples for answer in answers)
         if not total:
             return None, None, lost
@@ -313,31 +392,12 @@ class Coordinator:
         }
         return mean["loss"], mean["accuracy"], lost
 
-    # -- first and last line -------------------------------------------------------------------------------------
-
-    def _start_line(self, loss: float | None, accuracy: float | None) -> Line:
-        versions = {"edgefl": __version__} | {name: _version(name) for name in ("flwr", "numpy")}
-        return line(
-            "start",
-            self.settings.run,
-            1,
-            0,
-            accuracy=_rounded(accuracy),
-            loss=_rounded(loss),
-            settings=self.settings.shaping(),
-            engine=versions,
-        )
+    # -- the end -------------------------------------------------------------------------------------------------
 
     def _done(self) -> None:
-        rounds = [entry for entry in self.journal.lines if entry["event"] == "round"]
-        last = rounds[-1]
-        entry = line(
-            "done", self.settings.run, last["loop"], last["round"], accuracy=last["accuracy"], loss=last["loss"],
-            seconds=round(sum(item["seconds"] for item in rounds), 4), train_seconds=round(sum(item["train_seconds"] for item in rounds), 4),
-            rounds=len(rounds), examples=sum(client["examples"] for item in rounds for client in item["clients"]),
-            lost_total=sum(len(item["lost"]) for item in rounds), repeats_total=sum(item.get("repeated", 0) for item in rounds),
-        )  # fmt: skip
-        self.journal.append(entry)
+        self.journal.append(
+            lines.done(self.settings.run, [entry for entry in self.journal.lines if entry["event"] == "round"])
+        )
         self.status.update(state="done", waiting_for=None)
         say(f"run {self.settings.run} is done; the port stays open, no work is given; another --run begins a new one")
 
@@ -347,29 +407,3 @@ class Coordinator:
         self.journal.append(
             line("failed", self.settings.run, self.status.get("loop"), self.status.get("round"), reason=reason)
         )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 6)
-
-
-def _client(answer: Answer) -> dict[str, Any]:
-    task, figures = answer.task, answer.figures
-    entry: dict[str, Any] = {
-        "node": task.member.node, "pod": task.member.pod, "shard": task.shard, "start": task.start, "stop": task.stop, "examples": answer.examples,
-    }  # fmt: skip
-    for key in ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy"):
-        value = figures.get(key)
-        entry[key] = None if value is None else int(value) if key.endswith("bytes") else round(float(value), 6)
-    return entry
-
-
-def _lost(item: Lost) -> dict[str, str]:
-    return {"node": item.task.member.node, "pod": item.task.member.pod, "shard": item.task.shard, "reason": item.reason}

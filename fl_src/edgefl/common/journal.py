@@ -26,6 +26,12 @@ def say(text: str) -> None:
     print(time.strftime("%H:%M:%S", time.gmtime()), text, file=sys.stderr, flush=True)
 
 
+def printable(text: str, most: int = 500) -> str:
+    """A text from elsewhere, such as a client's reason, as a log or a terminal may show it: one line, no control characters, not endless."""
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def line(event: str, run: str, loop: int, round_: int, **more: Any) -> Line:
     """A new line; `time` is in seconds since 1970, UTC."""
     return {

@@ -55,6 +55,7 @@ class AggregatorSettings(argparse.Namespace):
     status_address: str
     state_dir: Path | None
     client_settings: dict[str, str]
+    client_slices: dict[str, str]
     tls: Tls | None
 
     def shaping(self) -> dict[str, Any]:
@@ -156,10 +157,10 @@ def named_number(text: str) -> tuple[str, float]:
 
 
 def named_node(text: str) -> tuple[str, str]:
-    """NODE=NAME."""
+    """NODE=VALUE."""
     node, _dummy, named = text.partition("=")
     if not named:
-        raise argparse.ArgumentTypeError(f"must be NODE=NAME such as edge1=1f0c, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be NODE=VALUE such as edge1=1f0c, got {text!r}")
     return name(node), named
 
 
@@ -233,6 +234,7 @@ def aggregator(arguments: Sequence[str] | None = None) -> AggregatorSettings:
     chosen = _parser("aggregator", about).parse_args(arguments, AggregatorSettings())
     chosen.strategy_options = dict(chosen.strategy_options)
     chosen.client_settings = dict(chosen.client_settings)
+    chosen.client_slices = dict(chosen.client_slices)
     return chosen
 
 

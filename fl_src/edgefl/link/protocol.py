@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from edgefl.apps import Weights
 from edgefl.common.plan import Member, Task
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
-    """What a client sent back for a task. `figures` are its numbers (seconds, loss, ...); `body` is the transport's."""
+    """What a client sent back for a task, as it came: aggregator/answers.py finds out whether it is usable.
+
+    `examples` is the number of samples that it says it worked on, `figures` are its numbers (seconds, loss, ...); `weights`, for a
+    training only, the new model's arrays.
+    """
 
     task: Task
     examples: int
     figures: dict[str, float]
-    body: Any = field(default=None, repr=False)
+    weights: Weights = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,14 @@ class Link(Protocol):
 
     def train(
         self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
-    ) -> tuple[list[Answer], list[Lost]]:
-        """Have all tasks done at the same time."""
+    ) -> list[Answer | Lost]:
+        """Have all tasks done at the same time; an outcome for each, in any order."""
 
-    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
-        """Have the model evaluated on shares of the test set; `figures` has loss and accuracy."""
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
+        """Have the model evaluated on shares of the test set, likewise; `figures` has loss and accuracy."""
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
-        """One model of what came back; `weights` is the one that was sent out."""
+        """One model of what came back, checked and in the types of `weights`, the model that was sent out."""
 
     def state(self) -> dict[str, Weights]:
         """What the combining remembers from round to round."""

@@ -164,7 +164,7 @@ class FlowerLink:
 
     def train(
         self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
-    ) -> tuple[list[Answer], list[Lost]]:
+    ) -> list[Answer | Lost]:
         parameters = ndarrays_to_parameters(weights)
 
         def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
@@ -173,16 +173,11 @@ class FlowerLink:
             if result.status.code != Code.OK:
                 return Lost(task, result.status.message, error=True)
             received = _arrays(parameters, weights, result.parameters)
-            flaw = _flaw(weights, received)
-            if flaw or result.num_examples != task.samples:
-                return Lost(
-                    task, flaw or f"trained on {result.num_examples} samples instead of {task.samples}", error=True
-                )
-            return Answer(task, result.num_examples, _figures(result.metrics), received)
+            return Answer(task, result.num_examples, dict(result.metrics), received)
 
         return self._all(one, tasks, timeout)
 
-    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
         parameters = ndarrays_to_parameters(weights)
 
         def one(proxy: ClientProxy, task: Task) -> Answer | Lost:
@@ -191,13 +186,13 @@ class FlowerLink:
             )
             if result.status.code != Code.OK:
                 return Lost(task, f"evaluation: {result.status.message}", error=True)
-            return Answer(task, result.num_examples, _figures(result.metrics) | {"loss": float(result.loss)})
+            return Answer(task, result.num_examples, dict(result.metrics) | {"loss": float(result.loss)})
 
         return self._all(one, tasks, timeout)
 
     def _all(
         self, one: Callable[[ClientProxy, Task], Answer | Lost], tasks: Sequence[Task], timeout: float
-    ) -> tuple[list[Answer], list[Lost]]:
+    ) -> list[Answer | Lost]:
         """Do all tasks at once, a thread for each."""
 
         waiting: dict[str, ClientProxy] = {}
@@ -224,21 +219,18 @@ class FlowerLink:
                 _close(proxy)
 
         if not tasks:
-            return [], []
+            return []
         # Flower counts the timeout from the moment the message is sent; sending to a frozen client may block
         guard = threading.Timer(timeout + 5, give_up)
         guard.daemon = True
         guard.start()
         try:
-            outcomes = list(self._pool.map(guarded, tasks))
+            return list(self._pool.map(guarded, tasks))
         finally:
             guard.cancel()
-        return [item for item in outcomes if isinstance(item, Answer)], [
-            item for item in outcomes if isinstance(item, Lost)
-        ]
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
-        bodies = [(answer.examples, answer.body) for answer in answers]
+        bodies = [(answer.examples, answer.weights) for answer in answers]
         if self._settings.strategy not in EACH:
             bodies = [(sum(examples for examples, _dummy in bodies), _mean(bodies))]
         results = [
@@ -319,19 +311,6 @@ def _mean(bodies: Sequence[tuple[int, Weights]]) -> Weights:
         for into, array in zip(sums, arrays):
             into += np.multiply(array, examples, dtype=into.dtype)
     return [array / total for array in sums]
-
-
-def _flaw(sent: Weights, received: Weights) -> str:
-    """Why these weights can't be used; empty when they can."""
-    if [array.shape for array in received] != [array.shape for array in sent]:
-        return "sent weights of another shape than the model's; is its image of this version?"
-    if not all(np.isfinite(array).all() for array in received):
-        return "sent weights that are not finite; lower the learning rate"
-    return ""
-
-
-def _figures(metrics: dict[str, Any]) -> dict[str, float]:
-    return {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
 
 
 def _text(err: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ class LocalLink:
         self,
         members: Sequence[Member] = (EDGE1, EDGE2),
         trouble: Callable[[int, int], dict[str, Lost | str]] = lambda *_: {},
+        forge: Callable[[Answer], Answer] = lambda answer: answer,
     ) -> None:
-        self.pods, self.trouble, self.attempts = list(members), trouble, 0
+        self.pods, self.trouble, self.forge, self.attempts = list(members), trouble, forge, 0
         self.sent: list[tuple[Any, list[Task]]] = []
         self.restored: tuple[Weights, dict[str, Weights]] | None = None
         self._round = 0
@@ -70,41 +72,41 @@ class LocalLink:
 
     def train(
         self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
-    ) -> tuple[list[Answer], list[Lost]]:
+    ) -> list[Answer | Lost]:
         self.attempts = self.attempts + 1 if config["round"] == self._round else 0
         self._round = int(config["round"])
         trouble = self.trouble(self._round, self.attempts)
         self.sent.append((weights[0].copy(), list(tasks)))
-        answers, lost = [], []
+        outcomes: list[Answer | Lost] = []
         for task in tasks:
             reason = trouble.get(task.member.pod)
             if reason is not None:
-                lost.append(Lost(task, str(reason), error=str(reason).startswith("ValueError")))
+                outcomes.append(Lost(task, str(reason), error=str(reason).startswith("ValueError")))
                 continue
             inputs, labels = train_slice(task.start, task.stop)
             w = weights[0].copy()
             for _dummy in range(20):
                 w += 0.5 * inputs.T @ (labels - 1 / (1 + np.exp(-(inputs @ w)))) / len(labels)
-            answers.append(
+            outcomes.append(
                 Answer(
                     task,
                     task.samples,
                     {"seconds": 0.1, "cpu_seconds": 0.1, "peak_rss_bytes": 1e6, "loss": 0.5, "accuracy": 0.9},
-                    w,
+                    [w],
                 )
             )
-        return answers, lost
+        return [self.forge(one) if isinstance(one, Answer) else one for one in outcomes]
 
-    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> tuple[list[Answer], list[Lost]]:
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
         figures = [evaluate(weights, *train_slice(task.start, task.stop)) for task in tasks]
         return [
-            Answer(task, task.samples, {"loss": loss, "accuracy": accuracy})
+            self.forge(Answer(task, task.samples, {"loss": loss, "accuracy": accuracy}))
             for task, (loss, accuracy) in zip(tasks, figures)
-        ], []
+        ]
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
         total = sum(answer.examples for answer in answers)
-        return [sum(answer.body * answer.examples for answer in answers) / total]
+        return [np.sum([answer.weights[0] * answer.examples for answer in answers], axis=0) / total]
 
     def state(self) -> dict[str, Weights]:
         return {"m_t": [np.full(2, float(self._round))]}
@@ -329,6 +331,99 @@ def test_evaluation_by_the_clients() -> None:
     app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
     lines, _dummy = run(None, LocalLink(), "--rounds=2", app=app)
     assert lines[0]["accuracy"] is None and lines[2]["accuracy"] > 0.9
+
+
+def by_edge1(**what: Any) -> Callable[[Answer], Answer]:
+    """Every answer of edge1, which has a quarter of the samples, is made of other things than its training's."""
+    return lambda answer: replace(answer, **what) if answer.task.member == EDGE1 else answer
+
+
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ({"weights": [np.full(3, 1 + 1j)]}, "sent weights of type complex128"),
+        ({"weights": [np.full(3, 1, "timedelta64[s]")]}, "sent weights of type timedelta64[s]"),
+        ({"weights": [np.array(["a", "b", "c"])]}, "sent weights of type <U1"),
+        ({"weights": [np.full(3, np.nan)]}, "not finite"),
+        ({"weights": [np.array([1, -np.inf, 1])]}, "not finite"),
+        ({"weights": [np.full(3, 1e300)]}, "more than 1e+154"),
+        ({"weights": [np.zeros(4)]}, "another shape"),
+        ({"weights": []}, "another shape"),
+        ({"examples": 10**15}, "worked on 1000000000000000 samples instead of the 100 of its part"),
+        ({"examples": -1}, "worked on -1 samples"),
+        ({"figures": {"loss": float("nan")}}, "sent a figure that is no finite number: loss nan"),
+        ({"figures": {"seconds": float("inf")}}, "seconds inf"),
+        ({"figures": {"peak_rss_bytes": 10**400}}, "peak_rss_bytes 1000"),
+        ({"figures": {"cpu_seconds": "long"}}, "cpu_seconds 'long'"),
+    ],
+)
+def test_one_answer_costs_its_client_that_task_and_nobody_else(forged: dict[str, Any], reason: str) -> None:
+    honest, _dummy = run(None, LocalLink([EDGE2]), "--rounds=3", "--min_num_clients=1", "--min_sample_size=1")
+    lines, made = run(None, LocalLink(forge=by_edge1(**forged)), "--rounds=3")
+    assert made.status.state == "done" and [entry["event"] for entry in lines] == ["start", *["round"] * 3, "done"]
+    for entry in lines[1:4]:
+        assert [client["node"] for client in entry["clients"]] == ["edge2"]
+        (lost,) = entry["lost"]
+        assert lost["node"] == "edge1" and reason in lost["reason"] and len(lost["reason"]) <= 500
+    assert [entry["loss"] for entry in lines[:4]] == [entry["loss"] for entry in honest[:4]]
+
+
+@pytest.mark.parametrize(
+    "figures", [{}, {"loss": 0.5}, {"loss": float("nan"), "accuracy": 1.0}, {"loss": 1, "accuracy": 1e999}]
+)
+def test_an_evaluation_that_is_none_is_left_out(figures: dict[str, float]) -> None:
+    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
+    evaluated = lambda answer: "seconds" not in answer.figures and answer.task.member == EDGE1  # noqa: E731
+    link = LocalLink(forge=lambda answer: replace(answer, figures=figures) if evaluated(answer) else answer)
+    lines, _dummy = run(None, link, "--rounds=2", app=app)
+    for entry in lines[1:3]:
+        (lost,) = entry["lost"]
+        assert lost["node"] == "edge1" and lost["reason"].startswith("evaluation: sent")
+        assert 0 <= entry["accuracy"] <= 1
+
+
+def test_what_a_client_says_of_its_error_cannot_forge_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "gone\n12:00:00 run r is done\x1b[2J" + "x" * 10_000
+    lines, _dummy = run(None, LocalLink(trouble=lambda *_: {"a": reason}), "--rounds=1")
+    told = lines[1]["lost"][0]["reason"]
+    assert len(told) == 500 and told.isprintable() and told.startswith("gone")
+    assert not any(row.endswith("is done\x1b[2J") for row in capsys.readouterr().err.splitlines())
+
+
+def test_a_client_that_claims_more_than_its_node_s_slice_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    greedy = Member("edge1", "greedy", "i5", "c5", 0, 10**15, "fashion_mnist")
+    stranger = Member("edge9", "stranger", "i6", "c6", 0, 100, "fashion_mnist")
+    link = LocalLink([EDGE1, EDGE2, greedy, stranger])
+    run(None, link, "--rounds=1", "--client_slices=edge1=0:100", "--client_slices=edge2=100:400")
+    assert [task.member.pod for task in link.sent[0][1]] == ["a", "b"]
+    told = capsys.readouterr().err
+    assert (
+        "edge1/greedy says that it has samples 0:1000000000000000, its node's slice is 0:100 (--client_slices): left out"
+        in told
+    )
+    assert "edge9/stranger says that it has samples 0:100, its node's slice is none" in told
+
+
+def test_errors_of_one_node_do_not_end_the_run_of_the_others() -> None:
+    """One node is sampled a round; edge1 fails always, edge2 now and then has a part."""
+    link = LocalLink(trouble=lambda *_: {"a": "ValueError: broken here"})
+    lines, _dummy = run(None, link, "--rounds=3", "--sample_fraction=0.5", "--min_sample_size=1", "--seed=27")
+    assert (
+        lines[-1]["event"] == "done" and max(entry.get("repeated", 0) for entry in lines) > coordinator.ERRORS_IN_A_ROW
+    )
+
+
+def test_an_initial_model_that_is_none_is_asked_of_the_next_client(capsys: pytest.CaptureFixture[str]) -> None:
+    class Wrong(LocalLink):
+        def initial_weights(self, member: Member, timeout: float) -> Weights:
+            if member == EDGE1:
+                return [np.array(["no", "model", "at all"])]
+            return [np.zeros(3)]
+
+    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, evaluate)
+    lines, _dummy = run(None, Wrong(), "--rounds=1", app=app)
+    assert lines[-1]["event"] == "done"
+    assert "edge1/a gave no initial model: app fashion_mnist: weight 0 is of type <U6" in capsys.readouterr().err
 
 
 def test_fail_writes_the_reason(tmp_path: Path) -> None:

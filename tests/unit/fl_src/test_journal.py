@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefl.common import journal as report
+from edgefl.common import journal as lines_of
 from edgefl.common.journal import Journal
 
 
 def filled(folder: Path, rounds: int = 3) -> Journal:
     journal = Journal(folder, io.StringIO())
-    journal.append(report.line("start", "r", 1, 0, settings={"app": "fashion_mnist"}))
+    journal.append(lines_of.line("start", "r", 1, 0, settings={"app": "fashion_mnist"}))
     for round_ in range(1, rounds + 1):
         journal.append(
-            report.line(
+            lines_of.line(
                 "round", "r", 1, round_, accuracy=0.5, loss=1.0, seconds=1.0, train_seconds=0.9, clients=[], lost=[]
             )
         )
@@ -32,8 +32,8 @@ def filled(folder: Path, rounds: int = 3) -> Journal:
 def test_stdout_and_file_get_the_same_lines(tmp_path: Path) -> None:
     out = io.StringIO()
     journal = Journal(tmp_path, out)
-    journal.append(report.line("start", "r", 1, 0))
-    journal.append(report.line("done", "r", 1, 5))
+    journal.append(lines_of.line("start", "r", 1, 0))
+    journal.append(lines_of.line("done", "r", 1, 5))
     text = (tmp_path / "rounds.jsonl").read_text()
     assert text == out.getvalue()
     first = json.loads(text.splitlines()[0])
@@ -43,7 +43,7 @@ def test_stdout_and_file_get_the_same_lines(tmp_path: Path) -> None:
 
 def test_without_a_folder_lines_are_only_printed() -> None:
     out = io.StringIO()
-    Journal(None, out).append(report.line("start", "r", 1, 0))
+    Journal(None, out).append(lines_of.line("start", "r", 1, 0))
     assert json.loads(out.getvalue())["event"] == "start"
 
 
@@ -52,7 +52,7 @@ def test_every_line_is_json_without_nan(values: dict[str, Any]) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    text = report.dump({"values": values})
+    text = lines_of.dump({"values": values})
     assert "\n" not in text
     json.loads(text, parse_constant=refuse)
 
@@ -65,7 +65,7 @@ def test_a_cut_off_line_is_removed(tmp_path_factory: pytest.TempPathFactory, cut
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - min(cut, len(whole))])
     journal = Journal(folder, io.StringIO())
-    journal.append(report.line("round", "r", 1, 9))
+    journal.append(lines_of.line("round", "r", 1, 9))
     lines = [json.loads(row) for row in path.read_bytes().splitlines()]
     assert lines == journal.lines
     assert all(a == json.loads(b) for a, b in zip(lines[:-1], whole.splitlines()))
@@ -109,8 +109,8 @@ def test_a_full_disk_is_waited_for_and_leaves_whole_lines(
         return real(handle, data[:10]) if len(tries) == 1 else real(handle, data)  # a disk with ten bytes left
 
     monkeypatch.setattr(os, "write", write)
-    monkeypatch.setattr(report.time, "sleep", lambda _: None)
-    journal.append(report.line("round", "r", 1, 4))
+    monkeypatch.setattr(lines_of.time, "sleep", lambda _: None)
+    journal.append(lines_of.line("round", "r", 1, 4))
     assert tries == [before, before]
     assert len((tmp_path / "rounds.jsonl").read_bytes().splitlines()) == 5
     assert "no space" in capsys.readouterr().err
@@ -121,4 +121,4 @@ def test_other_errors_are_not_waited_for() -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with pytest.raises(OSError):
-        report.patiently(refuse, "x")
+        lines_of.patiently(refuse, "x")

@@ -1,0 +1,94 @@
+"""Is what a client sent back usable? Whatever an answer is made of, it costs that client its task and nothing else.
+
+Free of Flower and the network: a transport hands over arrays and numbers as they came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgefl.apps import Array, Weights
+from edgefl.common.journal import printable
+from edgefl.link.protocol import Answer, Lost
+
+FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
+"""What a client tells of its work; further figures are left out of the lines."""
+
+
+def separated(outcomes: Iterable[Answer | Lost]) -> tuple[list[Answer], list[Lost]]:
+    """Answers and lost tasks, each in order; what the reasons can't show is replaced, and they are cut to 500 characters."""
+    answers: list[Answer] = []
+    lost: list[Lost] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Answer):
+            answers.append(outcome)
+        else:
+            lost.append(replace(outcome, reason=printable(outcome.reason)))
+    return answers, lost
+
+
+def trained(answer: Answer, model: Weights) -> Answer | Lost:
+    """The answer with its weights in the model's types, or lost with what is wrong. `model` is what was sent out."""
+    flaw = _flaw_of_count(answer) or _flaw_of_figures(answer) or flaw_of_weights(answer.weights, model)
+    if flaw:
+        return Lost(answer.task, flaw, error=True)
+    return replace(answer, weights=[np.asarray(array, ours.dtype) for array, ours in zip(answer.weights, model)])
+
+
+def evaluated(answer: Answer) -> Answer | Lost:
+    """The answer, when it holds a loss and an accuracy of as many samples as were given; else lost with what is wrong."""
+    missing = [name for name in ("loss", "accuracy") if name not in answer.figures]
+    flaw = f"sent no {' and no '.join(missing)}" if missing else _flaw_of_count(answer) or _flaw_of_figures(answer)
+    return Lost(answer.task, f"evaluation: {flaw}", error=True) if flaw else answer
+
+
+def flaw_of_weights(received: Weights, model: Weights) -> str:
+    """Why `received` can't stand in for `model`; empty when it can."""
+    if [array.shape for array in received] != [array.shape for array in model]:
+        return "sent weights of another shape than the model's; is its image of this version?"
+    for index, (array, ours) in enumerate(zip(received, model)):
+        if not np.can_cast(array.dtype, ours.dtype, "same_kind"):
+            return f"sent weights of type {array.dtype}, the model's weight {index} is of {ours.dtype}; is its image of this version?"
+        if not _finite(array):
+            return "sent weights that are not finite; lower the learning rate"
+        if array.size and max(abs(float(array.min())), abs(float(array.max()))) > largest(ours.dtype):
+            return f"sent weights of more than {largest(ours.dtype):.0e}, which nothing can be calculated with; lower the learning rate"
+    return ""
+
+
+def largest(dtype: np.dtype[Any]) -> float:
+    """The largest weight that is taken: for floats its square can still be represented (or 1e4 in half precision)."""
+    if np.issubdtype(dtype, np.floating):
+        most = float(np.finfo(dtype).max)
+        return max(math.sqrt(most), min(most, 1e4))
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
+def _finite(array: Array) -> bool:
+    """Without an array of its own: least and largest are not-a-number when one of all is."""
+    return not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+
+
+def _flaw_of_count(answer: Answer) -> str:
+    if answer.examples == answer.task.samples:
+        return ""
+    return f"worked on {answer.examples} samples instead of the {answer.task.samples} of its part"
+
+
+def _flaw_of_figures(answer: Answer) -> str:
+    for name, value in answer.figures.items():
+        if name in FIGURES and not _number(value):
+            return f"sent a figure that is no finite number: {name} {value!r}"
+    return ""
+
+
+def _number(value: object) -> bool:
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
