@@ -31,8 +31,6 @@ myst_heading_anchors = 3
 # antsibull-docs writes names of Ansible as references without saying of which kind
 default_role = "any"
 
-suppress_warnings = ["toc.empty_glob"]
-
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -22,6 +22,7 @@ WIDE = """
   return e.getBoundingClientRect().right > innerWidth + 1 })
   .map(e => e.tagName + ' ' + e.className + ' ' + e.textContent.slice(0, 40))
 """
+REPOSITORY = r"https://(?:github\.com/edgefl/kubeedge/(?:blob|tree|raw)|raw\.githubusercontent\.com/edgefl/kubeedge)/main/([^\s\"'#)>?]*)"
 PICTURES = "[...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src)"
 
 
@@ -106,7 +107,7 @@ def test_links_to_the_repository_lead_to_files_that_are_in_it(site: Path) -> Non
     texts = {page: page.read_text() for page in pages(site)} | {ROOT / "README.md": (ROOT / "README.md").read_text()}
     found = []
     for page, text in texts.items():
-        for path in re.findall(r"https://github\.com/edgefl/kubeedge/(?:blob|tree|raw)/main/([^\s\"'#)>?]*)", text):
+        for path in re.findall(REPOSITORY, text):
             if not (ROOT / unquote(path)).exists():
                 found.append(f"{page.name} leads to {path}, which the repository does not have")
     assert found == []
