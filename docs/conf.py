@@ -73,7 +73,9 @@ def _shape_reference(_app: Any, document: str, text: list[str]) -> None:
     if document.startswith("collection/"):
         text[0] = re.sub(r"^\.\. contents::\n(?: +:.*\n)*", "", text[0], flags=re.MULTILINE)
     if document == "collection/index":
-        text[0] = re.sub(r"^    (\w+)_(?:module|role|callback|inventory)$", r"    \1 <\g<0>>", text[0], flags=re.MULTILINE)
+        text[0] = re.sub(
+            r"^    (\w+)_(?:module|role|callback|inventory)$", r"    \1 <\g<0>>", text[0], flags=re.MULTILINE
+        )
         text[0] = re.sub(r" <    ", " <", text[0]).replace("Edgefl.Kubeedge\n", "edgefl.kubeedge\n")
 
 
