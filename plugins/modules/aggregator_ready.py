@@ -15,8 +15,11 @@ description:
   - Fails early, with the pod, the reason and the last lines of its log, when that can never be, such as for an image that is not on the node.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.node
+  - edgefl.kubeedge.wait
 attributes:
   check_mode:
     support: full
@@ -28,14 +31,6 @@ attributes:
     support: full
     description: Changes nothing.
 options:
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read Deployments, pods and their logs, Services and EndpointSlices.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  namespace:
-    description: Namespace of the training.
-    type: str
-    default: edgefl
   deployment:
     description: Name of the aggregator's Deployment.
     type: str
@@ -48,14 +43,6 @@ options:
     description: Address of the aggregator's status endpoint, as it is reached from the host. The pod uses the network of its node.
     type: str
     default: http://127.0.0.1:8889
-  wait_timeout:
-    description: Seconds until it fails.
-    type: int
-    default: 120
-  wait_sleep:
-    description: Seconds between two looks.
-    type: float
-    default: 1.0
 """
 
 EXAMPLES = r"""
@@ -92,7 +79,7 @@ status:
   type: dict
 reason:
   description: What was missing in the end.
-  returned: when not ready, or on failure
+  returned: when not ready in check mode, or failure after waiting
   type: str
 elapsed:
   description: Seconds that were waited.
@@ -104,48 +91,53 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import (
+    KUBECONFIG,
+    NAMESPACE,
+    WAIT,
+    run_module,
+)
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.aggregator import Aggregator
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods import Lasting, aggregator
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    aggregator = Aggregator(
+        for_module(module, options["kubeconfig"]),
+        fetcher(options["status_url"]),
+        options["namespace"],
+        options["deployment"],
+        options["service"],
+        options["status_url"],
+    )
+    if not module.check_mode:
+        found = wait(aggregator.ready, options["wait_timeout"], options["wait_sleep"], "the aggregator")
+        return {"changed": False, "ready": True, **found}
+    try:
+        outcome = aggregator.ready()
+    except Transient as error:
+        outcome = pending(error.message)
+    if outcome.state == "done":
+        return {"changed": False, "ready": True, **outcome.value}
+    return {"changed": False, "ready": False, "reason": outcome.reason}
 
 
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "namespace": {"type": "str", "default": "edgefl"},
             "deployment": {"type": "str", "default": "fashion-mnist"},
             "service": {"type": "str", "default": "federated-learning-svc"},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
-            "wait_timeout": {"type": "int", "default": 120},
-            "wait_sleep": {"type": "float", "default": 1.0},
+            **KUBECONFIG,
+            **NAMESPACE,
+            **WAIT,
         },
-        supports_check_mode=True,
     )
-    options = module.params
-    kubectl = for_module(module, options["kubeconfig"])
-    fetch = fetcher(options["status_url"])
-    lasting = Lasting()
-
-    def look() -> Any:
-        place = options["namespace"], options["deployment"], options["service"], options["status_url"]
-        return aggregator(kubectl, fetch, *place, lasting)
-
-    try:
-        if module.check_mode:
-            try:
-                outcome = look()
-            except Transient as error:
-                outcome = pending(error.message)
-            if outcome.state != "done":
-                module.exit_json(changed=False, ready=False, reason=outcome.reason)
-            module.exit_json(changed=False, ready=True, **outcome.value)
-        found = wait(look, options["wait_timeout"], options["wait_sleep"], "the aggregator")
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, ready=True, **found)
 
 
 if __name__ == "__main__":

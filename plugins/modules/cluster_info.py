@@ -17,17 +17,13 @@ description:
   - With O(namespace) it tells what is deployed of a training there.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
 extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.node
   - edgefl.kubeedge.only_reads
 options:
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read nodes; with O(namespace) also namespaces, deployments, statefulsets, pods and secrets.
-    type: path
-    default: /etc/kubernetes/admin.conf
   namespace:
-    description: Namespace of a training.
+    description: Namespace of a training; its Deployments, StatefulSets, pods and Secrets are read too. Empty for the nodes alone.
     type: str
     default: ""
   aggregator_resources:
@@ -149,40 +145,42 @@ training:
       elements: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import look
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import KEYS, scale
 
+RESOURCES = {"type": "dict", "default": {}, "options": {key: {"type": "str"} for key in KEYS}}
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    nodes, training = deployed.read(for_module(module, options["kubeconfig"]), options["namespace"])
+    found = {
+        name: {
+            **node.as_dict(),
+            "aggregator_resources": scale(options["aggregator_resources"], node),
+            "client_resources": scale(options["client_resources"], node),
+        }
+        for name, node in nodes.items()
+    }
+    return {"changed": False, "nodes": found, **({} if training is None else {"training": training})}
+
 
 def main() -> None:
-    resources = {"type": "dict", "default": {}, "options": {key: {"type": "str"} for key in KEYS}}
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "namespace": {"type": "str", "default": ""},
-            "aggregator_resources": resources,
-            "client_resources": resources,
+            "aggregator_resources": RESOURCES,
+            "client_resources": RESOURCES,
+            **KUBECONFIG,
         },
-        supports_check_mode=True,
     )
-    options = module.params
-    kubectl = for_module(module, options["kubeconfig"])
-    try:
-        nodes, training = look(kubectl, options["namespace"])
-        found = {
-            name: {
-                **node.as_dict(),
-                "aggregator_resources": scale(options["aggregator_resources"], node),
-                "client_resources": scale(options["client_resources"], node),
-            }
-            for name, node in nodes.items()
-        }
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, nodes=found, **({} if training is None else {"training": training}))
 
 
 if __name__ == "__main__":

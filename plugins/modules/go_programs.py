@@ -10,14 +10,20 @@ module: go_programs
 short_description: Compile programs from published Go modules, once
 version_added: "1.0.0"
 description:
-  - Compiles the programs of a folder that holds only a C(go.mod) and a C(go.sum), and keeps them in a folder named after all that goes into them.
-  - Nothing is compiled when that folder is there and each of its files has the checksum that it was built with.
+  - Compiles programs from the modules that a C(go.mod) and a C(go.sum) name, and keeps them in a folder of O(cache) named after all that goes into
+    them, which is the version of Go, the two files, the programs and the flags.
+  - Nothing is compiled when that folder is there and each of O(programs) in it has the checksum that it was built with.
+  - After a compilation the folders of the same O(name) with other content are removed.
 author:
   - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - edgefl.kubeedge.node
+requirements:
+  - The C(go) command (see O(go)), C(setpriv) and C(nice) on the host; with O(cgo) a C compiler.
 attributes:
   check_mode:
     support: full
-    description: Says whether something would be compiled, and why.
+    description: Says whether something would be compiled, and why. Older builds are neither removed nor named.
   diff_mode:
     support: none
     description: Programs have no readable difference.
@@ -58,7 +64,7 @@ options:
     type: bool
     default: false
   progress:
-    description: File that gets a line for each package compiled.
+    description: File that gets a line for each package compiled; written anew with each compilation.
     type: path
     required: true
   parent:
@@ -90,35 +96,55 @@ EXAMPLES = r"""
 
 RETURN = r"""
 path:
-  description: Folder with the programs.
-  returned: always
+  description: Folder with the programs; in check mode where they would be.
+  returned: success
   type: str
 reason:
-  description: Why they were compiled; empty when nothing was to be done.
-  returned: always
+  description: Why they were compiled, or would be, such as V(not built yet) or V(kubectl is damaged); empty when nothing was to be done.
+  returned: success
   type: str
 removed:
-  description: Names of folders of older builds of the same set that were removed.
-  returned: always
+  description: Names of folders of older builds of the same set that were removed; empty when nothing was compiled.
+  returned: success
   type: list
   elements: str
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._lab.go_programs import (
-    Recipe,
-    build,
-    remove_older,
-    wrong,
-)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._lab.go_programs import Recipe, bring
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    cache = Path(options["cache"])
+    recipe = Recipe(
+        name=options["name"],
+        source=Path(options["source"]),
+        programs=options["programs"],
+        go=options["go"],
+        go_version=module.run_command([options["go"], "env", "GOVERSION"], check_rc=True)[1].strip(),
+        ldflags=options["ldflags"],
+        tags=options["tags"],
+        cgo=options["cgo"],
+        environment={
+            "GOCACHE": str(cache / "go/build"),
+            "GOMODCACHE": str(cache / "go/mod"),
+            "GOFLAGS": "-modcacherw",
+            "GOTOOLCHAIN": "local",
+        },
+        nice=options["nice"],
+    )
+    return bring(recipe, cache / "programs", Path(options["progress"]), options["parent"], module.check_mode)
 
 
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "name": {"type": "str", "required": True},
             "source": {"type": "path", "required": True},
@@ -132,38 +158,7 @@ def main() -> None:
             "parent": {"type": "int", "default": 0},
             "nice": {"type": "int", "default": 0},
         },
-        supports_check_mode=True,
     )
-    options = module.params
-    cache = Path(options["cache"])
-    environment = {
-        "GOCACHE": str(cache / "go/build"),
-        "GOMODCACHE": str(cache / "go/mod"),
-        "GOFLAGS": "-modcacherw",
-        "GOTOOLCHAIN": "local",
-    }
-    try:
-        recipe = Recipe(
-            name=options["name"],
-            source=Path(options["source"]),
-            programs=options["programs"],
-            go=options["go"],
-            go_version=module.run_command([options["go"], "env", "GOVERSION"], check_rc=True)[1].strip(),
-            ldflags=options["ldflags"],
-            tags=options["tags"],
-            cgo=options["cgo"],
-            environment=environment,
-            nice=options["nice"],
-        )
-        folder = cache / "programs" / f"{recipe.name}-{recipe.key()}"
-        reason = wrong(folder, recipe.programs)
-        removed: list[str] = []
-        if reason and not module.check_mode:
-            build(recipe, folder, Path(options["progress"]), options["parent"])
-            removed = remove_older(folder)
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=bool(reason), path=str(folder), reason=reason, removed=removed)
 
 
 if __name__ == "__main__":

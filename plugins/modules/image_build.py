@@ -17,8 +17,10 @@ description:
   - With BuildKit where Docker has it; C(DOCKER_BUILDKIT) in the task's environment chooses otherwise.
 author:
   - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - edgefl.kubeedge.node
 requirements:
-  - Docker 20.10 or newer, and root.
+  - Docker 20.10 or newer on the host, and root.
 attributes:
   check_mode:
     support: full
@@ -138,29 +140,34 @@ wants_context:
   type: bool
 """
 
-import base64
-import os
-import platform
-import zlib
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images import build_job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Builder, Recipe
 
-JOBS = "/run/edgefl-build"
 TRIED = "/var/lib/edgefl/tried"
-# A build that nobody waits for any more goes on, so that the next run finds the images; for hours it does not
-FORGOTTEN = 7200.0
-# Seconds that who only begins waits: after a change of the code alone all is done by then
-BRIEF = 1.0
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    recipe = Recipe(
+        repository=options["repository"],
+        version=options["version"],
+        base_image=options["base_image"],
+        sources=options["sources"],
+        arguments={name: str(value) for name, value in options["arguments"].items()},
+        targets=tuple(options["targets"]),
+        app=options["app"],
+    )
+    return build_job.call(Builder(recipe, TRIED), options, module.check_mode)
 
 
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "source": {"type": "path"},
             "tag": {"type": "str", "default": ""},
@@ -178,72 +185,7 @@ def main() -> None:
             "context": {"type": "path"},
             "linger": {"type": "float", "default": 3.0},
         },
-        supports_check_mode=True,
     )
-    options = module.params
-
-    recipe = Recipe(
-        repository=options["repository"],
-        version=options["version"],
-        base_image=options["base_image"],
-        sources=options["sources"],
-        arguments={name: str(value) for name, value in options["arguments"].items()},
-        targets=tuple(options["targets"]),
-        app=options["app"],
-    )
-    try:
-        module.exit_json(**work(Builder(recipe, TRIED), options, module.check_mode))
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-
-
-def work(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """One call's part of it."""
-    if not options["tag"] and not (options["sources"] and options["base_image"]):
-        raise EdgeflError("Give source and base_image of what is to be built, or the tag of what was begun.")
-    tag: str = options["tag"] or builder.tag(lenient=check_mode)
-    result: dict[str, Any] = {"tag": tag, "missing": [], "changed": False, "running": False, "wants_base": not tag}
-    if not tag:
-        return result
-    recipe = builder.recipe
-    name = f"{recipe.repository.replace('/', '_')}-{tag}-{recipe.app}"
-    job = Job(os.path.join(JOBS, name), "builds the images", FORGOTTEN)
-    if options["sources"] and not check_mode and job.there() and job.over():
-        # Of an earlier run, which did not wait for it
-        job.forget()
-    if check_mode or not job.there():
-        look = builder.look(tag)
-        result |= {"missing": look.missing, "changed": bool(look.missing or look.untagged)}
-        if check_mode:
-            return result
-        if look.missing and not options["sources"]:
-            raise EdgeflError(
-                f"{recipe.name(look.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
-            )
-        if look.missing and not (options["context"] or options["packed"]):
-            return result | {"wants_context": True}
-        if not look.missing and not look.untried:
-            builder.give_plain_tag(tag, look.untagged)
-            return result
-        job.begin(Build(builder, look, context(options), platform.node()))
-    found = job.follow(
-        BRIEF if options["wait"] == "none" else options["linger"],
-        lambda progress: options["wait"] != "tried" and progress["stage"] == "tries",
-    )
-    if not found["running"]:
-        # Not by the job, which may be that of a run that was broken off, and end after a newer one. And whoever ships by the
-        # plain tag gets no image whose app does not work.
-        builder.give_plain_tag(tag, builder.look(tag).untagged)
-    elif options["wait"] == "built":
-        found["running"] = found["progress"]["stage"] == "builds"
-    return result | found | {"changed": result["changed"]}
-
-
-def context(options: dict[str, Any]) -> bytes:
-    """The archive of the sources; empty where none was given."""
-    if options["context"]:
-        return Path(options["context"]).read_bytes()
-    return zlib.decompress(base64.b64decode(options["packed"])) if options["packed"] else b""
 
 
 if __name__ == "__main__":

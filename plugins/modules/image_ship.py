@@ -79,10 +79,6 @@ options:
         description: Images for this target, instead of O(images).
         type: list
         elements: str
-  kubeconfig:
-    description: Kubeconfig on this host, with the right to read nodes, for targets with O(targets[].runtime=auto).
-    type: path
-    default: /etc/kubernetes/admin.conf
   ssh_key:
     description: Private key on this host; the user's own keys when not given.
     type: path
@@ -260,91 +256,60 @@ progress:
   elements: dict
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import (
-    RUNTIMES,
-    Fleet,
-    Settings,
-    Source,
-    Target,
-)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import Settings
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, parse_nodes
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node, parse_nodes
 
 JOBS = "/run/edgefl-ship"
 # Seconds without a question after which nobody follows any more, and the work ends
 FORGOTTEN = 60.0
+TARGET = {
+    "name": {"type": "str", "required": True},
+    "host": {"type": "str", "default": ""},
+    "user": {"type": "str", "default": "root"},
+    "port": {"type": "int", "default": 22},
+    "become": {"type": "bool"},
+    "runtime": {"type": "str", "choices": ["auto", *RUNTIMES], "default": "auto"},
+    "node": {"type": "str"},
+    "known_hosts": {"type": "path"},
+    "images": {"type": "list", "elements": "str"},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "images": {"type": "list", "elements": "str", "default": []},
-            "targets": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "host": {"type": "str", "default": ""},
-                    "user": {"type": "str", "default": "root"},
-                    "port": {"type": "int", "default": 22},
-                    "become": {"type": "bool"},
-                    "runtime": {"type": "str", "choices": ["auto", *RUNTIMES], "default": "auto"},
-                    "node": {"type": "str"},
-                    "known_hosts": {"type": "path"},
-                    "images": {"type": "list", "elements": "str"},
-                },
-            },
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "ssh_key": {"type": "path"},
-            "parallel": {"type": "int", "default": 0},
-            "bandwidth": {"type": "bytes", "default": "0"},
-            "chunk": {"type": "bytes", "default": "8MB"},
-            "compression": {"type": "str", "choices": ["auto", "zstd", "zlib", "none"], "default": "auto"},
-            "keep": {"type": "int", "default": 0},
-            "connect_timeout": {"type": "int", "default": 10},
-            "persist": {"type": "int", "default": 0},
-            "retries": {"type": "int", "default": 5},
-            "timeout": {"type": "int", "default": 1800},
-            "job": {"type": "str", "default": ""},
-            "linger": {"type": "float", "default": 3.0},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
-
-    def fleet() -> Fleet:
-        asked = any(given["runtime"] == "auto" for given in options["targets"])
-        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes")) if asked else {}
-        wanted = [(target(given, nodes), given["images"] or options["images"]) for given in options["targets"]]
-        settings = Settings(
-            check_mode=module.check_mode,
-            **{name: options[name] for name in Settings.__dataclass_fields__ if name in options},
-        )
-        return Fleet(Source(Docker()), wanted, settings)
-
-    def follow() -> dict[str, Any]:
-        job = Job(os.path.join(JOBS, os.path.basename(options["job"])), "ships the images", FORGOTTEN)
+    if options["job"] and not module.check_mode:
+        job = Job(f"{JOBS}/{options['job'].rpartition('/')[2]}", "ships the images", FORGOTTEN)
         if not job.there():
-            job.begin(fleet())
-        return job.follow(options["linger"])
-
-    try:
-        result = follow() if options["job"] and not module.check_mode else fleet().run()
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
+            job.begin(fleet(module))
+        result = job.follow(options["linger"])
+    else:
+        result = fleet(module).run()
     failed = [node["msg"] for node in result.get("nodes", {}).values() if node["failed"]]
     if failed:
-        module.fail_json(msg="\n".join(failed), **result)
-    module.exit_json(**result)
+        raise EdgeflError("\n".join(failed), **result)
+    return result
+
+
+def fleet(module: AnsibleModule) -> Fleet:
+    """All that the module's options ask for. The cluster is asked only for a runtime that is not given."""
+    options = module.params
+    asked = any(given["runtime"] == "auto" for given in options["targets"])
+    nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes")) if asked else {}
+    wanted = [(target(given, nodes), given["images"] or options["images"]) for given in options["targets"]]
+    given = {name: options[name] for name in Settings.__dataclass_fields__ if name in options}
+    return Fleet(Source(Docker()), wanted, Settings(check_mode=module.check_mode, **given))
 
 
 def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
@@ -357,10 +322,8 @@ def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
                 f"{given['name']}: {name} (edgefl_node_name) is no node of this cluster; its nodes are {', '.join(nodes)}. Correct the name, or let it join."
             )
         runtime = nodes[name].runtime
-        if runtime not in RUNTIMES:
-            raise EdgeflError(
-                f"{given['name']}: node {name} runs its pods with {runtime or 'an unknown runtime'}: {' and '.join(RUNTIMES)} are supported."
-            )
+        if nodes[name].unsupported:
+            raise EdgeflError(f"{given['name']}: {nodes[name].unsupported}")
     return Target(
         name=given["name"],
         runtime=runtime,
@@ -369,6 +332,29 @@ def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
         port=given["port"],
         become=given["user"] != "root" if given["become"] is None else given["become"],
         known_hosts=given["known_hosts"] or "",
+    )
+
+
+def main() -> None:
+    run_module(
+        work,
+        argument_spec={
+            "images": {"type": "list", "elements": "str", "default": []},
+            "targets": {"type": "list", "elements": "dict", "required": True, "options": TARGET},
+            "ssh_key": {"type": "path"},
+            "parallel": {"type": "int", "default": 0},
+            "bandwidth": {"type": "bytes", "default": "0"},
+            "chunk": {"type": "bytes", "default": "8MB"},
+            "compression": {"type": "str", "choices": ["auto", "zstd", "zlib", "none"], "default": "auto"},
+            "keep": {"type": "int", "default": 0},
+            "connect_timeout": {"type": "int", "default": 10},
+            "persist": {"type": "int", "default": 0},
+            "retries": {"type": "int", "default": 5},
+            "timeout": {"type": "int", "default": 1800},
+            "job": {"type": "str", "default": ""},
+            "linger": {"type": "float", "default": 3.0},
+            **KUBECONFIG,
+        },
     )
 
 

@@ -62,14 +62,6 @@ options:
     description: A certificate that has this many days left, or fewer, is made anew.
     type: int
     default: 30
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read and write Secrets.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  namespace:
-    description: Namespace of the Secrets.
-    type: str
-    default: edgefl
   labels:
     description: Labels of the Secrets.
     type: dict
@@ -111,65 +103,57 @@ secrets:
 """
 
 import datetime
-import traceback
+from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import (
-    HAS_CRYPTOGRAPHY,
+    IMPORT_ERROR,
     Authority,
     Wanted,
-    hand_over,
+    apply_secrets,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 
+CERTIFICATE = {
+    "name": {"type": "str", "required": True},
+    "names": {"type": "list", "elements": "str", "required": True},
+    "server": {"type": "bool", "default": False},
+}
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options, check_mode = module.params, module.check_mode
+    if IMPORT_ERROR:
+        raise EdgeflError(missing_required_lib("cryptography >= 42"), exception=IMPORT_ERROR)
+    wanted = [Wanted(one["name"], tuple(one["names"]), one["server"]) for one in options["certificates"]]
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    authority = Authority(options["folder"], options["days"], options["renew_days"], now)
+    held = authority.ensure(wanted, check_mode)
+    kubectl = for_module(module, options["kubeconfig"])
+    secrets = apply_secrets(kubectl, options["namespace"], authority, held, options["labels"], check_mode)
+    return {
+        "changed": bool(secrets) or any(one.reason for one in held),
+        "certificates": [asdict(one) for one in held],
+        "secrets": secrets,
+    }
+
 
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "folder": {"type": "path", "default": "/etc/edgefl/tls"},
-            "certificates": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "names": {"type": "list", "elements": "str", "required": True},
-                    "server": {"type": "bool", "default": False},
-                },
-            },
+            "certificates": {"type": "list", "elements": "dict", "required": True, "options": CERTIFICATE},
             "days": {"type": "int", "default": 365},
             "renew_days": {"type": "int", "default": 30},
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "namespace": {"type": "str", "default": "edgefl"},
             "labels": {"type": "dict", "default": {}},
+            **KUBECONFIG,
+            **NAMESPACE,
         },
-        supports_check_mode=True,
-    )
-    options = module.params
-    if not HAS_CRYPTOGRAPHY:
-        module.fail_json(msg=missing_required_lib("cryptography"), exception=traceback.format_exc())
-    wanted = [Wanted(one["name"], tuple(one["names"]), one["server"]) for one in options["certificates"]]
-    # Python before 3.11, as some nodes have it, knows no datetime.UTC
-    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)  # noqa: UP017
-    try:
-        authority = Authority(options["folder"], options["days"], options["renew_days"], now)
-        held = authority.ensure(wanted, module.check_mode)
-        secrets = hand_over(
-            for_module(module, options["kubeconfig"]),
-            options["namespace"],
-            authority,
-            held,
-            options["labels"],
-            module.check_mode,
-        )
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(
-        changed=bool(secrets) or any(one.reason for one in held),
-        certificates=[{"name": one.name, "reason": one.reason, "fingerprint": one.fingerprint} for one in held],
-        secrets=secrets,
     )
 
 

@@ -14,12 +14,16 @@ description:
   - The figures themselves are asked for. The condition C(Available) of the APIService is no proof of them, and is not looked at.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.node
+  - edgefl.kubeedge.wait
 attributes:
   check_mode:
     support: full
-    description: Looks once and does not wait, as what it would wait for may not be installed in check mode. Figures that are missing are no failure then.
+    description: >-
+      Looks once and does not wait, as what it would wait for may not be installed in check mode. Figures that are missing are no failure then,
+      nor is an API server that does not answer; what can never be, such as the name of a node that the cluster does not have, is one.
   diff_mode:
     support: none
     description: Changes nothing.
@@ -27,23 +31,11 @@ attributes:
     support: full
     description: Changes nothing.
 options:
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read nodes and their metrics.
-    type: path
-    default: /etc/kubernetes/admin.conf
   nodes:
     description: Names of the nodes that need figures; all nodes of the cluster when empty.
     type: list
     elements: str
     default: []
-  wait_timeout:
-    description: Seconds until it fails.
-    type: int
-    default: 180
-  wait_sleep:
-    description: Seconds between two looks.
-    type: int
-    default: 2
 """
 
 EXAMPLES = r"""
@@ -66,13 +58,14 @@ nodes:
       cpu: 32
       memory: 214958080
 missing:
-  description: Nodes without figures; always empty outside check mode.
+  description: >-
+    Nodes without figures; always empty outside check mode. When the API server does not answer in check mode, the nodes of O(nodes) as given.
   returned: success
   type: list
   elements: str
 reason:
-  description: What was missing in the end.
-  returned: failure after waiting
+  description: Why figures are missing; empty when none are.
+  returned: always, but for failure before waiting
   type: str
 elapsed:
   description: Seconds that were waited.
@@ -84,45 +77,34 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import done, pending, wait
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, WAIT, run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import figures
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "nodes": {"type": "list", "elements": "str", "default": []},
-            "wait_timeout": {"type": "int", "default": 180},
-            "wait_sleep": {"type": "int", "default": 2},
-        },
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
     kubectl = for_module(module, options["kubeconfig"])
 
-    def look() -> Any:
+    def look() -> Outcome:
         found, missing, reason = figures(kubectl, options["nodes"])
         return pending(reason) if missing else done(found)
 
-    try:
-        if module.check_mode:
-            try:
-                found, missing, _reason = figures(kubectl, options["nodes"])
-            except Transient:
-                found, missing = {}, options["nodes"]
-            module.exit_json(changed=False, nodes=found, missing=missing)
-        found = wait(
-            look,
-            options["wait_timeout"],
-            options["wait_sleep"],
-            "figures of the nodes in the metrics API (metrics-server)",
-        )
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, nodes=found, missing=[])
+    if module.check_mode:
+        try:
+            found, missing, reason = figures(kubectl, options["nodes"])
+        except Transient as error:
+            found, missing, reason = {}, options["nodes"], error.message
+        return {"changed": False, "nodes": found, "missing": missing, "reason": reason}
+    what = "figures of the nodes in the metrics API (metrics-server)"
+    found = wait(look, options["wait_timeout"], options["wait_sleep"], what)
+    return {"changed": False, "nodes": found, "missing": [], "reason": ""}
+
+
+def main() -> None:
+    run_module(work, argument_spec={"nodes": {"type": "list", "elements": "str", "default": []}, **KUBECONFIG, **WAIT})
 
 
 if __name__ == "__main__":

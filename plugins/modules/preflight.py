@@ -14,15 +14,12 @@ description:
   - Fails with all problems in one message; each says what to change.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
 extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.node
   - edgefl.kubeedge.only_reads
 options:
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read nodes.
-    type: path
-    default: /etc/kubernetes/admin.conf
   cloud_node:
     description: Name of the node that the aggregator runs on.
     type: str
@@ -73,10 +70,6 @@ options:
         description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
         type: dict
         default: {}
-  namespace:
-    description: Namespace of the training; none of the cluster's own.
-    type: str
-    default: edgefl
   server_port:
     description: Port of the aggregator for clients.
     type: int
@@ -140,34 +133,45 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight as check
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 
+EDGE = {
+    "host": {"type": "str", "required": True},
+    "node": {"type": "str", "required": True},
+    "slice_start": {"type": "int", "required": True},
+    "slice_stop": {"type": "int", "required": True},
+    "replicas": {"type": "int", "default": 1},
+    "kind": {"type": "str", "default": "Deployment"},
+    "runtime": {"type": "str", "default": "auto"},
+    "autoscale": {"type": "str", "default": "none"},
+    "training": {"type": "dict", "default": {}},
+    "resources": {"type": "dict", "default": {}},
+}
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    found = preflight.settings(options)
+    try:
+        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
+    except EdgeflError as error:
+        found.append(error.message)
+    else:
+        found += preflight.fit(options, nodes)
+    if found:
+        raise EdgeflError(preflight.message(found), problems=found)
+    return {"changed": False, "problems": []}
+
 
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "cloud_node": {"type": "str", "required": True},
-            "edges": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "host": {"type": "str", "required": True},
-                    "node": {"type": "str", "required": True},
-                    "slice_start": {"type": "int", "required": True},
-                    "slice_stop": {"type": "int", "required": True},
-                    "replicas": {"type": "int", "default": 1},
-                    "kind": {"type": "str", "default": "Deployment"},
-                    "runtime": {"type": "str", "default": "auto"},
-                    "autoscale": {"type": "str", "default": "none"},
-                    "training": {"type": "dict", "default": {}},
-                    "resources": {"type": "dict", "default": {}},
-                },
-            },
-            "namespace": {"type": "str", "default": "edgefl"},
+            "edges": {"type": "list", "elements": "dict", "required": True, "options": EDGE},
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
@@ -177,43 +181,10 @@ def main() -> None:
             "aggregator_resources": {"type": "dict", "default": {}},
             "known_variables": {"type": "list", "elements": "str", "default": []},
             "given_variables": {"type": "list", "elements": "str", "default": []},
+            **KUBECONFIG,
+            **NAMESPACE,
         },
-        supports_check_mode=True,
     )
-    found = problems(module)
-    if found:
-        module.fail_json(msg=check.message(found), problems=found)
-    module.exit_json(changed=False, problems=[])
-
-
-def problems(module: AnsibleModule) -> list[str]:
-    """All that is wrong: first with the settings alone, then with the cluster and this host."""
-    options: dict[str, Any] = module.params
-    edges = [check.Edge(**each) for each in options["edges"]]
-    ports = {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
-    found = []
-    if options["known_variables"]:
-        found += check.variables(options["given_variables"], options["known_variables"])
-    found += check.namespace(options["namespace"])
-    found += check.training(options["training"], options["training_options"])
-    for edge in edges:
-        own = {name: value for name, value in edge.training.items() if value != options["training"].get(name)}
-        found += [f"{edge.host}: {text}" for text in check.training(own, options["training_options"])]
-    found += check.quorum(options["training"], edges)
-    if options["apps"] and "edgefl_app" in options["training"]:
-        found += check.choices("edgefl_app", options["training"]["edgefl_app"], options["apps"])
-    found += check.names(edges, options["cloud_node"])
-    found += check.workloads(edges)
-    found += check.slices(edges, options["samples"])
-    found += check.port_numbers(ports)
-    found += check.ports(check.listening(ports.values()), ports)
-    try:
-        nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
-    except EdgeflError as error:
-        return [*found, error.message]
-    found += check.cluster(edges, options["cloud_node"], options["aggregator_resources"], nodes)
-    found += check.crowds(edges, nodes)
-    return found
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ description:
   - Nothing changes, and nothing restarts, when the flag is right.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.node
+  - edgefl.kubeedge.wait
 attributes:
   check_mode:
     support: full
@@ -60,10 +62,6 @@ options:
     description: Folder for the former manifest; made with mode V(0700). Must not be in the folder of the manifest, as the kubelet would run the copy.
     type: path
     default: /var/lib/edgefl/backup
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read pods.
-    type: path
-    default: /etc/kubernetes/admin.conf
   wait:
     description: Whether to wait until the pod runs with the flag as it shall be.
     type: bool
@@ -71,11 +69,7 @@ options:
   wait_timeout:
     description: Seconds until the former manifest is put back; and again, until the former pod must be back.
     type: int
-    default: 300
-  wait_sleep:
-    description: Seconds between two looks.
-    type: int
-    default: 2
+    default: 180
 """
 
 EXAMPLES = r"""
@@ -127,32 +121,17 @@ elapsed:
 import os
 import socket
 import tempfile
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, WAIT, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.static_pod import Flag, Task
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "default": "/etc/kubernetes/manifests/kube-apiserver.yaml"},
-            "flag": {"type": "str", "required": True},
-            "value": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "container": {"type": "str"},
-            "node": {"type": "str"},
-            "backup_dir": {"type": "path", "default": "/var/lib/edgefl/backup"},
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "wait": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 300},
-            "wait_sleep": {"type": "int", "default": 2},
-        },
-        required_if=[("state", "present", ("value",))],
-        supports_check_mode=True,
-    )
+def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
 
     def replace(path: str, content: bytes) -> None:
@@ -164,28 +143,45 @@ def main() -> None:
             os.fsync(file.fileno())
         module.atomic_move(temporary, path)
 
+    task = Task(
+        path=options["path"],
+        flag=Flag.of(options["flag"], options["value"] if options["state"] == "present" else None),
+        container=options["container"],
+        node=options["node"],
+        hostname=socket.gethostname(),
+        backup_dir=options["backup_dir"],
+        wait=options["wait"],
+        timeout=options["wait_timeout"],
+        sleep=options["wait_sleep"],
+        kubectl=for_module(module, options["kubeconfig"]),
+        replace=replace,
+    )
     try:
-        task = Task(
-            path=options["path"],
-            flag=Flag.of(options["flag"], options["value"] if options["state"] == "present" else None),
-            container=options["container"],
-            node=options["node"],
-            hostname=socket.gethostname(),
-            backup_dir=options["backup_dir"],
-            wait=options["wait"],
-            timeout=options["wait_timeout"],
-            sleep=options["wait_sleep"],
-            kubectl=for_module(module, options["kubeconfig"]),
-            replace=replace,
-        )
         result = task.run(dry=module.check_mode)
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
     except OSError as error:
-        module.fail_json(msg=f"{error}: run this with become, on a host of the control plane.")
+        raise EdgeflError(f"{error}: run this with become, on a host of the control plane.") from error
     if not result["formatting_kept"]:
         module.warn(f"{options['path']} does not have one argument a line: it is written anew, without its comments.")
-    module.exit_json(**result)
+    return result
+
+
+def main() -> None:
+    run_module(
+        work,
+        argument_spec={
+            "path": {"type": "path", "default": "/etc/kubernetes/manifests/kube-apiserver.yaml"},
+            "flag": {"type": "str", "required": True},
+            "value": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "container": {"type": "str"},
+            "node": {"type": "str"},
+            "backup_dir": {"type": "path", "default": "/var/lib/edgefl/backup"},
+            "wait": {"type": "bool", "default": True},
+            **KUBECONFIG,
+            **WAIT,
+        },
+        required_if=[("state", "present", ("value",))],
+    )
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._lab.go_programs i
     Recipe,
     _sha256,
     build,
+    rebuild_reason,
     remove_older,
-    wrong,
 )
 from support.processes import until
 
@@ -80,19 +80,19 @@ def test_missing_source_says_which_file(recipe: Recipe) -> None:
 
 
 def test_whole_folder_is_used(tmp_path: Path) -> None:
-    assert wrong(cached(tmp_path / "hello-1"), {"hello": ""}) == ""
+    assert rebuild_reason(cached(tmp_path / "hello-1"), {"hello": ""}) == ""
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
     folder = cached(tmp_path / "hello-1")
-    assert wrong(tmp_path / "none", {"hello": ""}) == "not built yet"
+    assert rebuild_reason(tmp_path / "none", {"hello": ""}) == "not built yet"
     (folder / "hello").write_bytes(b"progrbm")
-    assert wrong(folder, {"hello": ""}) == "hello is damaged"
+    assert rebuild_reason(folder, {"hello": ""}) == "hello is damaged"
     (folder / "hello").unlink()
-    assert wrong(folder, {"hello": ""}) == "hello is missing"
-    assert wrong(cached(tmp_path / "hello-2"), {"hello": "", "more": ""}) == "more is missing"
+    assert rebuild_reason(folder, {"hello": ""}) == "hello is missing"
+    assert rebuild_reason(cached(tmp_path / "hello-2"), {"hello": "", "more": ""}) == "more is missing"
     (folder / SUMS).write_text("{")
-    assert wrong(folder, {"hello": ""}) == f"{SUMS} is damaged"
+    assert rebuild_reason(folder, {"hello": ""}) == f"{SUMS} is damaged"
 
 
 def test_older_builds_of_the_same_set_go(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_failing_build_leaves_what_was_there_and_shows_why(recipe: Recipe, tmp_p
             folder,
             tmp_path / "log",
         )
-    assert wrong(folder, recipe.programs) == ""
+    assert rebuild_reason(folder, recipe.programs) == ""
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".hello")] == []
 
 
@@ -126,7 +126,7 @@ def test_build_renames_to_the_wanted_name(recipe: Recipe, tmp_path: Path) -> Non
     tool.chmod(0o755)
     wanted = replace(recipe, go=str(tool), programs={"etcd": "go.etcd.io/etcd/server/v3"})
     build(wanted, tmp_path / "hello-1", tmp_path / "log")
-    assert wrong(tmp_path / "hello-1", wanted.programs) == ""
+    assert rebuild_reason(tmp_path / "hello-1", wanted.programs) == ""
     assert (tmp_path / "log").read_text() == "pkg\n"
 
 
@@ -150,7 +150,7 @@ def test_compilation_ends_with_the_process_that_it_is_for(recipe: Recipe, tmp_pa
         with pytest.raises(GoError, match=f"process {parent.pid}, which wanted the programs, has ended"):
             build(replace(recipe, go=slow_tool(tmp_path, 60)), tmp_path / "hello-1", tmp_path / "log", parent.pid)
         assert time.monotonic() - begin < 5
-    assert wrong(tmp_path / "hello-1", recipe.programs) == "not built yet"
+    assert rebuild_reason(tmp_path / "hello-1", recipe.programs) == "not built yet"
     with (tmp_path / "alive").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -187,5 +187,5 @@ def test_second_call_waits_and_takes_what_the_first_made(recipe: Recipe, tmp_pat
         calls = [pool.submit(build, slow, tmp_path / "hello-1", tmp_path / f"log{number}") for number in range(2)]
         for call in calls:
             call.result()
-    assert wrong(tmp_path / "hello-1", recipe.programs) == ""
+    assert rebuild_reason(tmp_path / "hello-1", recipe.programs) == ""
     assert (tmp_path / "begun").read_text() == f"begun at {os.nice(0) + 3} {autogroup}\n"

@@ -88,7 +88,7 @@ class Job:
                     )
                 if "error" in result:
                     raise EdgeflError(result["error"])
-                return result | {"running": False}
+                return {**result, "running": False}
             progress = self._read("progress")
             if time.monotonic() >= until or enough(progress):
                 return {"changed": False, "running": True, "progress": progress}

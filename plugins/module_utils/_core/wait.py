@@ -21,6 +21,10 @@ class Outcome:
     reason: str = ""
     value: Any = None
 
+    def then(self, stage: Callable[[Any], Outcome]) -> Outcome:
+        """The outcome of the next stage, which is given the value of this one when it is done; else this one."""
+        return stage(self.value) if self.state == "done" else self
+
 
 def done(value: Any = None) -> Outcome:
     """What was waited for is there; `value` is what C(wait) returns."""

@@ -16,6 +16,7 @@ import ipaddress
 import json
 import os
 import tempfile
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ try:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 except ImportError:
-    HAS_CRYPTOGRAPHY = False
+    IMPORT_ERROR = traceback.format_exc()
 else:
-    HAS_CRYPTOGRAPHY = True
+    IMPORT_ERROR = ""
 
 AUTHORITY_DAYS = 3650
 # A node whose clock is behind must not find a new certificate not yet valid
@@ -82,7 +83,7 @@ class Authority:
 
     def secret(self, name: str) -> dict[str, str]:
         """The C(data) of a Kubernetes Secret of type kubernetes.io/tls, with C(ca.crt)."""
-        files = {"ca.crt": self.folder / "ca.crt"} | {key: self.folder / name / key for key in ("tls.crt", "tls.key")}
+        files = {"ca.crt": self.folder / "ca.crt", **{key: self.folder / name / key for key in ("tls.crt", "tls.key")}}
         return {key: base64.b64encode(path.read_bytes()).decode() for key, path in files.items()}
 
     def _signer(self, check_mode: bool) -> tuple[Any, Any] | None:
@@ -220,7 +221,7 @@ def _load(path: Path, parse: Any, what: str) -> Any:
         raise EdgeflError(f"{path} is not {what} in PEM ({error}): remove it, and it is made anew.") from error
 
 
-def hand_over(
+def apply_secrets(
     kubectl: Kubectl,
     namespace: str,
     authority: Authority,
@@ -245,7 +246,7 @@ def hand_over(
                 "metadata": {
                     "name": one.name,
                     "namespace": namespace,
-                    "labels": labels | {key: value},
+                    "labels": {**labels, key: value},
                     "annotations": {FINGERPRINT: one.fingerprint},
                 },
                 "data": authority.secret(one.name),

@@ -13,11 +13,14 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "edgefl"
 AGGREGATOR = "fashion-mnist"
+# The run that a workload was made for, and a checksum of all that shapes it
+RUN = "edgefl.kubeedge/run"
+SETTINGS = "edgefl.kubeedge/settings"
 # What a Secret says of the certificate in it
 FINGERPRINT = "edgefl.kubeedge/certificate"
 
 
-def look(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, Any] | None]:
+def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, Any] | None]:
     """The nodes of the cluster, and what is C(deployed) in `namespace` (None without one): one question, as each kubectl takes its time to start.
 
     Raises what Kubectl raises.
@@ -40,8 +43,8 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
     return {
         "there": bool(spaces),
         "ours": any(_labels(space).get(PART_OF) == OURS for space in spaces),
-        "run": notes.get("edgefl.kubeedge/run", ""),
-        "settings": notes.get("edgefl.kubeedge/settings", ""),
+        "run": notes.get(RUN, ""),
+        "settings": notes.get(SETTINGS, ""),
         "certificates": {
             item["metadata"]["name"]: item["metadata"].get("annotations", {})[FINGERPRINT]
             for item in items
@@ -60,5 +63,5 @@ def _client(item: dict[str, Any]) -> dict[str, str]:
     return {
         "kind": item["kind"],
         "name": item["metadata"]["name"],
-        "settings": _labels(item).get("edgefl.kubeedge/settings", ""),
+        "settings": _labels(item).get(SETTINGS, ""),
     }

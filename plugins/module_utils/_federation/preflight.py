@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, millicores, size
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems as resource_problems
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import scale
 
 KINDS = ("Deployment", "StatefulSet", "Pod")
 AUTOSCALERS = ("none", "hpa", "vpa")
-RUNTIMES = ("containerd", "docker")
 PREFIX = "edgefl_"
 # Of a number that has no maximum of its own: what fits into 32 bits
 LARGEST = 2**31 - 1
@@ -49,6 +50,39 @@ class Edge:
     autoscale: str = "none"
     training: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settings(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the module's `options` alone, and with this host's ports."""
+    edges = _edges(options)
+    ports_of = {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
+    found = []
+    if options["known_variables"]:
+        found += variables(options["given_variables"], options["known_variables"])
+    found += namespace(options["namespace"])
+    found += training(options["training"], options["training_options"])
+    for edge in edges:
+        own = {name: value for name, value in edge.training.items() if value != options["training"].get(name)}
+        found += [f"{edge.host}: {text}" for text in training(own, options["training_options"])]
+    found += quorum(options["training"], edges)
+    if options["apps"] and "edgefl_app" in options["training"]:
+        found += choices("edgefl_app", options["training"]["edgefl_app"], options["apps"])
+    found += names(edges, options["cloud_node"])
+    found += workloads(edges)
+    found += slices(edges, options["samples"])
+    found += port_numbers(ports_of)
+    return found + ports(listening(ports_of.values()), ports_of)
+
+
+def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
+    """What of the module's `options` does not fit to the nodes of the cluster."""
+    edges = _edges(options)
+    found = cluster(edges, options["cloud_node"], options["aggregator_resources"], nodes)
+    return found + crowds(edges, nodes)
+
+
+def _edges(options: Mapping[str, Any]) -> list[Edge]:
+    return [Edge(**each) for each in options["edges"]]
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -158,7 +192,9 @@ def variables(given: Iterable[str], known: Iterable[str]) -> list[str]:
     found = []
     for name in sorted(set(given) - known):
         # What all of them begin with would make any two alike
-        like = difflib.get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+        like = difflib.get_close_matches(
+            without_prefix(name, PREFIX), [without_prefix(each, PREFIX) for each in known], n=1
+        )
         advice = f"Did you mean {PREFIX}{like[0]}?" if like else "Correct its name, or take it out."
         found.append(f"There is no variable {name}. {advice}")
     return found
@@ -254,10 +290,8 @@ def cluster(
             found.append(
                 f"{host}: node {name} is not ready ({node.reason}): repair it (kubectl describe node {name}), or leave it out."
             )
-        if runtime == "auto" and node.runtime not in RUNTIMES:
-            found.append(
-                f"{host}: node {name} runs its pods with {node.runtime or 'an unknown runtime'}: {' and '.join(RUNTIMES)} are supported."
-            )
+        if runtime == "auto" and node.unsupported:
+            found.append(f"{host}: {node.unsupported}")
         elif runtime in RUNTIMES and node.runtime in RUNTIMES and runtime != node.runtime:
             found.append(
                 f"{host}: edgefl_runtime is {runtime}, but node {name} runs its pods with {node.runtime}: set it to auto or {node.runtime}."
@@ -327,19 +361,7 @@ def ports(listeners: Iterable[Listener], wanted: Mapping[str, int]) -> list[str]
 
 def listening(wanted: Iterable[int], proc: Path = Path("/proc")) -> list[Listener]:
     """Who listens at these TCP ports of this host, read as root from C(/proc) (proc(5): C(net/tcp), C(PID/fd))."""
-    wanted = set(wanted)
-    inodes: dict[str, int] = {}
-    for table in ("net/tcp", "net/tcp6"):
-        try:
-            rows = (proc / table).read_text().splitlines()[1:]
-        except OSError:
-            # A kernel without IPv6 has no such table
-            continue
-        for row in rows:
-            words = row.split()
-            port = int(words[1].rpartition(":")[2], 16)
-            if words[3] == _LISTEN and port in wanted:
-                inodes[words[9]] = port
+    inodes = _listening_inodes(set(wanted), proc)
     if not inodes:
         return []
     found = {}
@@ -355,6 +377,23 @@ def listening(wanted: Iterable[int], proc: Path = Path("/proc")) -> list[Listene
             if inode not in found or OURS in command:
                 found[inode] = Listener(inodes[inode], int(folder.name), command)
     return [found.get(inode, Listener(port, 0, "")) for inode, port in sorted(inodes.items(), key=lambda item: item[1])]
+
+
+def _listening_inodes(wanted: set[int], proc: Path) -> dict[str, int]:
+    """The port of each socket that listens at one of `wanted`, by its inode."""
+    inodes: dict[str, int] = {}
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            rows = (proc / table).read_text().splitlines()[1:]
+        except OSError:
+            # A kernel without IPv6 has no such table
+            continue
+        for row in rows:
+            words = row.split()
+            port = int(words[1].rpartition(":")[2], 16)
+            if words[3] == _LISTEN and port in wanted:
+                inodes[words[9]] = port
+    return inodes
 
 
 def _sockets(folder: Path) -> set[str]:

@@ -68,8 +68,8 @@ class Reader:
             except Transient:
                 pods = []
             for item in _pods.problems(pods):
-                log = _pods.last_words(kubectl, item, namespace) if item.terminal else ""
-                found["problems"].append(item.as_dict() | {"text": str(item), "log": log})
+                log = _pods.log_tail(kubectl, item, namespace) if item.terminal else ""
+                found["problems"].append({**item.as_dict(), "text": str(item), "log": log})
         return found
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:

@@ -48,18 +48,28 @@ class Recipe:
         parts = {"sources": self.sources, "base": base, "arguments": self.arguments}
         return f"{self.version}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
+    def job(self, tag: str) -> str:
+        """What the job of a build of this content is called."""
+        return f"{self.repository.replace('/', '_')}-{tag}-{self.app}"
+
     def name(self, target: str, tag: str) -> str:
+        """The full name of a target's image."""
         return f"{self.repository}-{target}:{tag}"
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What there is. `missing` targets have no image of this content; `untagged` ones have it, but not under the plain version's tag."""
 
     tag: str
     missing: list[str]
     untagged: list[str]
     untried: bool
+
+    @property
+    def lacking(self) -> bool:
+        """Whether images or names of them would be made."""
+        return bool(self.missing or self.untagged)
 
 
 class Builder:
@@ -76,7 +86,7 @@ class Builder:
         base = self._id(name) or (name if lenient else "")
         return self.recipe.tag(base) if base else ""
 
-    def look(self, tag: str) -> Look:
+    def snapshot(self, tag: str) -> Snapshot:
         """Asks Docker for the images; a host without it has none."""
         recipe = self.recipe
         there = {target: self._id(recipe.name(target, tag)) for target in recipe.targets}
@@ -86,9 +96,10 @@ class Builder:
             for target in recipe.targets
             if target not in missing and there[target] != self._id(recipe.name(target, recipe.version))
         ]
-        return Look(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
+        return Snapshot(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
 
     def give_plain_tag(self, tag: str, targets: list[str]) -> None:
+        """Gives the images of this content the plain version as a tag too."""
         try:
             for target in targets:
                 self._docker.tag(
@@ -115,13 +126,13 @@ def _failed(error: AgentError) -> EdgeflError:
 
 
 class Build:
-    """Builds what `look` misses from the archive `context`, and tries the app: one job."""
+    """Builds what `snapshot` misses from the archive `context`, and tries the app: one job."""
 
-    def __init__(self, builder: Builder, look: Look, context: bytes, host: str) -> None:
+    def __init__(self, builder: Builder, snapshot: Snapshot, context: bytes, host: str) -> None:
         self._builder = builder
-        self._look = look
+        self._snapshot = snapshot
         self._host = host
-        self._stage = "builds" if look.missing else "tries"
+        self._stage = "builds" if snapshot.missing else "tries"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment: dict[str, str] = {}
         # In no folder: nobody has to remove it, however this ends
@@ -131,69 +142,72 @@ class Build:
 
     def run(self) -> dict[str, Any]:
         """Nothing to tell. Raises EdgeflError with the end of what Docker said."""
-        look, recipe = self._look, self._builder.recipe
-        if look.missing:
-            try:
-                self._environment = buildkit(run(["docker", "version", "--format={{.Client.Version}}"]).strip())
-            except AgentError as error:
-                raise _failed(error) from error
-        for target in look.missing:
+        if self._snapshot.missing:
+            self._build()
+        self._stage = "tries"
+        if self._snapshot.untried:
+            self._try_app()
+            note = self._builder.note(self._snapshot.tag)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+        return {}
+
+    def _build(self) -> None:
+        snapshot, recipe = self._snapshot, self._builder.recipe
+        try:
+            self._environment = buildkit(run(["docker", "version", "--format={{.Client.Version}}"]).strip())
+        except AgentError as error:
+            raise _failed(error) from error
+        for target in snapshot.missing:
             self._context.seek(0)
             self._call(
                 self._arguments(target),
                 LONGEST_BUILD,
                 self._context,
-                f"The image {recipe.name(target, look.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
+                f"The image {recipe.name(target, snapshot.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
                 f"Correct the sources (build_images_source), or edgefl_base_image ({recipe.base_image}), "
                 "or edgefl_ca_bundle where TLS is re-signed on the way out.",
             )
-        self._stage = "tries"
-        if look.untried:
-            image = recipe.name("client", look.tag)
-            self._call(
-                # By timeout(1): as a container's first process Python would not see a signal
-                [
-                    "docker",
-                    "run",
-                    *TRIAL,
-                    "--entrypoint=timeout",
-                    image,
-                    "--signal=KILL",
-                    str(LONGEST_TRIAL),
-                    "python3",
-                    "-m",
-                    "edgefl.client.check_app",
-                    recipe.app,
-                ],
-                LONGEST_TRIAL + GRACE,
-                subprocess.DEVNULL,
-                f"The app {recipe.app} does not work in the image, so nothing is deployed: {{last}}",
-                f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
-            )
-            note = self._builder.note(look.tag)
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.touch()
-        return {}
+
+    def _try_app(self) -> None:
+        app, image = self._builder.recipe.app, self._builder.recipe.name("client", self._snapshot.tag)
+        # By timeout(1): as a container's first process Python would not see a signal
+        limited = ["--entrypoint=timeout", image, "--signal=KILL", str(LONGEST_TRIAL)]
+        self._call(
+            ["docker", "run", *TRIAL, *limited, "python3", "-m", "edgefl.client.check_app", app],
+            LONGEST_TRIAL + GRACE,
+            subprocess.DEVNULL,
+            f"The app {app} does not work in the image, so nothing is deployed: {{last}}",
+            f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
+        )
 
     def progress(self) -> dict[str, str]:
         """C(stage): V(builds) or V(tries); C(line): what was said last."""
         return {"stage": self._stage, "line": (self._said()[-1:] or [""])[0]}
 
     def stop(self) -> None:
+        """Ends what Docker does for it, from another thread."""
         if self._process:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
 
     def _arguments(self, target: str) -> list[str]:
         recipe = self._builder.recipe
-        given = {"BASE_IMAGE": recipe.base_image} | recipe.arguments
+        given = {"BASE_IMAGE": recipe.base_image, **recipe.arguments}
         values = [f"--build-arg={name}={value}" for name, value in given.items()]
-        return ["docker", "build", f"--target={target}", f"--tag={recipe.name(target, self._look.tag)}", *values, "-"]
+        return [
+            "docker",
+            "build",
+            f"--target={target}",
+            f"--tag={recipe.name(target, self._snapshot.tag)}",
+            *values,
+            "-",
+        ]
 
     def _call(self, arguments: list[str], longest: float, stdin: Any, failure: str, not_started: str = "") -> None:
         self._log.seek(0)
         self._log.truncate()
-        environment = self._environment | dict(os.environ)
+        environment = {**self._environment, **os.environ}
         with subprocess.Popen(
             arguments, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         ) as self._process:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
 
 CHUNK = 1 << 20
 # Storage drivers of Docker that keep the files of a layer in a folder of its own
@@ -118,7 +119,7 @@ class LayerStore:
     def config(self, digest: str) -> bytes:
         """The configuration of an image, proven by its digest."""
         try:
-            data = (self.meta / "imagedb/content/sha256" / digest.removeprefix("sha256:")).read_bytes()
+            data = (self.meta / "imagedb/content/sha256" / without_prefix(digest, "sha256:")).read_bytes()
         except OSError as error:
             raise UnreadableError(f"the image's configuration is not in {self.meta} ({error.strerror})") from error
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
@@ -127,7 +128,7 @@ class LayerStore:
 
     def layer(self, chain_id: str, diff_id: str) -> Layer:
         """The layer that ends the stack `chain_id`."""
-        folder = self.meta / "layerdb/sha256" / chain_id.removeprefix("sha256:")
+        folder = self.meta / "layerdb/sha256" / without_prefix(chain_id, "sha256:")
         try:
             stored = (folder / "diff").read_text().strip()
             name = (folder / "cache-id").read_text().strip()

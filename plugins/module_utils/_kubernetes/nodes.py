@@ -5,61 +5,17 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl, NotFound
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
 
+# What can run the pods of a node
+RUNTIMES = ("containerd", "docker")
 EDGE_LABEL = "node-role.kubernetes.io/edge"
-
-_SUFFIXES = {
-    "n": Fraction(1, 10**9),
-    "u": Fraction(1, 10**6),
-    "m": Fraction(1, 10**3),
-    "": Fraction(1),
-    "k": Fraction(10**3),
-    "M": Fraction(10**6),
-    "G": Fraction(10**9),
-    "T": Fraction(10**12),
-    "P": Fraction(10**15),
-    "E": Fraction(10**18),
-    "Ki": Fraction(2**10),
-    "Mi": Fraction(2**20),
-    "Gi": Fraction(2**30),
-    "Ti": Fraction(2**40),
-    "Pi": Fraction(2**50),
-    "Ei": Fraction(2**60),
-}
-_QUANTITY = re.compile(
-    r"(?P<number>\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i)?)"
-)
-
-
-def quantity(text: str | float) -> Fraction:
-    """The exact value of a Kubernetes quantity such as C(500m), C(1.5) or C(2Gi); EdgeflError when it is none, or is below zero."""
-    match = _QUANTITY.fullmatch(str(text).strip())
-    if match is None:
-        raise EdgeflError(
-            f"{text!r} is not a Kubernetes quantity: write CPUs like 2 or 500m, memory like 512Mi or 2Gi."
-        )
-    number = Fraction(match["number"].removeprefix("+").rstrip("."))
-    if match["exponent"] is not None:
-        return number * Fraction(10) ** int(match["exponent"])
-    return number * _SUFFIXES[match["suffix"] or ""]
-
-
-def millicores(text: str | float) -> int:
-    """Thousandths of a CPU, rounded up as Kubernetes does."""
-    return math.ceil(quantity(text) * 1000)
-
-
-def size(text: str | float) -> int:
-    """Bytes, rounded up as Kubernetes does."""
-    return math.ceil(quantity(text))
+METRICS = "/apis/metrics.k8s.io/v1beta1/nodes"
 
 
 @dataclass(frozen=True)
@@ -76,6 +32,14 @@ class Node:
     edge: bool
     cpu: int
     memory: int
+
+    @property
+    def unsupported(self) -> str:
+        """Why its runtime cannot be used, for a message; empty when it can."""
+        if self.runtime in RUNTIMES:
+            return ""
+        supported = " and ".join(RUNTIMES)
+        return f"node {self.name} runs its pods with {self.runtime or 'an unknown runtime'}: {supported} are supported."
 
     def as_dict(self) -> dict[str, Any]:
         """The node as `cluster_info` returns it."""
@@ -119,9 +83,6 @@ def parse_nodes(items: list[dict[str, Any]]) -> dict[str, Node]:
     """Node objects of the API by name, sorted."""
     nodes = [parse_node(item) for item in items]
     return {node.name: node for node in sorted(nodes, key=lambda node: node.name)}
-
-
-METRICS = "/apis/metrics.k8s.io/v1beta1/nodes"
 
 
 def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, int]], list[str], str]:

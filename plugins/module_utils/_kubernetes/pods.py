@@ -12,12 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 # A program that ends this often does so for a reason that is in its log, not in its timing
 MANY_RESTARTS = 3
-RUN = "edgefl.kubeedge/run"
 
 # States that last until somebody changes something, and what that is
 TERMINAL = {
@@ -62,53 +60,75 @@ class Problem:
         return asdict(self)
 
 
+class _Found:
+    """Makes the Problem of one Pod object of the API."""
+
+    def __init__(self, pod: dict[str, Any]) -> None:
+        self.pod = pod
+        self.status: dict[str, Any] = pod.get("status", {})
+        self.node: str = pod.get("spec", {}).get("nodeName", "")
+        self.containers = self.status.get("initContainerStatuses", []) + self.status.get("containerStatuses", [])
+        self.restarts: int = max((each.get("restartCount", 0) for each in self.containers), default=0)
+
+    def __call__(self, reason: str, message: str = "", terminal: bool = False) -> Problem:
+        words = short(TERMINAL.get(reason, "") or message)
+        name = self.pod["metadata"]["name"]
+        return Problem(name, self.node, reason, words, self.restarts, terminal or reason in TERMINAL)
+
+
 def problem(pod: dict[str, Any]) -> Problem | None:
     """What is wrong with a Pod object of the API; None when it is ready, or has done its work."""
-    status, name, node = pod.get("status", {}), pod["metadata"]["name"], pod.get("spec", {}).get("nodeName", "")
-    phase = status.get("phase", "Pending")
-    containers = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
-    restarts = max((each.get("restartCount", 0) for each in containers), default=0)
-
-    def found(reason: str, message: str = "", terminal: bool = False) -> Problem:
-        return Problem(
-            name, node, reason, _short(TERMINAL.get(reason, "") or message), restarts, terminal or reason in TERMINAL
-        )
-
+    found = _Found(pod)
+    phase = found.status.get("phase", "Pending")
     if pod["metadata"].get("deletionTimestamp"):
         return found("Terminating", "it is being removed")
     if phase == "Succeeded":
         return None
     if phase == "Failed":
-        ended = _ended(containers)
+        ended = _ended(found.containers)
         return found(
-            status.get("reason") or (ended[0] if ended else "Failed"),
-            ended[1] if ended else status.get("message", ""),
+            found.status.get("reason") or (ended[0] if ended else "Failed"),
+            ended[1] if ended else found.status.get("message", ""),
             terminal=_alone(pod),
         )
-    for each in containers:
-        waiting = each.get("state", {}).get("waiting")
-        if "running" not in each.get("state", {}) and (_end(each) or {}).get("exitCode") == BROKEN:
-            return found(BROKEN_APP, "the app or its data is wrong: correct it", terminal=True)
-        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing", None):
-            reason = waiting["reason"]
-            if reason == "CrashLoopBackOff":
-                ended = _ended([each])
-                why = f"it ended {restarts} times" + (f", the last time with {ended[0]}: {ended[1]}" if ended else "")
-                return found(reason, why, terminal=restarts > MANY_RESTARTS)
-            return found(reason, waiting.get("message", ""))
-    conditions = {each["type"]: each for each in status.get("conditions", [])}
-    scheduled = conditions.get("PodScheduled", {})
+    for container in found.containers:
+        held = _held_back(container, found)
+        if held:
+            return held
+    return _not_ready(phase, found)
+
+
+def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:
+    """Why a container is not started (again)."""
+    state = container.get("state", {})
+    if "running" not in state and (_end(container) or {}).get("exitCode") == BROKEN:
+        return found(BROKEN_APP, "the app or its data is wrong: correct it", terminal=True)
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason")
+    if reason in ("ContainerCreating", "PodInitializing", None):
+        return None
+    if reason != "CrashLoopBackOff":
+        return found(reason, waiting.get("message", ""))
+    ended = _ended([container])
+    why = f"it ended {found.restarts} times" + (f", the last time with {ended[0]}: {ended[1]}" if ended else "")
+    return found(reason, why, terminal=found.restarts > MANY_RESTARTS)
+
+
+def _not_ready(phase: str, found: _Found) -> Problem | None:
+    """What a pod waits for whose containers nothing holds back; None when it is ready."""
+    conditions = {each["type"]: each for each in found.status.get("conditions", [])}
+    scheduled, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
     if scheduled.get("status") == "False":
         return found(scheduled.get("reason", "Unscheduled"), scheduled.get("message", ""))
-    if conditions.get("Ready", {}).get("status") == "True":
+    if ready.get("status") == "True":
         return None
-    terminated = [each for each in containers if each.get("state", {}).get("terminated")]
+    terminated = [each for each in found.containers if each.get("state", {}).get("terminated")]
     if terminated:
         ended = _ended(terminated)
         return found(ended[0], ended[1]) if ended else found("Terminated")
     if phase == "Running":
-        return found("NotReady", conditions.get("Ready", {}).get("message", "") or "it runs and is not ready yet")
-    return found("Starting", "its container is being made" if containers or node else "it has no node yet")
+        return found("NotReady", ready.get("message", "") or "it runs and is not ready yet")
+    return found("Starting", "its container is being made" if found.containers or found.node else "it has no node yet")
 
 
 def _ended(containers: list[dict[str, Any]]) -> tuple[str, str] | None:
@@ -139,7 +159,8 @@ def _alone(pod: dict[str, Any]) -> bool:
     return not any(owner.get("controller") for owner in pod["metadata"].get("ownerReferences", []))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A message on one line, of 300 characters at most."""
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:297] + "..."
 
@@ -201,7 +222,7 @@ class Lasting:
         return {key for key, since in self._since.items() if now - since >= self._seconds or key[1] == BROKEN_APP}
 
 
-def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:
+def log_tail(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:
     """The last lines of a pod's log, for a message; in their place the reason why there are none; empty when it never ran."""
     if not item.restarts and item.reason in TERMINAL:
         return ""
@@ -212,70 +233,3 @@ def last_words(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) 
     except EdgeflError as error:
         return f"Its log can't be read: {error.message}"
     return f"Its last log lines:\n{text}" if text else "Its log is empty."
-
-
-def aggregator(
-    kubectl: Kubectl,
-    fetch: Callable[[str], tuple[int, Any]],
-    namespace: str,
-    deployment: str,
-    service: str,
-    status_url: str,
-    lasting: Lasting,
-) -> Outcome:
-    """Whether clients can come: the pod is ready, the aggregator says so of the run it was started for, the Service leads to it.
-
-    `fetch(path)` asks the aggregator's status endpoint and gives (HTTP status, JSON or text); (0, reason) when nothing answers.
-    Done with {pod, node, address, status}. Raises Transient while the API server does not answer.
-    """
-    workload = kubectl.get("deployment", deployment, namespace)
-    if workload is None:
-        return failed(f"there is no Deployment {deployment} in namespace {namespace}: apply it first (role federation)")
-    if workload["status"].get("observedGeneration", 0) < workload["metadata"]["generation"]:
-        return pending(f"Deployment {deployment} was not looked at by the controller manager yet")
-    for condition in workload["status"].get("conditions", []):
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return failed(f"no pod of Deployment {deployment} can be made: {_short(condition.get('message', ''))}")
-    selector = ",".join(f"{key}={value}" for key, value in workload["spec"]["selector"]["matchLabels"].items())
-    pods = current(kubectl.get("pods", namespace=namespace, selector=selector))
-    if not pods:
-        return pending(f"Deployment {deployment} has no pod yet")
-    found = problems(pods)
-    lasted = lasting([(item.pod, item.reason) for item in found if item.terminal])
-    for item in found:
-        if (item.pod, item.reason) in lasted:
-            return failed(f"{item}. {last_words(kubectl, item, namespace)}".strip())
-    if found:
-        return pending(str(found[0]))
-    pod = max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
-    code, text = fetch("/readyz")
-    if code != 200:
-        return pending(f"{status_url}/readyz says {f'{code}: ' if code else ''}{_short(str(text))}")
-    code, status = fetch("/status")
-    run = workload["metadata"].get("annotations", {}).get(RUN)
-    if code != 200 or not isinstance(status, dict):
-        return pending(f"{status_url}/status gave no JSON document ({code})")
-    if run and status.get("run") != run:
-        return pending(
-            f"the aggregator at {status_url} has run {status.get('run')}, not {run}: the old one is still there"
-        )
-    slices = kubectl.get(
-        "endpointslices.discovery.k8s.io", namespace=namespace, selector=f"kubernetes.io/service-name={service}"
-    )
-    ready = [
-        address
-        for each in slices
-        for endpoint in each.get("endpoints") or []
-        if endpoint.get("conditions", {}).get("ready") is not False
-        for address in endpoint["addresses"]
-    ]
-    if not slices and kubectl.get("service", service, namespace) is None:
-        return failed(f"there is no Service {service} in namespace {namespace}: apply it first (role federation)")
-    address = pod["status"].get("podIP", "")
-    if address not in ready:
-        return pending(
-            f"Service {service} does not lead to {address} yet (it leads to {', '.join(ready) or 'nothing'})"
-        )
-    return done(
-        {"pod": pod["metadata"]["name"], "node": pod["spec"].get("nodeName", ""), "address": address, "status": status}
-    )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, millicores, size
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
 
 MEBI = 2**20
 GIBI = 2**30

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl, NotFound
 
@@ -58,7 +59,7 @@ class Flag:
     @classmethod
     def of(cls, name: str, value: str | None) -> Flag:
         """The flag with or without its dashes; EdgeflError when it cannot be one."""
-        name = name.removeprefix("--")
+        name = without_prefix(name, "--")
         if not _FLAG.fullmatch(name):
             raise EdgeflError(f"{name!r} is not the name of a flag: write it like enable-aggregator-routing.")
         # YAML's true reaches a module as "True"; the file shall not change for that
@@ -297,7 +298,7 @@ class Parser:
             )
         except EdgeflError as error:
             if "STDIN" in error.message or "YAML" in error.message or "no objects" in error.message:
-                reason = error.message.rpartition("error: ")[2].removeprefix("error parsing STDIN: ")
+                reason = without_prefix(error.message.rpartition("error: ")[2], "error parsing STDIN: ")
                 raise EdgeflError(
                     f"{self.path} is not a manifest that Kubernetes can read ({reason}): correct the file."
                 ) from error

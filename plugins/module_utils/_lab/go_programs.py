@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE: programs compiled from published Go modules, kept in a folder that is named after all that goes into them."""
+"""Private: programs compiled from published Go modules, kept in a folder that is named after all that goes into them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import 
 SUMS = "sums.json"
 # Seconds between two looks at a compilation
 PAUSE = 0.5
+# Bytes that are read at once
+PIECE = 1 << 20
 # Most seconds to wait for another compilation
 LONGEST = 7200
 # The linker leaves the debugger's data out (-s -w), so the compiler need not make them; and not to inline (-l) spares it work
@@ -68,15 +70,18 @@ class Recipe:
 
 def _sha256(path: Path) -> str:
     try:
+        digest = hashlib.sha256()
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while piece := file.read(PIECE):
+                digest.update(piece)
+        return digest.hexdigest()
     except OSError as error:
         raise GoError(
             f"{path} can't be read ({error.strerror}): it is part of what is compiled, bring it back"
         ) from error
 
 
-def wrong(folder: Path, programs: dict[str, str]) -> str:
+def rebuild_reason(folder: Path, programs: dict[str, str]) -> str:
     """Why the folder's programs can't be used as they are; empty when they can."""
     try:
         sums = json.loads((folder / SUMS).read_text())
@@ -145,6 +150,17 @@ def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> 
             go.terminate()
 
 
+def bring(recipe: Recipe, programs: Path, progress: Path, parent: int, check_mode: bool) -> dict[str, t.Any]:
+    """Sees to it that the recipe's programs are in a folder of `programs`; returns the module's results."""
+    folder = programs / f"{recipe.name}-{recipe.key()}"
+    reason = rebuild_reason(folder, recipe.programs)
+    removed: list[str] = []
+    if reason and not check_mode:
+        build(recipe, folder, progress, parent)
+        removed = remove_older(folder)
+    return {"changed": bool(reason), "path": str(folder), "reason": reason, "removed": removed}
+
+
 def build(recipe: Recipe, folder: Path, progress: Path, parent: int = 0) -> None:
     """Compile into `folder` (made anew in one step at the end); each finished package is a line of `progress`.
 
@@ -154,7 +170,7 @@ def build(recipe: Recipe, folder: Path, progress: Path, parent: int = 0) -> None
     folder.parent.mkdir(parents=True, exist_ok=True)
     progress.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.parent / f".{recipe.source.name}.lock", parent):
-        if wrong(folder, recipe.programs):
+        if rebuild_reason(folder, recipe.programs):
             _build(recipe, folder, progress, parent)
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import quantity
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods import RUN
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
 
 Line = dict[str, Any]
 
@@ -111,7 +111,7 @@ class Recorder:
             status = item.get("status", {})
             cpu, memory = _amounts(status.get("allocatable", {}))
             line = {"node": item["metadata"]["name"], "cpu_cores": cpu, "memory_bytes": memory}
-            found.append(self._line("capacity", line | {"versions": _versions(status.get("nodeInfo", {}))}))
+            found.append(self._line("capacity", {**line, "versions": _versions(status.get("nodeInfo", {}))}))
         self._last["capacity",] = True
         return found
 
@@ -124,11 +124,11 @@ class Recorder:
             before = self._pods.get(state["pod"])
             if before and state["restarts"] > before["restarts"]:
                 event = {"node": state["node"], "pod": state["pod"], "reason": "Restarted", "text": _how_it_ended(item)}
-                found.append(self._line("event", event | {"type": "Warning"}))
+                found.append(self._line("event", {**event, "type": "Warning"}))
             if before != state:
                 found.append(self._line("pod_state", state))
         for name in set(self._pods) - set(there):
-            found.append(self._line("pod_state", self._pods[name] | {"phase": "Gone", "ready": False}))
+            found.append(self._line("pod_state", {**self._pods[name], "phase": "Gone", "ready": False}))
             self._use.pop(name, None)
         self._pods = there
         return found

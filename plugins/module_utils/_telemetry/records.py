@@ -44,7 +44,7 @@ def read(folder: Path, run: str, timeout: float) -> dict[str, Any]:
     lines, damaged = parse(text)
     problems += [f"While it was recorded: {line['text']}." for line in lines if line["kind"] == "problem"] + damaged
     found = {"telemetry": report_records(lines), "details": details(lines), "problems": problems, "text": text}
-    return found | {"recorder": next((line for line in reversed(lines) if line["kind"] == "recorder"), {})}
+    return {**found, "recorder": next((line for line in reversed(lines) if line["kind"] == "recorder"), {})}
 
 
 def _free(file: Any) -> Outcome:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from unit.plugins.docker_api import DockerApi
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
 
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerApi]:
     """It answers instead of this machine's Docker."""
-    monkeypatch.setattr(_ship_agent, "SOCKET", str(tmp_path / "docker.sock"))
-    with DockerApi(_ship_agent.SOCKET) as server:
+    monkeypatch.setattr(agent, "SOCKET", str(tmp_path / "docker.sock"))
+    with DockerApi(agent.SOCKET) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()

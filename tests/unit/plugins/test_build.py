@@ -12,7 +12,7 @@ from unit.plugins.docker_api import DockerApi
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
-from ansible_collections.edgefl.kubeedge.plugins.modules.image_build import context, work
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build_job import call, context
 
 BASE = "debian:1"
 DOCKER = """#!/bin/sh
@@ -70,20 +70,20 @@ def test_the_tag_changes_with_sources_base_and_arguments() -> None:
 def test_what_is_missing_and_what_lacks_the_plain_tag(docker: Docker, tmp_path: Path) -> None:
     made = builder(docker, tmp_path)
     tag = made.tag()
-    assert made.look(tag).missing == ["aggregator", "client"]
+    assert made.snapshot(tag).missing == ["aggregator", "client"]
     docker.images |= {f"team/model-client:{tag}": "sha256:2", "team/model-client:v1": "sha256:1"}
-    look = made.look(tag)
-    assert (look.missing, look.untagged, look.untried) == (["aggregator"], ["client"], True)
-    made.give_plain_tag(tag, look.untagged)
+    snapshot = made.snapshot(tag)
+    assert (snapshot.missing, snapshot.untagged, snapshot.untried) == (["aggregator"], ["client"], True)
+    made.give_plain_tag(tag, snapshot.untagged)
     assert docker.images["team/model-client:v1"] == "sha256:2"
-    assert made.look(tag).untagged == []
+    assert made.snapshot(tag).untagged == []
 
 
 def test_a_base_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
     docker.images.clear()
     made = builder(docker, tmp_path)
-    assert work(made, OPTIONS, check_mode=False)["wants_base"]
-    found = work(made, OPTIONS, check_mode=True)
+    assert call(made, OPTIONS, check_mode=False)["wants_base"]
+    found = call(made, OPTIONS, check_mode=True)
     assert found["tag"].startswith("v1-")
     assert (found["missing"], found["wants_base"]) == (["aggregator", "client"], False)
 
@@ -93,7 +93,7 @@ def test_a_base_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
 
 def build(docker: Docker, tmp_path: Path) -> Build:
     made = builder(docker, tmp_path)
-    return Build(made, made.look(made.tag()), b"sources", "cloud")
+    return Build(made, made.snapshot(made.tag()), b"sources", "cloud")
 
 
 def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
     )
     assert calls[3].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.client.check_app flowers")
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
-    assert not builder(docker, tmp_path).look(tag).untried
+    assert not builder(docker, tmp_path).snapshot(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
 
 
@@ -126,7 +126,7 @@ def test_an_app_that_fails_says_why_and_is_tried_again(docker: Docker, tmp_path:
     with pytest.raises(EdgeflError, match=r"flowers does not work in the image.*model.py line 3: no layers"):
         build(docker, tmp_path).run()
     made = builder(docker, tmp_path)
-    assert made.look(made.tag()).untried
+    assert made.snapshot(made.tag()).untried
     assert "team/model-client:v1" not in docker.images
 
 
@@ -153,16 +153,16 @@ OPTIONS = {
 
 def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_path: Path) -> None:
     made = builder(docker, tmp_path)
-    found = work(made, OPTIONS, check_mode=False)
+    found = call(made, OPTIONS, check_mode=False)
     assert found["wants_context"]
     assert found["missing"] == ["aggregator", "client"]
     tag = found["tag"]
-    assert "wants_context" not in work(made, OPTIONS, check_mode=True)
+    assert "wants_context" not in call(made, OPTIONS, check_mode=True)
     made.note(tag).parent.mkdir()
     made.note(tag).touch()
     for target in ("aggregator", "client"):
         docker.images |= {f"team/model-{target}:{tag}": "sha256:1", f"team/model-{target}:v1": "sha256:1"}
-    assert work(made, OPTIONS, check_mode=False) == {
+    assert call(made, OPTIONS, check_mode=False) == {
         "tag": tag,
         "missing": [],
         "changed": False,
@@ -181,21 +181,23 @@ def test_the_archive_of_the_sources_comes_either_way(tmp_path: Path) -> None:
 
 def test_who_waits_for_what_was_never_begun_is_told(docker: Docker, tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="neither built nor being built"):
-        work(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "sources": "", "wait": "built"}, check_mode=False)
+        call(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "sources": "", "wait": "built"}, check_mode=False)
 
 
 def test_one_of_source_and_tag_is_needed(docker: Docker, tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="Give source and base_image"):
-        work(builder(docker, tmp_path), OPTIONS | {"sources": ""}, check_mode=False)
+        call(builder(docker, tmp_path), OPTIONS | {"sources": ""}, check_mode=False)
 
 
 @pytest.fixture
 def begun(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Options with which the work that was just begun is followed."""
-    monkeypatch.setattr("ansible_collections.edgefl.kubeedge.plugins.modules.image_build.JOBS", str(tmp_path / "jobs"))
+    monkeypatch.setattr(
+        "ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build_job.JOBS", str(tmp_path / "jobs")
+    )
     context = tmp_path / "context.tar"
     context.write_bytes(b"sources")
-    found = work(builder(docker, tmp_path), OPTIONS | {"context": str(context)}, check_mode=False)
+    found = call(builder(docker, tmp_path), OPTIONS | {"context": str(context)}, check_mode=False)
     assert found["changed"]
     # As Docker has them afterwards
     docker.images |= {f"team/model-{target}:{found['tag']}": "sha256:1" for target in ("aggregator", "client")}
@@ -204,14 +206,14 @@ def begun(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
 
 def test_begun_then_tried(docker: Docker, tmp_path: Path, begun: dict[str, object]) -> None:
     made = builder(docker, tmp_path)
-    assert work(made, begun, check_mode=True) == {
+    assert call(made, begun, check_mode=True) == {
         "tag": begun["tag"],
         "missing": [],
         "changed": True,
         "running": False,
         "wants_base": False,
     }
-    assert not work(made, begun, check_mode=False)["running"]
+    assert not call(made, begun, check_mode=False)["running"]
     assert made.note(str(begun["tag"])).exists()
     assert docker.images["team/model-client:v1"] == "sha256:1"
 
@@ -220,13 +222,13 @@ def test_the_plain_tag_is_for_images_in_which_the_app_works(
     docker: Docker, tmp_path: Path, begun: dict[str, object]
 ) -> None:
     made = builder(docker, tmp_path)
-    assert not work(made, begun, check_mode=False)["running"]
+    assert not call(made, begun, check_mode=False)["running"]
     made.note(str(begun["tag"])).unlink()
     for target in ("aggregator", "client"):
         del docker.images[f"team/model-{target}:v1"]
     Path(f"{docker.log}.app").touch()
     with pytest.raises(EdgeflError, match="no layers"):
-        work(made, OPTIONS | {"wait": "tried"}, check_mode=False)
+        call(made, OPTIONS | {"wait": "tried"}, check_mode=False)
     assert "team/model-client:v1" not in docker.images
 
 
@@ -237,7 +239,7 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_one(
     while not made.note(str(begun["tag"])).exists():
         time.sleep(0.05)
     time.sleep(0.5)
-    assert work(made, OPTIONS, check_mode=False) == {
+    assert call(made, OPTIONS, check_mode=False) == {
         "tag": begun["tag"],
         "missing": [],
         "changed": True,

@@ -20,7 +20,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certif
     Authority,
     Held,
     Wanted,
-    hand_over,
+    apply_secrets,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
@@ -185,7 +185,7 @@ def test_secrets_follow_the_certificates(tmp_path: Path) -> None:
 
     def bring(wanted: list[Wanted], later: int = 0, check_mode: bool = False) -> list[str]:
         made = authority(tmp_path, later)
-        return hand_over(kubectl, "edgefl", made, made.ensure(wanted, check_mode), {"a": "b"}, check_mode)
+        return apply_secrets(kubectl, "edgefl", made, made.ensure(wanted, check_mode), {"a": "b"}, check_mode)
 
     assert bring(ALL, check_mode=True) == ["Secret server: written", "Secret edge1: written", "Secret edge2: written"]
     assert cluster.secrets == {}

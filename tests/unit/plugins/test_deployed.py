@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed as _deployed
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 OURS = {"app.kubernetes.io/part-of": "edgefl"}
@@ -15,9 +15,9 @@ def item(kind: str, name: str, labels: dict[str, str], annotations: dict[str, st
     return {"kind": kind, "metadata": {"name": name, "labels": labels, "annotations": annotations or {}}}
 
 
-def look(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]:
+def read(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]:
     others = [item("Namespace", "default", OURS), item("Secret", "another's", {})]
-    return _deployed.deployed([*others, *([space] if space else []), *items], "training")
+    return deployed.deployed([*others, *([space] if space else []), *items], "training")
 
 
 def test_one_question_for_nodes_and_training() -> None:
@@ -31,23 +31,23 @@ def test_one_question_for_nodes_and_training() -> None:
         return 0, json.dumps({"items": [node, item("Namespace", "training", OURS), item("Pod", "p", OURS)]}), ""
 
     kubectl = Kubectl(run, "/x")
-    nodes, training = _deployed.look(kubectl, "training")
+    nodes, training = deployed.read(kubectl, "training")
     assert list(nodes) == ["edge1"] and training is not None and training["ours"]
     assert len(asked) == 1 and asked[0][-2:] == ["-n", "training"]
-    assert _deployed.look(kubectl, "")[1] is None
+    assert deployed.read(kubectl, "")[1] is None
 
 
 def test_nothing_is_there() -> None:
     nothing = {"there": False, "ours": False, "run": "", "settings": "", "certificates": {}, "clients": []}
-    assert look(None) == nothing
-    assert look(item("Namespace", "training", {})) == nothing | {"there": True}
-    assert look({"kind": "Namespace", "metadata": {"name": "training"}}) == nothing | {"there": True}
+    assert read(None) == nothing
+    assert read(item("Namespace", "training", {})) == nothing | {"there": True}
+    assert read({"kind": "Namespace", "metadata": {"name": "training"}}) == nothing | {"there": True}
 
 
 def test_a_run_and_its_clients() -> None:
     notes = {"edgefl.kubeedge/run": "r1", "edgefl.kubeedge/settings": "s1"}
     client = OURS | {"edgefl.kubeedge/workload": "client"}
-    found = look(
+    found = read(
         item("Namespace", "training", OURS),
         item("Deployment", "fashion-mnist", OURS, notes),
         item("Deployment", "edge1", client | {"edgefl.kubeedge/settings": "s2"}),

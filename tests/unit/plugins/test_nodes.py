@@ -16,12 +16,10 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
     METRICS,
     Node,
     figures,
-    millicores,
     parse_node,
     parse_nodes,
-    quantity,
-    size,
 )
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, quantity, size
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems, scale
 
 

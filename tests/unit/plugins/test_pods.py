@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.aggregator import Aggregator
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods import (
+    BROKEN_APP,
+    Lasting,
+    Problem,
+    current,
+    log_tail,
+    problem,
+    problems,
+)
 
 
 def pod(
@@ -102,18 +111,18 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
     ],
 )
 def test_problem(status: str, reason: str, terminal: bool, words: str) -> None:
-    found = _pods.problem(pod(status))
+    found = problem(pod(status))
     assert found and (found.reason, found.terminal) == (reason, terminal)
     assert words in found.message and str(found).startswith("pod client-1 on node edge1: ")
 
 
 @pytest.mark.parametrize("status", [READY, "{phase: Succeeded}"])
 def test_no_problem(status: str) -> None:
-    assert _pods.problem(pod(status)) is None
+    assert problem(pod(status)) is None
 
 
 def test_a_pod_that_nobody_makes_anew() -> None:
-    found = _pods.problem(pod("{phase: Failed, reason: Evicted}", owner=False))
+    found = problem(pod("{phase: Failed, reason: Evicted}", owner=False))
     assert found and found.terminal
 
 
@@ -125,26 +134,26 @@ def test_pods_that_were_replaced_do_not_count() -> None:
     old = pod(TOO_SMALL, "client-0", **OLD)
     new = pod(READY, "client-1", made="2030-01-01T00:01:00Z", **NEW)
     other = pod(TOO_SMALL, "other-0", app="other")
-    assert _pods.current([old, new, other]) == [new, other]
+    assert current([old, new, other]) == [new, other]
     leaving = pod(READY, "client-2", made="2030-01-01T00:02:00Z", **OLD)
     leaving["metadata"]["deletionTimestamp"] = "2030-01-01T00:03:00Z"
-    assert _pods.current([leaving, new]) == [new]
-    assert _pods.current([old]) == [old]
+    assert current([leaving, new]) == [new]
+    assert current([old]) == [old]
 
 
 def test_terminal_problems_come_first() -> None:
-    found = _pods.problems([pod(UNSCHEDULABLE, "a", app="a"), pod(NEVER_PULL, "z", app="z"), pod(READY, "r", app="r")])
+    found = problems([pod(UNSCHEDULABLE, "a", app="a"), pod(NEVER_PULL, "z", app="z"), pod(READY, "r", app="r")])
     assert [item.pod for item in found] == ["z", "a"]
 
 
 def test_a_broken_app_is_told_at_once_but_not_while_it_is_tried_again() -> None:
-    assert _pods.Lasting(15)([("a", "BrokenApp"), ("b", "ErrImageNeverPull")]) == {("a", "BrokenApp")}
-    assert _pods.problem(pod(CORRECTED)) is None
+    assert Lasting(15)([("a", "BrokenApp"), ("b", "ErrImageNeverPull")]) == {("a", "BrokenApp")}
+    assert problem(pod(CORRECTED)) is None
 
 
 def test_a_problem_that_was_just_mended_may_be_seen_for_a_while() -> None:
     now = [0.0]
-    lasting = _pods.Lasting(15, lambda: now[0])
+    lasting = Lasting(15, lambda: now[0])
     key, other = ("a", "ErrImageNeverPull"), ("b", "ErrImageNeverPull")
     assert lasting([key]) == set()
     now[0] = 10
@@ -190,9 +199,9 @@ def look(
     def fetch(path: str) -> tuple[int, Any]:
         return readyz if path == "/readyz" else (200, status or {"run": "r1", "state": "waiting"})
 
-    return _pods.aggregator(
-        Kubectl(run, "/k"), fetch, "edgefl", "fashion-mnist", "svc", "http://127.0.0.1:8889", _pods.Lasting(0)
-    )
+    return Aggregator(
+        Kubectl(run, "/k"), fetch, "edgefl", "fashion-mnist", "svc", "http://127.0.0.1:8889", Lasting(0)
+    ).ready()
 
 
 @pytest.mark.parametrize(
@@ -206,8 +215,8 @@ def test_a_broken_app_is_told_by_the_container_that_ended(before: str, told: str
             return 0, "started\n", ""
         return (0, before, "") if before else (1, "", 'previous terminated container "c" in pod "p" not found')
 
-    item = _pods.Problem("p", "edge1", _pods.BROKEN_APP, "", 1, True)
-    assert _pods.last_words(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n{told}"
+    item = Problem("p", "edge1", BROKEN_APP, "", 1, True)
+    assert log_tail(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n{told}"
 
 
 def test_the_aggregator_is_ready() -> None:

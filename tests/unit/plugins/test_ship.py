@@ -30,27 +30,29 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers imp
     chain_ids,
     full_name,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import fleet as _ship
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import (
-    MISSING,
-    UP_TO_DATE,
-    Depot,
-    Fleet,
-    Settings,
-    Shipment,
-    Source,
-    Target,
-    plan,
-    shipment,
-)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import plan as _plan
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import source as _source
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import transfer as _transfer
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import (
+    Target,
     explain_agent,
     explain_ssh,
     ssh_command,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import (
+    MISSING,
+    UP_TO_DATE,
+    Settings,
+    Shipment,
+    check_room,
+    plan,
+)
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter, lines
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source, make_shipment
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import Depot
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_ship import target
 
@@ -74,8 +76,8 @@ def containerd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Containerd:
     monkeypatch.setenv("PATH", str(fake.program.parent), prepend=":")
     monkeypatch.setenv("FAKE_CONTAINERD", str(fake.home))
     # Disk of the machine that runs the tests is none of their business
-    monkeypatch.setattr(_ship, "SPARE", 0)
-    monkeypatch.setattr(_ship, "SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setattr(_plan, "SPARE", 0)
+    monkeypatch.setattr(_plan, "SPOOL", str(tmp_path / "spool"))
     return fake
 
 
@@ -139,13 +141,13 @@ class Ssh:
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
     stand_in = Ssh(tmp_path / "ssh")
-    monkeypatch.setattr(_ship, "ssh_command", lambda *_unused: [str(stand_in.home / "ssh")])
-    monkeypatch.setattr(_ship, "PATIENCE", 0.01)
+    monkeypatch.setattr(_transfer, "ssh_command", lambda *_unused: [str(stand_in.home / "ssh")])
+    monkeypatch.setattr(_transfer, "PATIENCE", 0.01)
     return stand_in
 
 
 def source(docker: DockerFolder) -> Source:
-    return Source(cast("_ship_agent.Docker", docker))
+    return Source(cast("agent.Docker", docker))
 
 
 def run(docker: DockerFolder, *names: str, targets: tuple[Target, ...] = (LOCAL,), **settings: Any) -> dict[str, Any]:
@@ -256,7 +258,7 @@ def test_layers_that_two_images_share_are_sent_once(docker: DockerFolder) -> Non
     docker.add("kubeedge/aggregator:v1", [BASE, {"app/aggregator.py": b"x"}])
     here = source(docker)
     images = here.images([NAME, "kubeedge/aggregator:v1"])
-    cargo = shipment(here, plan(images, state(images={})))
+    cargo = make_shipment(here, plan(images, state(images={})))
     with tarfile.open(fileobj=io.BytesIO(b"".join(cargo.pieces()))) as archive:
         names = archive.getnames()
     assert len(names) == len(set(names))
@@ -345,7 +347,7 @@ def test_layers_that_changed_on_this_host_are_not_sent_under_their_name(
 
 @pytest.mark.parametrize("compression", ["auto", "zstd", "zlib"])
 def test_compressed(docker: DockerFolder, containerd: Containerd, ssh: Ssh, compression: str) -> None:
-    if compression == "zstd" and _ship_agent.zstd() is None:
+    if compression == "zstd" and agent.zstd() is None:
         assert "libzstd1" in refused(docker, target=REMOTE, compression=compression)
         return
     sent = send(docker, target=REMOTE, compression=compression)
@@ -354,7 +356,7 @@ def test_compressed(docker: DockerFolder, containerd: Containerd, ssh: Ssh, comp
 
 
 def test_no_room(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ship, "SPARE", 10**18)
+    monkeypatch.setattr(_plan, "SPARE", 10**18)
     said = refused(docker)
     assert re.search(r"has \d+ MB free for /var/lib/containerd, the images need \d+ MB", said)
     assert containerd.images == {}
@@ -410,20 +412,20 @@ CLIENT, AGGREGATOR = "kubeedge/client:v1", "kubeedge/aggregator:v1"
 @pytest.fixture
 def parts(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Layers of 25 KB are large ones; for each archive that is imported the names that containerd has then."""
-    monkeypatch.setattr(_ship, "PART", 25_000)
+    monkeypatch.setattr(_source, "PART", 25_000)
     common = {"engine": os.urandom(11_000)}
     docker.add(AGGREGATOR, [BASE, common, {"app/aggregator.py": b"x"}])
     docker.add(CLIENT, [BASE, common, {"tensorflow": os.urandom(25_000)}, {"data": b"y"}, {"app/client.py": b"z"}])
     seen: list[list[str]] = []
-    load = _ship_agent.Containerd.load
+    load = agent.Containerd.load
 
-    def noted(agent: _ship_agent.Containerd, *arguments: Any) -> Any:
+    def noted(node_agent: agent.Containerd, *arguments: Any) -> Any:
         try:
-            return load(agent, *arguments)
+            return load(node_agent, *arguments)
         finally:
             seen.append(sorted(name.rpartition("/")[2] for name in containerd.images))
 
-    monkeypatch.setattr(_ship_agent.Containerd, "load", noted)
+    monkeypatch.setattr(agent.Containerd, "load", noted)
     return seen
 
 
@@ -431,7 +433,7 @@ def cargo_of(docker: DockerFolder, *names: str, **there: Any) -> tuple[Shipment,
     """What goes to a node that has nothing, or what `there` says; and the order for its agent."""
     here = source(docker)
     images = here.images(list(names))
-    cargo = shipment(here, plan(images, state(images={}, **there)))
+    cargo = make_shipment(here, plan(images, state(images={}, **there)))
     order = {"names": [image.full_name for image in images], "digests": [image.digest for image in images]}
     return cargo, order | {"whole": False, "parts": cargo.parts}
 
@@ -458,7 +460,7 @@ def test_large_layers_arrive_before_the_rest(
 ) -> None:
     containerd.serve_a_kubelet()
     cargo, order = cargo_of(docker, AGGREGATOR, CLIENT)
-    found = _ship_agent.load(_ship_agent.Containerd(), order, iter(pieces_of(cargo)))
+    found = agent.load(agent.Containerd(), order, iter(pieces_of(cargo)))
     assert {name: image["layers"] for name, image in found.items()} == {
         f"docker.io/{name}": layers(docker, name) for name in (AGGREGATOR, CLIENT)
     }
@@ -514,10 +516,10 @@ def test_a_part_without_the_rest_is_taken_away(
 
     def lost() -> Iterator[bytes]:
         yield from pieces[: int(len(pieces) * end)]
-        raise _ship_agent.AgentError("lost", "the connection was lost")
+        raise agent.AgentError("lost", "the connection was lost")
 
-    with pytest.raises(_ship_agent.AgentError, match="the connection was lost"):
-        _ship_agent.load(_ship_agent.Containerd(), order, lost())
+    with pytest.raises(agent.AgentError, match="the connection was lost"):
+        agent.load(agent.Containerd(), order, lost())
     assert len(parts) == loads
     assert containerd.images == {}
 
@@ -530,8 +532,8 @@ def test_what_is_not_whole_keeps_no_second_name(
     cargo, order = cargo_of(docker, CLIENT)
     pieces = pieces_of(cargo)
     (containerd.home / "full").touch()
-    with pytest.raises(_ship_agent.AgentError, match="no space left"):
-        _ship_agent.load(_ship_agent.Containerd(), order, iter(pieces))
+    with pytest.raises(agent.AgentError, match="no space left"):
+        agent.load(agent.Containerd(), order, iter(pieces))
     assert len(parts) == 1 and len(parts[0]) == 1
     assert containerd.images == {}
 
@@ -557,7 +559,7 @@ def test_docker_gets_parts_too(docker: DockerFolder, api: DockerApi, parts: list
     for name in [*names, f"docker.io/{CLIENT}"]:
         api.answers[f"/images/{name}/json"] = {"Id": "sha256:i", "RootFS": {"Layers": []}}
         api.answers[f"/images/{name}"] = [{"Untagged": name}]
-    _ship_agent.load(_ship_agent.Docker(), order, iter(pieces_of(cargo)))
+    agent.load(agent.Docker(), order, iter(pieces_of(cargo)))
     sizes = [size for size, _name, _digest in cargo.parts]
     assert [len(data) for data in api.loaded[:-1]] == sizes
     assert b"".join(api.loaded) == b"".join(cargo.pieces())
@@ -619,18 +621,18 @@ def test_room_is_for_what_arrives_and_for_what_that_unpacks_to(
 def test_room_of_a_shipment(content: ContentFolder) -> None:
     here = source(content)
     images = here.images([NAME])
-    cargo = shipment(here, plan(images, state()))
+    cargo = make_shipment(here, plan(images, state()))
     assert cargo.size == sum(blob["size"] for blob in content.blobs(NAME))
     unpacked = [gzip.decompress(content.path(blob["digest"]).read_bytes()) for blob in content.blobs(NAME)]
     assert cargo.room == cargo.size + sum(map(len, unpacked))
     there: dict[str, Any] = {
         "arch": "amd64",
-        "rooms": [{"path": "/x", "free": cargo.room + _ship.SPARE, "device": 1}] * 2,
+        "rooms": [{"path": "/x", "free": cargo.room + _plan.SPARE, "device": 1}] * 2,
     }
-    _ship.check_room(plan(images, state()), there, cargo, False, "edge1")
+    check_room(plan(images, state()), there, cargo, False, "edge1")
     there["rooms"][0]["free"] -= 1
     with pytest.raises(EdgeflError, match=r"edge1 has .* MB free for /x, the images need"):
-        _ship.check_room(plan(images, state()), there, cargo, False, "edge1")
+        check_room(plan(images, state()), there, cargo, False, "edge1")
 
 
 def test_the_same_layer_compressed_in_two_ways(content: ContentFolder, containerd: Containerd) -> None:
@@ -646,7 +648,7 @@ def test_the_same_layer_compressed_in_two_ways(content: ContentFolder, container
     for level in (1, 9):
         content.add(NAME, [BASE, PACKAGES, {"app/model.py": b"old"}], level=level)
         here = source(content)
-        identities.append(shipment(here, plan(here.images([NAME]), there)).identity)
+        identities.append(make_shipment(here, plan(here.images([NAME]), there)).identity)
     assert identities[0] != identities[1]
 
 
@@ -701,13 +703,13 @@ def test_to_containerds_image_store(docker: DockerFolder, containerd: Containerd
     cargo, order = cargo_of(docker, NAME)
     api.answers |= {"/images/json": [{"Id": "sha256:manifest", "RepoTags": [NAME]}], "/info": INFO}
     wanted = {FULL: order["digests"][0]}
-    state = _ship_agent.Docker().state(wanted, [*order["digests"], *layers(docker)], stacks(*layers(docker)))
-    agent = state["runtime"]
-    assert (agent.root, state["layers"], state["images"]) == (str(containerd.home), [], {FULL: None})
-    found = _ship_agent.load(agent, order, iter(pieces_of(cargo)))
+    state = agent.Docker().state(wanted, [*order["digests"], *layers(docker)], stacks(*layers(docker)))
+    node_agent = state["runtime"]
+    assert (node_agent.root, state["layers"], state["images"]) == (str(containerd.home), [], {FULL: None})
+    found = agent.load(node_agent, order, iter(pieces_of(cargo)))
     assert order["digests"][0] in found[FULL]["ids"]
-    again = _ship_agent.Docker().state(wanted, order["digests"], [])
-    assert _ship_agent.current(wanted, again["images"])
+    again = agent.Docker().state(wanted, order["digests"], [])
+    assert agent.current(wanted, again["images"])
     used = set((containerd.home / "options").read_text().splitlines())
     assert {"--address /run/c.sock", "--namespace docker-ns"} <= used
     assert {"check --snapshotter overlayfs", "import --snapshotter overlayfs"} <= used
@@ -720,9 +722,9 @@ def test_another_snapshotter(docker: DockerFolder, containerd: Containerd, api: 
         (containerd.home / "transfer").touch()
     cargo, order = cargo_of(docker, NAME)
     api.answers |= {"/images/json": [], "/info": INFO | {"Driver": "native"}}
-    agent = _ship_agent.Docker().state({FULL: order["digests"][0]}, [], [])["runtime"]
-    assert ("--local" in agent.importing) == newer
-    assert order["digests"][0] in _ship_agent.load(agent, order, iter(pieces_of(cargo)))[FULL]["ids"]
+    node_agent = agent.Docker().state({FULL: order["digests"][0]}, [], [])["runtime"]
+    assert ("--local" in node_agent.importing) == newer
+    assert order["digests"][0] in agent.load(node_agent, order, iter(pieces_of(cargo)))[FULL]["ids"]
 
 
 def test_what_dockers_containers_use_stays_in_its_containerd(
@@ -733,11 +735,11 @@ def test_what_dockers_containers_use_stays_in_its_containerd(
         docker.add(name, [BASE, {"app/model.py": b"%d" % number}], created=f"2030-01-0{number + 1}T00:00:00Z")
         send(docker, name)
     api.answers |= {"/images/json": [], "/info": INFO, "/containers/json?all=1": []}
-    agent = _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])["runtime"]
+    node_agent = agent.Docker().state({FULL: "sha256:x"}, [], [])["runtime"]
     repositories = ["docker.io/kubeedge/fashion-mnist-client"]
-    assert agent.old(repositories, 1, []) == [f"docker.io/{name}" for name in names[:2]]
+    assert node_agent.old(repositories, 1, []) == [f"docker.io/{name}" for name in names[:2]]
     api.answers["/containers/json?all=1"] = [{"ImageID": containerd.images[f"docker.io/{names[0]}"]}]
-    assert agent.old(repositories, 1, [f"docker.io/{names[2]}"]) == [f"docker.io/{names[1]}"]
+    assert node_agent.old(repositories, 1, [f"docker.io/{names[2]}"]) == [f"docker.io/{names[1]}"]
 
 
 @pytest.mark.parametrize(("own", "address"), [(True, "own.sock"), (False, "system.sock")])
@@ -746,11 +748,11 @@ def test_a_docker_that_does_not_name_its_containerd(
 ) -> None:
     """Before API 1.46: its own one if it started one, else the system's."""
     sockets = (str(tmp_path / "own.sock"), str(tmp_path / "system.sock"))
-    monkeypatch.setattr(_ship_agent.ContainerdOfDocker, "sockets", sockets)
+    monkeypatch.setattr(agent.ContainerdOfDocker, "sockets", sockets)
     if own:
         Path(sockets[0]).touch()
     api.answers["/info"] = {name: value for name, value in INFO.items() if name != "Containerd"}
-    found = _ship_agent.Docker().containerd()
+    found = agent.Docker().containerd()
     assert found is not None
     assert found.client == ("ctr", "--address", str(tmp_path / address), "--namespace", "moby")
 
@@ -762,16 +764,16 @@ def test_a_docker_whose_containerd_cannot_be_asked(
     api.answers[f"/images/{NAME}/json"] = {"Id": "sha256:i", "GraphDriver": {"Name": "overlayfs", "Data": None}}
     containerd.stop()
     with pytest.raises(EdgeflError, match=r"images \(ctr: failed to dial.*containerd: start that"):
-        Source(_ship_agent.Docker()).images([NAME])
+        Source(agent.Docker()).images([NAME])
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(_ship_agent.AgentError, match="the command ctr is not there") as error:
-        _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])
+    with pytest.raises(agent.AgentError, match="the command ctr is not there") as error:
+        agent.Docker().state({FULL: "sha256:x"}, [], [])
     told = explain_agent({"error": error.value.code, "reason": str(error.value)}, REMOTE)
     assert "start it, and install its command ctr" in told.message
     # When it is down, Docker has no list either
     api.answers["/images/json"] = RuntimeError("dial unix /run/containerd.sock: connect: no such file or directory")
-    with pytest.raises(_ship_agent.AgentError, match="dial unix") as error:
-        _ship_agent.Docker().state({FULL: "sha256:x"}, [], [])
+    with pytest.raises(agent.AgentError, match="dial unix") as error:
+        agent.Docker().state({FULL: "sha256:x"}, [], [])
     assert error.value.code == "stopped"
 
 
@@ -856,11 +858,11 @@ def test_a_spool_that_was_damaged_is_used_as_far_as_it_is_whole(
 def test_a_connection_that_is_half_dead_makes_way_for_its_sender_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ship_agent, "BUSY", 0.3)
+    monkeypatch.setattr(agent, "BUSY", 0.3)
     program = f"""
 import sys, time
 sys.argv = [""]
-exec(open({_ship_agent.__file__!r}).read().partition('if __name__')[0])
+exec(open({agent.__file__!r}).read().partition('if __name__')[0])
 spool = Spool({str(tmp_path)!r}, "key", "sender one")
 spool.add(hashlib.sha256(b"chunk").digest(), b"chunk")
 print("holds", flush=True)
@@ -869,10 +871,10 @@ time.sleep(60)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "holds\n"
-        with pytest.raises(_ship_agent.AgentError, match="somebody else sends the same images"):
-            _ship_agent.Spool(str(tmp_path), "key", "sender two")
+        with pytest.raises(agent.AgentError, match="somebody else sends the same images"):
+            agent.Spool(str(tmp_path), "key", "sender two")
         assert other.poll() is None
-        spool = _ship_agent.Spool(str(tmp_path), "key", "sender one")
+        spool = agent.Spool(str(tmp_path), "key", "sender one")
         assert other.wait(10) == -signal.SIGKILL
     assert (spool.count, spool.take(0)) == (1, b"chunk")
     spool.remove()
@@ -913,12 +915,12 @@ def test_old_images_go_but_not_those_in_use(docker: DockerFolder, containerd: Co
     (containerd.home / "containers").write_text(f"c1 docker.io/{tag(1)} io.containerd.runc.v2\n")
     docker.add(tag(4), [BASE, {"app/model.py": b"4"}], created="2030-01-04T00:00:00Z")
 
-    agent = _ship_agent.Containerd()
+    node_agent = agent.Containerd()
     repositories = ["docker.io/kubeedge/fashion-mnist-client"]
-    assert agent.old(repositories, 2, [f"docker.io/{tag(3)}"]) == [f"docker.io/{tag(2)}"]
-    assert agent.old(repositories, 3, []) == []
-    assert agent.old(["docker.io/kubeedge/other"], 1, []) == []
-    agent.remove([f"docker.io/{tag(2)}"])
+    assert node_agent.old(repositories, 2, [f"docker.io/{tag(3)}"]) == [f"docker.io/{tag(2)}"]
+    assert node_agent.old(repositories, 3, []) == []
+    assert node_agent.old(["docker.io/kubeedge/other"], 1, []) == []
+    node_agent.remove([f"docker.io/{tag(2)}"])
     assert set(containerd.images) == {FULL, f"docker.io/{tag(1)}", f"docker.io/{tag(3)}"}
 
 
@@ -928,16 +930,16 @@ def test_not_built(docker: DockerFolder) -> None:
 
 
 def test_a_docker_that_cannot_be_asked(api: DockerApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Source(_ship_agent.Docker())
+    here = Source(agent.Docker())
     with pytest.raises(EdgeflError, match=r"Not built on this host: a b:v1\. Build it first"):
         here.images(["a b:v1"])
     assert api.asked == ["/images/a%20b:v1/json"]
     api.answers["/images/A/json"] = RuntimeError("invalid reference format")
     with pytest.raises(EdgeflError, match=r"\(invalid reference format\): correct the image's name, or"):
         here.images(["A"])
-    monkeypatch.setattr(_ship_agent, "SOCKET", "/nowhere")
+    monkeypatch.setattr(agent, "SOCKET", "/nowhere")
     with pytest.raises(EdgeflError, match=r"built the images \(/nowhere: No such file or directory\): .* docker"):
-        Source(_ship_agent.Docker()).images(["a"])
+        Source(agent.Docker()).images(["a"])
 
 
 def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -949,7 +951,7 @@ def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeyp
 
 
 def test_the_agent_needs_nothing_of_the_collection() -> None:
-    assert "ansible" not in Path(_ship_agent.__file__).read_text().split('"""', 2)[2]
+    assert "ansible" not in Path(agent.__file__).read_text().split('"""', 2)[2]
 
 
 def test_what_is_up_to_date_takes_few_calls(
@@ -957,27 +959,27 @@ def test_what_is_up_to_date_takes_few_calls(
 ) -> None:
     send(docker)
     calls: list[tuple[str, ...]] = []
-    ask = _ship_agent.run
+    ask = agent.run
 
     def noted(arguments: list[str]) -> str:
         calls.append(tuple(arguments[3:5]))
         return ask(arguments)
 
-    monkeypatch.setattr(_ship_agent, "run", noted)
-    agent = _ship_agent.Containerd()
+    monkeypatch.setattr(agent, "run", noted)
+    node_agent = agent.Containerd()
     # Containerd's own files, where it keeps them
     blobs = containerd.home / "io.containerd.content.v1.content/blobs/sha256"
     blobs.mkdir(parents=True)
     for digest in containerd.content:
         (blobs / digest.removeprefix("sha256:")).write_bytes((containerd.home / "content" / digest).read_bytes())
-    agent.root = str(containerd.home)
+    node_agent.root = str(containerd.home)
     wanted = docker.images[NAME]["Id"]
-    assert agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
-    assert agent.old(["docker.io/kubeedge/fashion-mnist-client"], 2, [FULL]) == []
+    assert node_agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
+    assert node_agent.old(["docker.io/kubeedge/fashion-mnist-client"], 2, [FULL]) == []
     assert calls == [("images", "ls"), ("images", "check")]
     # A file that is not what its name says is not believed
     (blobs / containerd.images[FULL].removeprefix("sha256:")).write_bytes(b"{}")
-    assert agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
+    assert node_agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
 
 
 def test_docker_says_what_it_has(api: DockerApi) -> None:
@@ -995,8 +997,8 @@ def test_docker_says_what_it_has(api: DockerApi) -> None:
         "/images/sha256:part/json": {"Id": "sha256:part", "RootFS": {"Layers": ["a", "b", "c"]}},
         "/images/docker.io/other:v1/json": item,
     }
-    agent = _ship_agent.Docker()
-    found = agent.state(
+    node_agent = agent.Docker()
+    found = node_agent.state(
         {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"},
         ["sha256:i", "sha256:j", "sha256:part"],
         stacks("a", "b", "c"),
@@ -1004,13 +1006,13 @@ def test_docker_says_what_it_has(api: DockerApi) -> None:
     assert (found["layers"], found["stacks"]) == (["sha256:i"], stacks("a", "b"))
     there = found["images"]["docker.io/other:v1"]
     assert found["images"][FULL] is None and (there["ids"], there["layers"]) == (["sha256:i"], ["a", "b"])
-    assert agent.root == "/data"
+    assert node_agent.root == "/data"
     # When all is as it is to be, its list says so
     api.asked.clear()
-    assert agent.state({"docker.io/library/other:v1": "sha256:i"}, [], [])["images"] == {
+    assert node_agent.state({"docker.io/library/other:v1": "sha256:i"}, [], [])["images"] == {
         "docker.io/library/other:v1": {"ids": ["sha256:i"], "layers": None}
     }
-    assert agent.old(["docker.io/library/other"], 2, ["docker.io/library/other:v1"]) == []
+    assert node_agent.old(["docker.io/library/other"], 2, ["docker.io/library/other:v1"]) == []
     assert api.asked == ["/images/json"]
 
 
@@ -1021,53 +1023,53 @@ def test_docker_keeps_what_is_new_used_or_tagged_by_hand(api: DockerApi) -> None
     api.answers["/containers/json?all=1"] = [{"ImageID": "sha256:2"}]
     for image in set(names.values()):
         api.answers[f"/images/{image}/json"] = {"Id": image, "RootFS": {"Layers": []}, "Created": image}
-    agent = _ship_agent.Docker()
-    old = agent.old(["docker.io/kubeedge/client"], 2, ["docker.io/kubeedge/client:v1-000000000003"])
+    node_agent = agent.Docker()
+    old = node_agent.old(["docker.io/kubeedge/client"], 2, ["docker.io/kubeedge/client:v1-000000000003"])
     assert [name[-1] for name in old] == ["1", "4", "5"]
     api.answers[f"/images/{old[0]}"] = [{"Untagged": old[0]}]
     api.answers[f"/images/{old[1]}"] = RuntimeError("conflict: container c1 is using it")
-    agent.remove(old[:1])
-    with pytest.raises(_ship_agent.AgentError, match="container c1 is using it"):
-        agent.remove(old)
+    node_agent.remove(old[:1])
+    with pytest.raises(agent.AgentError, match="container c1 is using it"):
+        node_agent.remove(old)
 
 
 def test_docker_loads_what_is_whole(api: DockerApi) -> None:
     load, name = "/images/load?quiet=1", f"/images/{FULL}/json"
-    agent = _ship_agent.Docker()
+    node_agent = agent.Docker()
     api.answers[load] = '{"stream": "Loaded image: x"}\n'
-    with pytest.raises(_ship_agent.AgentError, match="did not arrive"):
-        agent.load([FULL], False, iter([b"archive"]))
+    with pytest.raises(agent.AgentError, match="did not arrive"):
+        node_agent.load([FULL], False, iter([b"archive"]))
     api.answers[name] = {"Id": "sha256:i", "RootFS": {"Layers": ["a"]}}
-    assert agent.load([FULL], False, iter([b"arch", b"ive"]))[FULL]["layers"] == ["a"]
+    assert node_agent.load([FULL], False, iter([b"arch", b"ive"]))[FULL]["layers"] == ["a"]
     assert api.loaded == [b"archive"] * 2
 
     # It says so in the middle of its answer, before it has read all, or not at all
     api.answers[load] = '{"stream": "x"}\n{"errorDetail": {"code": 1}, "error": "no space left on device"}\n'
-    with pytest.raises(_ship_agent.AgentError, match=r"^no space left on device$"):
-        agent.load([FULL], False, iter([b"archive"]))
-    with pytest.raises(_ship_agent.AgentError, match="unexpected EOF"):
-        agent.load([FULL], False, iter([b"refused", *[b"x" * 1_000_000] * 20]))
+    with pytest.raises(agent.AgentError, match=r"^no space left on device$"):
+        node_agent.load([FULL], False, iter([b"archive"]))
+    with pytest.raises(agent.AgentError, match="unexpected EOF"):
+        node_agent.load([FULL], False, iter([b"refused", *[b"x" * 1_000_000] * 20]))
 
     def cut() -> Iterator[bytes]:
         yield b"first"
-        raise _ship_agent.AgentError("lost", "the connection was lost")
+        raise agent.AgentError("lost", "the connection was lost")
 
     api.loaded.clear()
-    with pytest.raises(_ship_agent.AgentError, match="the connection was lost"):
-        agent.load([FULL], False, cut())
-    assert api.loaded == [] and agent.images([FULL])[FULL] is not None
+    with pytest.raises(agent.AgentError, match="the connection was lost"):
+        node_agent.load([FULL], False, cut())
+    assert api.loaded == [] and node_agent.images([FULL])[FULL] is not None
 
 
 def test_docker_is_stopped_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ship_agent, "SOCKET", str(tmp_path / "docker.sock"))
+    monkeypatch.setattr(agent, "SOCKET", str(tmp_path / "docker.sock"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(_ship_agent.AgentError, match=r"docker\.sock: No such file") as error:
-        _ship_agent.Docker().listing()
+    with pytest.raises(agent.AgentError, match=r"docker\.sock: No such file") as error:
+        agent.Docker().listing()
     assert error.value.code == "absent"
     (tmp_path / "docker").write_text("")
     (tmp_path / "docker").chmod(0o755)
-    with pytest.raises(_ship_agent.AgentError) as error:
-        _ship_agent.Docker().listing()
+    with pytest.raises(agent.AgentError) as error:
+        agent.Docker().listing()
     assert error.value.code == "stopped"
 
 
@@ -1080,7 +1082,7 @@ def test_a_parcel_is_the_archive(codec: str) -> None:
     parcel = Parcel("key", iter([data[:7], data[7:9000], data[9000:]]), codec, 3000, len(data))
     chunks: list[bytes] = []
     while chunk := parcel.get(len(chunks)):
-        chunks.append(_ship_agent.decode(codec, b"".join(parcel.read(chunk, 700)), 3000))
+        chunks.append(agent.decode(codec, b"".join(parcel.read(chunk, 700)), 3000))
     parcel.close()
     assert b"".join(chunks) == data
     assert {len(chunk) for chunk in chunks[:-1]} == {3000}

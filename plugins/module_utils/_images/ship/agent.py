@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: what runs on the node that receives images, as root, under any Python 3.
+"""Private: what runs on the node that receives images, as root, under Python 3.7 or newer.
 
 Its source is the first that goes there over C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all.
 It reads a request and says what the runtime has (a JSON line each), reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk is
@@ -176,7 +176,7 @@ def first(ask: Callable[[], Any]) -> Any:
         raise AgentError("absent" if error.code == "absent" else "stopped", str(error)) from None
 
 
-def beyond(tags: dict[str, str], keep: int, busy: set[str], age: Callable[[str], str]) -> list[str]:
+def expired_tags(tags: dict[str, str], keep: int, busy: set[str], age: Callable[[str], str]) -> list[str]:
     """Names with a tag of content (`tags`: name -> image) that go: all but the newest `keep` images of each repository.
 
     Images in `busy` stay, and count as kept. `age` gives a time that can be compared.
@@ -339,7 +339,7 @@ class Containerd:
         if len(tags) <= keep:
             return []
         busy = self.used(images) | {images[name] for name in names if name in images}
-        gone = beyond(tags, keep, busy, lambda digest: str(self.config(digest)[1].get("created", "")))
+        gone = expired_tags(tags, keep, busy, lambda digest: str(self.config(digest)[1].get("created", "")))
         left = {digest for name, digest in images.items() if name not in gone and not name.startswith("sha256:")}
         doomed = {images[name] for name in gone} - left
         return gone + [name for name, digest in images.items() if name.startswith("sha256:") and digest in doomed]
@@ -508,7 +508,7 @@ class Docker:
             return []
         kept = {shown(name) for name in names}
         busy = self.used() | {image for name, image in images.items() if name in kept}
-        return beyond(tags, keep, busy, lambda image: (self.inspect(image) or {"created": ""})["created"])
+        return expired_tags(tags, keep, busy, lambda image: (self.inspect(image) or {"created": ""})["created"])
 
 
 class ContainerdOfDocker(Containerd):
@@ -801,19 +801,7 @@ def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
     try:
         if order["key"]:
             tell({"have": chunks.count})
-        while not trouble:
-            head = read(FRAME.size)
-            if len(head) < FRAME.size:
-                raise AgentError("lost", "the connection was lost")
-            index, length, digest = FRAME.unpack(head)
-            if not length:
-                break
-            data = read(length)
-            if len(data) < length:
-                raise AgentError("lost", "the connection was lost")
-            if index != chunks.count or hashlib.sha256(data).digest() != digest:
-                raise AgentError("damaged", f"chunk {index} of {length} bytes is not the one that was sent")
-            chunks.add(digest, data)
+        while not trouble and read_chunk(chunks):
             tell({"at": chunks.count})
         chunks.end()
         loading.join()
@@ -828,6 +816,23 @@ def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
             chunks.remove()
         raise
     return found
+
+
+def read_chunk(chunks: Memory) -> bool:
+    """Reads the next chunk, and proves it; False at the end of the archive."""
+    head = read(FRAME.size)
+    if len(head) < FRAME.size:
+        raise AgentError("lost", "the connection was lost")
+    index, length, digest = FRAME.unpack(head)
+    if not length:
+        return False
+    data = read(length)
+    if len(data) < length:
+        raise AgentError("lost", "the connection was lost")
+    if index != chunks.count or hashlib.sha256(data).digest() != digest:
+        raise AgentError("damaged", f"chunk {index} of {length} bytes is not the one that was sent")
+    chunks.add(digest, data)
+    return True
 
 
 def free(path: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: one connection to the agent on a node (C(_ship_agent)), and what to do about each way in which it can fail."""
+"""Private: one connection to the agent on a node (agent.py), and what to do about each way in which it can fail."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import json
 import os
 import queue
@@ -17,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import tokenize
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent as _ship_agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import FRAME
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
 
@@ -36,14 +38,22 @@ BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(s
 
 
 def _program() -> bytes:
-    """The agent, compressed, without what only people read: it goes over the wire each time."""
+    """The agent, compressed, without what only people read: it goes over the wire each time. Its lines keep their numbers."""
     # Inside Ansible's archive of modules there is no file to read
-    loader: Any = _ship_agent.__loader__
-    tree = ast.parse(loader.get_source(_ship_agent.__name__))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            node.body[0] = ast.Expr(ast.Constant(""))
-    return zlib.compress(ast.unparse(tree).encode(), 9)
+    loader: Any = agent.__loader__
+    source: str = loader.get_source(agent.__name__)
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = token.line[: token.start[1]].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+            words = node.body[0]
+            lines[words.lineno - 1 : words.end_lineno] = [
+                f'{" " * words.col_offset}""',
+                *[""] * (cast("int", words.end_lineno) - words.lineno),
+            ]
+    return zlib.compress("\n".join(lines).encode() + b"\n", 9)
 
 
 # Made now: there is no archive any more when the module has gone on in the background
@@ -214,12 +224,12 @@ def ssh_command(key: str | None, known_hosts: str | None, timeout: int, persist:
         "KexAlgorithms": "^curve25519-sha256",
     }
     if key:
-        options |= {"IdentityFile": key, "IdentitiesOnly": "yes"}
+        options.update({"IdentityFile": key, "IdentitiesOnly": "yes"})
     if known_hosts:
-        options |= {"UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null"}
+        options.update({"UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null"})
     if persist:
         os.makedirs(SOCKETS, mode=0o700, exist_ok=True)
-        options |= {"ControlMaster": "auto", "ControlPath": f"{SOCKETS}/%C", "ControlPersist": str(persist)}
+        options.update({"ControlMaster": "auto", "ControlPath": f"{SOCKETS}/%C", "ControlPersist": str(persist)})
     return ["ssh", "-T", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 

@@ -1,0 +1,255 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: the way of some images to one target, over as many connections as it takes; and the archives that targets share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import Image, UnreadableError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import progress
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import INCOMING
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Link, Target, ssh_command
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import FOLDER, Limit, Parcel
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import (
+    Settings,
+    Shipment,
+    Step,
+    check_room,
+    choose_codec,
+    idle_order,
+    load_order,
+    plan,
+    request,
+    verify,
+)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source, make_shipment
+
+# Most seconds between two tries
+PATIENCE = 16.0
+
+
+def check_own_room(shipment: Shipment) -> None:
+    """EdgeflError when what is read does not fit on this host, where it waits for the slower nodes."""
+    room = os.statvfs(FOLDER)
+    free = room.f_bavail * room.f_frsize
+    if free < shipment.size:
+        raise EdgeflError(
+            f"The host that built the images has {free / 1e6:.0f} MB free for {FOLDER}, the archive may need"
+            f" {shipment.size / 1e6:.0f} MB: make room there (docker image prune), or give it a larger disk."
+        )
+
+
+class Depot:
+    """Archives that are under way, each read once, by content: nodes that lack the same share one."""
+
+    def __init__(self, source: Source, chunk: int) -> None:
+        self.source = source
+        self.chunk = chunk
+        self._lock = threading.Lock()
+        self._shipments: dict[str, Shipment] = {}
+        self._parcels: dict[str, Parcel] = {}
+
+    def shipment(self, steps: list[Step]) -> Shipment:
+        """The archive for these steps, which nothing of is read yet."""
+        what = json.dumps([[step.image.name, step.image.digest, step.missing] for step in steps if step.needed])
+        with self._lock:
+            if what not in self._shipments:
+                self._shipments[what] = make_shipment(self.source, steps)
+            return self._shipments[what]
+
+    def parcel(self, shipment: Shipment, codec: str) -> Parcel:
+        """The archive cut into chunks; the first who asks makes the reading begin."""
+        what = [shipment.identity, codec, self.chunk, INCOMING]
+        key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+        with self._lock:
+            if key not in self._parcels:
+                check_own_room(shipment)
+                self._parcels[key] = Parcel(key, shipment.pieces(), codec, self.chunk, shipment.size)
+            return self._parcels[key]
+
+    def close(self) -> None:
+        """Gives back the room of all archives."""
+        for parcel in self._parcels.values():
+            parcel.close()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent to one target, by what it is compressed, and whether the target keeps it in a file until all of it is there."""
+
+    shipment: Shipment
+    codec: str
+    spooled: bool
+
+
+class Transfer:
+    """The way of some images to one target, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        target: Target,
+        images: list[Image],
+        depot: Depot,
+        limit: Limit,
+        turns: threading.Semaphore,
+        settings: Settings,
+        sender: str,
+    ) -> None:
+        self.target = target
+        self.images = images
+        self.depot = depot
+        self.limit = limit
+        # Held while bytes are sent, not while the node unpacks them: the next one's bytes go meanwhile
+        self.turns = turns
+        self.settings = settings
+        self.sender = sender
+        self.counter = Counter(target.name)
+        self.link: Link | None = None
+        self.stopped = threading.Event()
+        self.cuts = 0
+        self._steps: list[Step] = []
+        self._shipment: Shipment | None = None
+        # Of the archive that is sent: its bytes, and chunks that the node had before this connection
+        self._size = 1
+        self._before = 0
+        self._moved = False
+
+    def run(self) -> dict[str, Any]:
+        """What was done; C(failed) and C(msg) when it did not arrive."""
+        begin = time.monotonic()
+        failed, removed = "", []
+        try:
+            removed = self._go(begin + self.settings.timeout)["removed"]
+            self.counter.enter(progress.DONE)
+        except EdgeflError as error:
+            failed = error.message
+            self.counter.enter(progress.FAILED, failed)
+        changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
+        result = self._result(round(time.monotonic() - begin, 2))
+        return {"changed": changed, "failed": bool(failed), "msg": failed, "removed": removed, **result}
+
+    def stop(self) -> None:
+        """Ends it, from another thread."""
+        self.stopped.set()
+        if self.link:
+            self.link.cut()
+
+    def _go(self, until: float) -> dict[str, Any]:
+        tries, reached = 0, False
+        while True:
+            try:
+                return self._connect(until)
+            except Transient as error:
+                reached = reached or (self.link is not None and self.link.spoke)
+                if self._moved:
+                    tries, self._moved = 0, False
+                pause = min(0.5 * 2**tries, PATIENCE)
+                tries += 1
+                if not reached or tries > self.settings.retries or time.monotonic() + pause > until:
+                    raise
+                self.cuts += 1
+                self.counter.enter(progress.WAITS, f"{error.message} Tries again in {pause:.1f} s.")
+                if self.stopped.wait(pause):
+                    raise
+
+    def _connect(self, until: float) -> dict[str, Any]:
+        """What the agent says at the end of one connection, over which all went that the target lacked."""
+        settings = self.settings
+        self.counter.enter(progress.ASKS)
+        ssh = ssh_command(settings.ssh_key, self.target.known_hosts, settings.connect_timeout, settings.persist)
+        asked = request(self.target, self.images)
+        with Link(self.target, ssh, asked, max(1.0, until - time.monotonic()), self._acknowledged) as self.link:
+            state = self.link.hear()
+            steps = plan(self.images, state)
+            # After a cut it may all be there; what was to be done at first is what is told
+            self._steps = self._steps or steps
+            load = self._prepare(steps, state) if any(step.needed for step in steps) else None
+            if load is None or settings.check_mode:
+                self.link.order(idle_order(settings, self.images))
+                return self.link.hear()
+            return self._send(self.link, steps, load)
+
+    def _prepare(self, steps: list[Step], state: dict[str, Any]) -> Load:
+        """What is to be sent and how, once it is known to fit."""
+        shipment = self.depot.shipment(steps)
+        local = not self.target.host
+        spooled = not local and shipment.size > self.settings.chunk
+        if self._shipment is None:
+            self._shipment = shipment
+            # After a cut a part of it fills that room
+            check_room(steps, state, shipment, spooled, str(self.target))
+        return Load(shipment, choose_codec(self.settings.compression, state, local, str(self.target)), spooled)
+
+    def _send(self, link: Link, steps: list[Step], load: Load) -> dict[str, Any]:
+        """Sends it when it is its turn; returns what the agent says then, which is verified."""
+        where, wanted = str(self.target), [step for step in steps if step.needed]
+        parcel = self.depot.parcel(load.shipment, load.codec)
+        self._size = max(parcel.size, 1)
+        self.counter.enter(progress.WAITS, "for its turn")
+        with self.turns:
+            link.order(
+                {
+                    **idle_order(self.settings, self.images),
+                    **load_order(wanted, load.shipment),
+                    "key": parcel.key if load.spooled else "",
+                    "sender": self.sender,
+                    "codec": load.codec,
+                    "chunk": self.settings.chunk,
+                }
+            )
+            first = link.hear()["have"] if load.spooled else 0
+            self.counter.enter(progress.SENDS)
+            self._before = first
+            self._acknowledged(first)
+            try:
+                link.send(parcel, first, self.limit, self.counter.written)
+            except UnreadableError as error:
+                raise EdgeflError(
+                    f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."
+                ) from error
+        self.counter.holds(1.0)
+        answer = link.hear()
+        verify(wanted, answer, where)
+        return answer
+
+    def _acknowledged(self, count: int) -> None:
+        self._moved = self._moved or count > self._before
+        # The archive's frame is little: all but the last chunk is certain
+        self.counter.holds(min(count * self.settings.chunk / self._size, 0.999))
+
+    def _result(self, seconds: float) -> dict[str, Any]:
+        shipment, wire = self._shipment, self.counter.now.bytes
+        sent = {**dict.fromkeys((image.name for image in self.images), 0), **(shipment.sent if shipment else {})}
+        whole = shipment is not None and shipment.whole
+        return {
+            "images": [self._image(step, sent, wire, whole, seconds) for step in self._steps],
+            "bytes": wire,
+            "seconds": seconds,
+            "cuts": self.cuts,
+            "whole": whole,
+        }
+
+    @staticmethod
+    def _image(step: Step, sent: dict[str, int], wire: int, whole: bool, seconds: float) -> dict[str, Any]:
+        name, layers, total = step.image.name, len(step.image.diff_ids), sum(sent.values())
+        return {
+            "name": name,
+            "reason": step.reason,
+            "digest": step.image.digest,
+            "layers": layers,
+            "layers_sent": (layers if whole else len(step.missing)) if step.needed else 0,
+            "bytes": sent[name],
+            "wire": wire * sent[name] // total if total else wire if step.needed else 0,
+            "saved": step.image.size - min(step.image.size, sent[name]),
+            "seconds": seconds,
+        }
