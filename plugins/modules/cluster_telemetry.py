@@ -16,8 +16,11 @@ description:
   - Where the run is noted already, nothing is begun.
 author:
   - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.node
 requirements:
-  - The C(kubectl) command on the host, for one call that reads the kubeconfig.
   - A kubeconfig whose user has a client certificate or a token.
 attributes:
   check_mode:
@@ -34,14 +37,6 @@ options:
     description: Name of the run.
     type: str
     required: true
-  namespace:
-    description: Namespace whose pods, workloads, autoscalers and events are noted.
-    type: str
-    default: edgefl
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read them.
-    type: path
-    default: /etc/kubernetes/admin.conf
   state_dir:
     description: Folder on the host in which the aggregator keeps a folder for each run; what it writes there tells when the run has ended.
     type: path
@@ -79,53 +74,54 @@ begun:
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import detach
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    rounds = Path(options["state_dir"]) / check_run(options["run"]) / events.FILE
+    kubectl = for_module(module, options["kubeconfig"])
+    begun = not (module.check_mode or recorder.ended(rounds))
+    if begun:
+        detach(
+            lambda: recorder.record(
+                lambda: ClusterApi(json.loads(kubectl.call(recorder.CONFIG))).get,
+                Path(options["telemetry_dir"]),
+                options["run"],
+                options["namespace"],
+                options["interval"],
+                lambda: recorder.ended(rounds),
+                options["timeout"],
+                options["after"],
+            )
+        )
+    return {"changed": False, "begun": begun}
+
+
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "run": {"type": "str", "required": True},
-            "namespace": {"type": "str", "default": "edgefl"},
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "interval": {"type": "float", "default": 5.0},
             "after": {"type": "float", "default": 0.0},
             "timeout": {"type": "int", "default": 3600},
+            **KUBECONFIG,
+            **NAMESPACE,
         },
-        supports_check_mode=True,
     )
-    options = module.params
-    try:
-        rounds = Path(options["state_dir"]) / check_run(options["run"]) / _training.FILE
-        kubectl = for_module(module, options["kubeconfig"])
-        begun = not (module.check_mode or recorder.ended(rounds))
-        if begun:
-            detach(
-                lambda: recorder.record(
-                    lambda: ClusterApi(json.loads(kubectl.call(recorder.CONFIG))).get,
-                    Path(options["telemetry_dir"]),
-                    options["run"],
-                    options["namespace"],
-                    options["interval"],
-                    lambda: recorder.ended(rounds),
-                    options["timeout"],
-                    options["after"],
-                )
-            )
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, begun=begun)
 
 
 if __name__ == "__main__":

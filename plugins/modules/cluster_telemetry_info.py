@@ -16,6 +16,7 @@ description:
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
+  - edgefl.kubeedge.node
   - edgefl.kubeedge.only_reads
 options:
   run:
@@ -65,31 +66,32 @@ text:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    found = records.read(Path(options["telemetry_dir"]), check_run(options["run"]), options["wait_timeout"])
+    for text in found["problems"]:
+        module.warn(text)
+    return {"changed": False, **found}
+
+
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "run": {"type": "str", "required": True},
             "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "wait_timeout": {"type": "float", "default": 15.0},
         },
-        supports_check_mode=True,
     )
-    options = module.params
-    try:
-        found = records.read(Path(options["telemetry_dir"]), check_run(options["run"]), options["wait_timeout"])
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    for text in found["problems"]:
-        module.warn(text)
-    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ requirements:
 attributes:
   check_mode:
     support: full
-    description: Says what would be built.
+    description: >-
+      Says what would be built, and begins nothing. Where the base image is not there yet, RV(tag) is not the one that the build will give.
   diff_mode:
     support: none
     description: Docker builds an image as a whole.
@@ -113,30 +114,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tag:
-  description: Tag of the content; empty when the base image has to be brought first.
-  returned: always
+  description: Tag of the content; empty when the base image has to be brought first (see RV(wants_base)).
+  returned: success
   type: str
   sample: v1.0.0-0123456789ab
 missing:
-  description: Targets that had no image of this content when it was looked at.
-  returned: always
+  description: Targets that had no image of this content before the build; empty when a build is followed that was begun before.
+  returned: success
   type: list
   elements: str
 running:
-  description: Whether the work goes on in the background.
-  returned: always
+  description: Whether what was waited for still goes on in the background; only with O(wait=none), as the other two wait for its end.
+  returned: success
   type: bool
 progress:
-  description: What is done, C(stage), and what was said last, C(line).
-  returned: while the work goes on in the background
+  description: What is done, C(stage) (V(builds) or V(tries)), and what Docker said last, C(line).
+  returned: when the work goes on in the background, with O(wait=built) also when the application is still being tried
   type: dict
 wants_base:
-  description: Whether O(base_image) has to be brought first.
-  returned: always
+  description: Whether O(base_image) has to be brought to the host first; never in check mode.
+  returned: success
   type: bool
 wants_context:
   description: Whether O(context) or O(packed) is needed; only the action plugin sees it.
-  returned: when images are missing and it was not given
+  returned: when images are missing and neither was given
   type: bool
 """
 

@@ -19,14 +19,17 @@ description:
   - Shows every few seconds how far each target is.
 author:
   - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.node
 requirements:
-  - Docker on the host that built the images, and root there.
-  - On the targets Python 3.7 or newer, and C(sudo) unless the user is root. Nothing of the images is needed there.
+  - Docker and C(ssh) on the host that built the images, and root there. C(kubectl) only with O(targets[].runtime=auto).
+  - python >= 3.7 on the targets, as C(python3), and C(sudo) unless the user is root. Nothing of the images is needed there.
   - Where a Docker has containerd's image store, on either side, C(ctr), which comes with containerd.
 attributes:
   check_mode:
     support: full
-    description: Says what would be sent and removed, and checks that it would fit.
+    description: Asks all targets, says what would be sent and removed, and checks that it would fit; always waits for that, whatever O(job) is.
   diff_mode:
     support: none
     description: The reasons in RV(table) say what differs.
@@ -65,7 +68,7 @@ options:
         description: Whether to use C(sudo) there; by default, when the user is not root.
         type: bool
       runtime:
-        description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io). V(auto) asks the cluster.
+        description: What runs the pods of the node. Of containerd it is the namespace C(k8s.io). V(auto) asks the cluster, by O(kubeconfig).
         type: str
         choices: [auto, containerd, docker]
         default: auto
@@ -159,11 +162,11 @@ EXAMPLES = r"""
 RETURN = r"""
 nodes:
   description: The result of each target, by its name.
-  returned: when the images are built
+  returned: when all targets are done, also if some failed
   type: dict
   contains:
     changed:
-      description: Whether something was sent or removed.
+      description: Whether something was sent or removed, or would be; not for a target that failed.
       type: bool
     failed:
       description: Whether it failed.
@@ -172,7 +175,7 @@ nodes:
       description: Why it failed; empty when it did not.
       type: str
     images:
-      description: What was done for each of its images.
+      description: What was done for each of its images, or would be; empty when the target failed before it said what it has.
       type: list
       elements: dict
       contains:
@@ -192,23 +195,25 @@ nodes:
           description: Number of layers that were sent, or would be.
           type: int
         bytes:
-          description: Bytes of these layers as the local Docker keeps them; compressed if it has containerd's image store.
+          description: >-
+            Bytes of these layers as the local Docker keeps them; compressed if it has containerd's image store. A layer that two images share counts
+            for the first.
           type: int
         wire:
-          description: Its share of the bytes that went over the wire.
+          description: Its share of the bytes that went over the wire; V(0) in check mode.
           type: int
         saved:
           description: Bytes of layers that did not have to be sent.
           type: int
         seconds:
-          description: Seconds for all images of this target.
+          description: Seconds for all images of this target, the same for each of them.
           type: float
     removed:
       description: Names of old images that were removed, or would be.
       type: list
       elements: str
     bytes:
-      description: Bytes that went over the wire, after compression.
+      description: Bytes that went over the wire, after compression; V(0) in check mode.
       type: int
     seconds:
       description: Seconds that it took, with looking before and after.
@@ -217,40 +222,42 @@ nodes:
       description: How many times the connection was lost and made again.
       type: int
     whole:
-      description: Whether images were sent whole because the local Docker's layers cannot be read one by one.
+      description: Whether images were sent whole, or would be, because the local Docker's layers cannot be read one by one.
       type: bool
 table:
-  description: A row for each image of each target, with C(node), C(image), C(reason), C(sent) and C(saved) (bytes), and C(seconds).
-  returned: when the images are built
+  description: >-
+    A row for each image of each target, with C(node), C(image), C(reason) (which begins with C(failed:) for a target that failed), C(sent) (its share
+    of the wire) and C(saved) (both in bytes), and C(seconds).
+  returned: when all targets are done
   type: list
   elements: dict
 bytes:
   description: Bytes that went over the wire to all targets.
-  returned: when the images are built
+  returned: when all targets are done
   type: int
 removed:
   description: Names of old images that were removed from the local Docker, or would be.
-  returned: when the images are built
+  returned: when all targets are done
   type: list
   elements: str
 seconds:
   description: Seconds that all of it took.
-  returned: when the images are built
+  returned: when all targets are done
   type: float
 whole:
   description: Whether images were sent whole to some target.
-  returned: when the images are built
+  returned: when all targets are done
   type: bool
 note:
   description: Why they were; empty when they were not.
-  returned: when the images are built
+  returned: when all targets are done
   type: str
 running:
-  description: Whether the work goes on in the background.
-  returned: with O(job)
+  description: Whether the work goes on in the background; only the action plugin sees it.
+  returned: with O(job), not in check mode
   type: bool
 progress:
-  description: How far each target is.
+  description: How far each target is; only the action plugin sees it.
   returned: while the work goes on in the background
   type: list
   elements: dict

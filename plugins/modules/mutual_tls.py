@@ -11,19 +11,23 @@ short_description: Certificates for the aggregator and each edge node, and the S
 version_added: "1.0.0"
 description:
   - Keeps an authority in a folder of the host, and one certificate for each of O(certificates). One that is missing, ends soon, has other names
-    or was signed by another authority is made anew; the others stay as they are.
-  - Brings each into the cluster as a Secret of the type C(kubernetes.io/tls) with C(ca.crt). Secrets of certificates that are not wanted
-    any more are removed.
+    or another purpose, or was signed by another authority is made anew; the others stay as they are.
+  - The authority lives for ten years and O(days), and is made anew when it would end before what it signs, and with it all certificates.
+  - Brings each into the cluster as a Secret of the type C(kubernetes.io/tls) with C(ca.crt). Secrets that this module made in O(namespace), known by
+    the label C(edgefl.kubeedge/workload=tls), of certificates that are not wanted any more are removed.
   - Keys are made on the host and leave it only in their Secret. No key is in the module's parameters or results.
 author:
   - edgefl developers (@edgefl)
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.node
 requirements:
   - The Python library C(cryptography), 42 or newer, on the host.
-  - The C(kubectl) command on the host.
 attributes:
   check_mode:
     support: full
-    description: Says what would be made.
+    description: Says which certificates and Secrets would be made or removed; writes nothing, on the host or in the cluster.
   diff_mode:
     support: none
     description: The reasons in RV(certificates) say what changes.
@@ -55,7 +59,7 @@ options:
         type: bool
         default: false
   days:
-    description: Days that a certificate is valid.
+    description: Days that a certificate is valid, more than O(renew_days).
     type: int
     default: 365
   renew_days:
@@ -63,9 +67,14 @@ options:
     type: int
     default: 30
   labels:
-    description: Labels of the Secrets.
+    description: Labels that the Secrets get besides C(edgefl.kubeedge/workload=tls).
     type: dict
     default: {}
+notes:
+  - Why this module and not those of community.crypto - an authority, a certificate of each node and a Secret of each would be five tasks for each
+    node (private key, request, certificate, its verification, Secret), with each key once more in a task's parameters on its way into its Secret,
+    and renewal, removal and an honest check mode of all of it put together by hand. Here it is one call for any number of nodes, and no key leaves
+    the cloud node but in its Secret.
 """
 
 EXAMPLES = r"""
@@ -90,13 +99,13 @@ certificates:
       description: Name as given.
       type: str
     reason:
-      description: Why it was made, like V(missing) or V(it ends in 12 days); empty when it was right.
+      description: Why it was made, or would be, like V(missing) or V(it ends in 12 days); empty when it was right.
       type: str
     fingerprint:
-      description: Changes with the certificate and with its authority; empty for one that check mode would make.
+      description: Changes with the certificate and with its authority, 16 hexadecimal digits; empty for one that would be made in check mode.
       type: str
 secrets:
-  description: What was done to Secrets, a line each.
+  description: 'What was done to Secrets, or would be, a line each, such as C(Secret edge1-tls: renewed).'
   returned: success
   type: list
   elements: str

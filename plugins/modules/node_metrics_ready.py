@@ -65,7 +65,7 @@ missing:
   elements: str
 reason:
   description: Why figures are missing; empty when none are.
-  returned: always, but for failure before waiting
+  returned: success, or failure after waiting
   type: str
 elapsed:
   description: Seconds that were waited.

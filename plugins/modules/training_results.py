@@ -14,8 +14,10 @@ description:
   - With O(wait) it shows each round as it comes, until the run is done, and fails early when the run failed or a pod can't ever start.
 author:
   - edgefl developers (@edgefl)
-requirements:
-  - The C(kubectl) command on the host.
+extends_documentation_fragment:
+  - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.node
 attributes:
   check_mode:
     support: full
@@ -43,14 +45,6 @@ options:
     description: Address of the aggregator's status endpoint, as it is reached from the host.
     type: str
     default: http://127.0.0.1:8889
-  kubeconfig:
-    description: Kubeconfig on the host, with the right to read pods and their logs.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  namespace:
-    description: Namespace of the training.
-    type: str
-    default: edgefl
   selector:
     description: Labels of the pods that are looked at.
     type: str
@@ -155,21 +149,31 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 
 
+def work(module: AnsibleModule) -> dict[str, Any]:
+    options = module.params
+    fetch = fetcher(options["status_url"], timeout=2)
+    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["telemetry_dir"]))
+    kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
+    found = reader.read(
+        options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"]
+    )
+    return {"changed": False, **found}
+
+
 def main() -> None:
-    module = AnsibleModule(
+    run_module(
+        work,
         argument_spec={
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "run": {"type": "str", "required": True},
             "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "namespace": {"type": "str", "default": "edgefl"},
             "selector": {"type": "str", "default": "app.kubernetes.io/part-of=edgefl"},
             "wait": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 3600},
@@ -178,20 +182,10 @@ def main() -> None:
             "sha256": {"type": "str", "default": ""},
             "linger": {"type": "float", "default": 0.0},
             "pods": {"type": "bool", "default": True},
+            **KUBECONFIG,
+            **NAMESPACE,
         },
-        supports_check_mode=True,
     )
-    options: dict[str, Any] = module.params
-    fetch = fetcher(options["status_url"], timeout=2)
-    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["telemetry_dir"]))
-    try:
-        kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
-        found = reader.read(
-            options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"]
-        )
-    except EdgeflError as error:
-        module.fail_json(msg=error.message, **error.result)
-    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

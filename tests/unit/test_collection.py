@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.helpers import ROOT, files, load_yaml
+from support.helpers import ROOT, files, load_yaml, run
 from tools import training_options
 from tools.role_tables import render
 
@@ -174,42 +174,44 @@ def test_the_training_s_variables_are_written(path: Path) -> None:
 # Modules ---------------------------------------------------------------------------------------------------------------
 
 
-def strings(path: Path) -> dict[str, str]:
-    """The string constants that a Python file's module, or a class in it, assigns: name -> value."""
-    return {
-        node.targets[0].id: node.value.value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    }
+@pytest.fixture(scope="module")
+def documented() -> dict[str, dict[str, Any]]:
+    """What ansible-doc says of each module, with the doc fragments that it extends."""
+    names = [f"edgefl.kubeedge.{module}" for module in MODULES]
+    said = run("ansible-doc", "--json", "--type=module", *names).ok().output
+    found = json.loads(said[said.index("{") :])
+    return {module: found[name] for module, name in zip(MODULES, names)}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_module_documentation(module: str) -> None:
-    path = ROOT / "plugins/modules" / f"{module}.py"
-    source, texts = path.read_text(), strings(path)
+def test_module_documentation(module: str, documented: dict[str, dict[str, Any]]) -> None:
+    source = (ROOT / "plugins/modules" / f"{module}.py").read_text()
     assert "GNU General Public License v3.0+" in source.partition("from __future__")[0]
-    documentation = yaml.safe_load(texts["DOCUMENTATION"])
+    documentation = documented[module]["doc"]
     assert documentation["module"] == module
     assert documentation["version_added"] == "1.0.0"
-    attributes = documentation.get("attributes", {})
-    for name in documentation.get("extends_documentation_fragment", []):
-        fragment = ROOT / "plugins/doc_fragments" / f"{name.removeprefix('edgefl.kubeedge.')}.py"
-        attributes |= yaml.safe_load(strings(fragment)["DOCUMENTATION"])["attributes"]
-    assert {"check_mode", "diff_mode", "idempotent"} <= set(attributes)
-    assert attributes["check_mode"]["support"] == "full"
-    assert yaml.safe_load(texts["RETURN"])
-    examples = yaml.safe_load(texts["EXAMPLES"])
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(documentation["attributes"])
+    assert documentation["attributes"]["check_mode"]["support"] == "full"
+    assert documented[module]["return"]
+    examples = yaml.safe_load(documented[module]["examples"])
     assert any(f"edgefl.kubeedge.{module}" in task for task in examples), "no example calls the module by its full name"
     for task in examples:
         assert any("." in word for word in task), f"an example calls a module by its short name: {task.get('name')}"
 
 
-def test_action_groups_list_all_modules() -> None:
+def test_the_action_group_is_of_the_modules_that_take_a_kubeconfig(documented: dict[str, dict[str, Any]]) -> None:
     groups = load_yaml(Path("meta/runtime.yml"))["action_groups"]
-    assert {name: sorted(group) for name, group in groups.items()} == {"kubeedge": MODULES}
+    takers = [module for module, found in documented.items() if "kubeconfig" in found["doc"]["options"]]
+    assert groups == {"kubeedge": takers}
+    for module, found in documented.items():
+        told = found["doc"]["attributes"].get("action_group", {}).get("membership", [])
+        assert told == (["edgefl.kubeedge.kubeedge"] if module in takers else []), module
+
+
+def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[str, dict[str, Any]]) -> None:
+    controllers = {"experiment_info", "results_write"}
+    for module in set(MODULES) - controllers:
+        assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 
 
 def test_action_plugins_have_a_module_that_documents_them() -> None:

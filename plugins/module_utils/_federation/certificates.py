@@ -122,6 +122,8 @@ class Authority:
             certificate.verify_directly_issued_by(authority)
         except Exception:  # cryptography names three kinds of it; any means the same here
             return "signed by another authority"
+        if certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value != _purpose(one):
+            return "its purpose is another"
         left = (certificate.not_valid_after_utc - self.now).days
         if left <= self.renew_days:
             return f"it ends in {left} days"
@@ -132,7 +134,6 @@ class Authority:
     def _issue(self, one: Wanted, signer: tuple[Any, Any]) -> None:
         authority, signing = signer
         key = ec.generate_private_key(ec.SECP256R1())
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if one.server else ExtendedKeyUsageOID.CLIENT_AUTH
         certificate = (
             # No common name: it may have 64 characters, a node's name 253
             self._builder(
@@ -140,7 +141,7 @@ class Authority:
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.KeyUsage(*[each == "digital_signature" for each in _USAGES]), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(_purpose(one), critical=False)
             .add_extension(_alternative(one.names), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
             .sign(signing, hashes.SHA256())
@@ -189,6 +190,10 @@ _USAGES = (
     "encipher_only",
     "decipher_only",
 )
+
+
+def _purpose(one: Wanted) -> Any:
+    return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH if one.server else ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
 def _alternative(names: tuple[str, ...]) -> Any:

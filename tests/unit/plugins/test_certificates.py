@@ -82,6 +82,14 @@ def test_another_address_makes_another_certificate(tmp_path: Path) -> None:
     assert reasons(authority(tmp_path).ensure([moved, *EDGES], check_mode=False)) == ["its names are others", "", ""]
 
 
+def test_another_purpose_makes_another_certificate(tmp_path: Path) -> None:
+    authority(tmp_path).ensure(ALL, check_mode=False)
+    serving = Wanted(EDGES[0].name, EDGES[0].names, server=True)
+    wanted = [ALL[0], serving, EDGES[1]]
+    assert reasons(authority(tmp_path).ensure(wanted, check_mode=False)) == ["", "its purpose is another", ""]
+    assert reasons(authority(tmp_path).ensure(wanted, check_mode=False)) == ["", "", ""]
+
+
 def test_a_pair_that_does_not_fit_is_made_anew(tmp_path: Path) -> None:
     authority(tmp_path).ensure(ALL, check_mode=False)
     (tmp_path / "tls/edge1/tls.key").write_bytes((tmp_path / "tls/edge2/tls.key").read_bytes())
