@@ -311,4 +311,4 @@ class StoredLayer:
 
 
 # As ansible-test's pylint reads it
-AnyLayer = Union[Layer, StoredLayer]  # noqa: UP007
+AnyLayer = Union[Layer, StoredLayer]

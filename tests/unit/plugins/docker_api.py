@@ -8,6 +8,8 @@ import socketserver
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
+
 
 class DockerApi(socketserver.ThreadingUnixStreamServer):
     """Knows `answers` by path (a string is a stream of lines, an exception a refusal) and `images`: id by name.
@@ -28,7 +30,7 @@ class DockerApi(socketserver.ThreadingUnixStreamServer):
         """What it says; None when it does not know."""
         self.asked.append(path)
         about = urlsplit(path)
-        name, _slash, what = about.path.removeprefix("/images/").rpartition("/")
+        name, _slash, what = without_prefix(about.path, "/images/").rpartition("/")
         if path in self.answers or name not in self.images:
             return self.answers.get(path)
         if what == "tag":

@@ -10,12 +10,13 @@ import json
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 from urllib.parse import unquote
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import chain_ids
 
-Files = dict[str, bytes]
+Files = Dict[str, bytes]
 
 
 def sha256(data: bytes) -> str:
@@ -49,9 +50,9 @@ class DockerFolder:
         archives = [_archive(files) for files in layers]
         diff_ids = [sha256(archive) for archive in archives]
         for archive, diff_id, chain, files in zip(archives, diff_ids, chain_ids(diff_ids), layers):
-            self._layer(archive, diff_id, chain.removeprefix("sha256:"), files)
+            self._layer(archive, diff_id, without_prefix(chain, "sha256:"), files)
         config = _config(diff_ids, created)
-        place = self.root / "image/overlay2/imagedb/content/sha256" / sha256(config).removeprefix("sha256:")
+        place = self.root / "image/overlay2/imagedb/content/sha256" / without_prefix(sha256(config), "sha256:")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(config)
         self.images[name] = {
@@ -66,7 +67,7 @@ class DockerFolder:
 
     def get(self, path: str) -> Any:
         """Stands for the agent's C(Docker)."""
-        return self.images.get(unquote(path).removeprefix("/images/").removesuffix("/json"))
+        return self.images.get(unquote(path)[len("/images/") : -len("/json")])
 
     def containerd(self) -> Any:
         """As that of the agent's: no containerd keeps the images."""
@@ -92,7 +93,7 @@ class DockerFolder:
         entries.append({"type": 2, "payload": base64.b64encode(archive[end:]).decode()})
         with gzip.open(folder / "tar-split.json.gz", "wt") as lines:
             for position, entry in enumerate(entries):
-                lines.write(json.dumps(entry | {"position": position}) + "\n")
+                lines.write(json.dumps({**entry, "position": position}) + "\n")
 
 
 class ContentFolder(DockerFolder):
@@ -114,7 +115,7 @@ class ContentFolder(DockerFolder):
         origin = self._manifest(
             _config([sha256(b"in-toto")], created, "unknown"), [self._put("application/vnd.in-toto+json", b"{}")]
         )
-        other = image | {"digest": sha256(b"elsewhere"), "platform": {"architecture": "arm64"}}
+        other = {**image, "digest": sha256(b"elsewhere"), "platform": {"architecture": "arm64"}}
         index = self._put("", json.dumps({"schemaVersion": 2, "manifests": [other, origin, image]}).encode())
         self.images[name] = {
             "Id": index["digest"],

@@ -71,7 +71,7 @@ def test_what_is_missing_and_what_lacks_the_plain_tag(docker: Docker, tmp_path: 
     made = builder(docker, tmp_path)
     tag = made.tag()
     assert made.snapshot(tag).missing == ["aggregator", "client"]
-    docker.images |= {f"team/model-client:{tag}": "sha256:2", "team/model-client:v1": "sha256:1"}
+    docker.images.update({f"team/model-client:{tag}": "sha256:2", "team/model-client:v1": "sha256:1"})
     snapshot = made.snapshot(tag)
     assert (snapshot.missing, snapshot.untagged, snapshot.untried) == (["aggregator"], ["client"], True)
     made.give_plain_tag(tag, snapshot.untagged)
@@ -161,7 +161,7 @@ def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_p
     made.note(tag).parent.mkdir()
     made.note(tag).touch()
     for target in ("aggregator", "client"):
-        docker.images |= {f"team/model-{target}:{tag}": "sha256:1", f"team/model-{target}:v1": "sha256:1"}
+        docker.images.update({f"team/model-{target}:{tag}": "sha256:1", f"team/model-{target}:v1": "sha256:1"})
     assert call(made, OPTIONS, check_mode=False) == {
         "tag": tag,
         "missing": [],
@@ -181,12 +181,12 @@ def test_the_archive_of_the_sources_comes_either_way(tmp_path: Path) -> None:
 
 def test_who_waits_for_what_was_never_begun_is_told(docker: Docker, tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="neither built nor being built"):
-        call(builder(docker, tmp_path), OPTIONS | {"tag": "v1-0", "sources": "", "wait": "built"}, check_mode=False)
+        call(builder(docker, tmp_path), {**OPTIONS, "tag": "v1-0", "sources": "", "wait": "built"}, check_mode=False)
 
 
 def test_one_of_source_and_tag_is_needed(docker: Docker, tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match="Give source and base_image"):
-        call(builder(docker, tmp_path), OPTIONS | {"sources": ""}, check_mode=False)
+        call(builder(docker, tmp_path), {**OPTIONS, "sources": ""}, check_mode=False)
 
 
 @pytest.fixture
@@ -197,11 +197,11 @@ def begun(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
     )
     context = tmp_path / "context.tar"
     context.write_bytes(b"sources")
-    found = call(builder(docker, tmp_path), OPTIONS | {"context": str(context)}, check_mode=False)
+    found = call(builder(docker, tmp_path), {**OPTIONS, "context": str(context)}, check_mode=False)
     assert found["changed"]
     # As Docker has them afterwards
-    docker.images |= {f"team/model-{target}:{found['tag']}": "sha256:1" for target in ("aggregator", "client")}
-    return OPTIONS | {"tag": found["tag"], "sources": "", "wait": "tried"}
+    docker.images.update({f"team/model-{target}:{found['tag']}": "sha256:1" for target in ("aggregator", "client")})
+    return {**OPTIONS, "tag": found["tag"], "sources": "", "wait": "tried"}
 
 
 def test_begun_then_tried(docker: Docker, tmp_path: Path, begun: dict[str, object]) -> None:
@@ -228,7 +228,7 @@ def test_the_plain_tag_is_for_images_in_which_the_app_works(
         del docker.images[f"team/model-{target}:v1"]
     Path(f"{docker.log}.app").touch()
     with pytest.raises(EdgeflError, match="no layers"):
-        call(made, OPTIONS | {"wait": "tried"}, check_mode=False)
+        call(made, {**OPTIONS, "wait": "tried"}, check_mode=False)
     assert "team/model-client:v1" not in docker.images
 
 

@@ -24,7 +24,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certif
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
-NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 SERVER = Wanted("server", ("DNS:cloud", "IP:127.0.0.1"), server=True)
 EDGES = [Wanted("edge1", ("DNS:edge1",)), Wanted("edge2", ("DNS:edge2",))]
 ALL = [SERVER, *EDGES]

@@ -21,8 +21,9 @@ def read(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]
 
 
 def test_one_question_for_nodes_and_training() -> None:
-    node = item("Node", "edge1", OURS) | {
-        "status": {"nodeInfo": {"architecture": "amd64"}, "allocatable": {"cpu": "2", "memory": "1Gi"}}
+    node = {
+        **item("Node", "edge1", OURS),
+        "status": {"nodeInfo": {"architecture": "amd64"}, "allocatable": {"cpu": "2", "memory": "1Gi"}},
     }
     asked = []
 
@@ -40,17 +41,17 @@ def test_one_question_for_nodes_and_training() -> None:
 def test_nothing_is_there() -> None:
     nothing = {"there": False, "ours": False, "run": "", "settings": "", "certificates": {}, "clients": []}
     assert read(None) == nothing
-    assert read(item("Namespace", "training", {})) == nothing | {"there": True}
-    assert read({"kind": "Namespace", "metadata": {"name": "training"}}) == nothing | {"there": True}
+    assert read(item("Namespace", "training", {})) == {**nothing, "there": True}
+    assert read({"kind": "Namespace", "metadata": {"name": "training"}}) == {**nothing, "there": True}
 
 
 def test_a_run_and_its_clients() -> None:
     notes = {"edgefl.kubeedge/run": "r1", "edgefl.kubeedge/settings": "s1"}
-    client = OURS | {"edgefl.kubeedge/workload": "client"}
+    client = {**OURS, "edgefl.kubeedge/workload": "client"}
     found = read(
         item("Namespace", "training", OURS),
         item("Deployment", "fashion-mnist", OURS, notes),
-        item("Deployment", "edge1", client | {"edgefl.kubeedge/settings": "s2"}),
+        item("Deployment", "edge1", {**client, "edgefl.kubeedge/settings": "s2"}),
         item("Pod", "edge2-pod-0", client),
         item("Pod", "edge1-0123", OURS),
         item("Secret", "edge1-tls", OURS, {"edgefl.kubeedge/certificate": "0123"}),

@@ -9,6 +9,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.edgefl.kubeedge.plugins.filter.training import FilterModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight as check
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
 from edgefl.common import settings
 
@@ -92,3 +93,57 @@ def test_filters() -> None:
     assert filters["training_arguments"]({"edgefl_rounds": 1}, "aggregator") == ["--rounds=1"]
     with pytest.raises(AnsibleFilterError, match="there is no program"):
         filters["training_options"]("server")
+
+
+# What preflight says of their values -----------------------------------------------------------------------------------
+
+OPTIONS = [option.described() for option in _options.options() if option.variable]
+
+
+def test_the_defaults_of_the_training_have_no_problems() -> None:
+    assert check.training(DEFAULTS, OPTIONS) == []
+    assert (
+        check.quorum(
+            _options.values(DEFAULTS, 2),
+            [check.Edge("edge1", "edge1", 0, 10_000), check.Edge("edge2", "edge2", 10_000, 30_000)],
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("edgefl_rounds", 0, "edgefl_rounds is 0: use a whole number, 1 or more."),
+        ("edgefl_rounds", "five", "edgefl_rounds is 'five': use a whole number, 1 or more."),
+        ("edgefl_rounds", 1.5, "use a whole number"),
+        ("edgefl_rounds", True, "use a whole number"),
+        ("edgefl_rounds", 2**31, "use a whole number"),
+        ("edgefl_loops", -1, "use a whole number, 1 or more."),
+        ("edgefl_sample_fraction", 50, "edgefl_sample_fraction is 50: use a number from 0 to 1."),
+        ("edgefl_sample_fraction", "nan", "use a number from 0 to 1."),
+        ("edgefl_min_round_samples", -0.1, "use a number from 0 to 1."),
+        ("edgefl_batch_size", 0, "edgefl_batch_size is 0: use a whole number, 1 or more."),
+        ("edgefl_epochs", 0, "edgefl_epochs is 0: use a whole number, 1 or more."),
+        ("edgefl_round_timeout", 0, "use a number of seconds from 1 to 10000000."),
+        ("edgefl_seed", -1, "use a whole number, 0 or more."),
+        ("edgefl_selection", "nodes", "edgefl_selection is 'nodes': use node or pod. Did you mean node?"),
+        ("edgefl_strategy", "FedAdm", "Did you mean FedAdam?"),
+        ("edgefl_strategy_options", "eta=1", "use names and numbers, such as {proximal_mu: 0.1}."),
+        ("edgefl_strategy_options", {"eta": "much"}, "edgefl_strategy_options has eta: 'much': use names and numbers"),
+        ("edgefl_strategy_options", {"no name": 1}, "has no name: 1"),
+        ("edgefl_strategy_options", {"eta": "inf"}, "has eta: 'inf'"),
+    ],
+)
+def test_values_that_the_programs_would_refuse(variable: str, value: Any, words: str) -> None:
+    (problem,) = check.training({variable: value}, OPTIONS)
+    assert variable in problem and words in problem
+
+
+def test_numbers_as_text_are_numbers() -> None:
+    assert (
+        check.training(
+            {"edgefl_rounds": "5", "edgefl_sample_fraction": "0.5", "edgefl_strategy_options": {"eta": "0.1"}}, OPTIONS
+        )
+        == []
+    )

@@ -21,6 +21,7 @@ from unit.plugins.docker_api import DockerApi
 from unit.plugins.docker_folder import Containerd, ContentFolder, DockerFolder, sha256
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.archive import Archive
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import (
     Image,
@@ -435,7 +436,7 @@ def cargo_of(docker: DockerFolder, *names: str, **there: Any) -> tuple[Shipment,
     images = here.images(list(names))
     cargo = make_shipment(here, plan(images, state(images={}, **there)))
     order = {"names": [image.full_name for image in images], "digests": [image.digest for image in images]}
-    return cargo, order | {"whole": False, "parts": cargo.parts}
+    return cargo, {**order, "whole": False, "parts": cargo.parts}
 
 
 def pieces_of(cargo: Shipment) -> list[bytes]:
@@ -451,7 +452,7 @@ def members(cargo: Shipment) -> list[list[str]]:
     for size in [*(part[0] for part in cargo.parts), None]:
         with tarfile.open(fileobj=io.BytesIO(data.read(size))) as archive:
             names = [name for name in archive.getnames() if name.startswith("blobs/")]
-            found.append([name.removeprefix("blobs/").replace("/", ":") for name in names])
+            found.append([without_prefix(name, "blobs/").replace("/", ":") for name in names])
     return found
 
 
@@ -701,7 +702,7 @@ INFO = {
 def test_to_containerds_image_store(docker: DockerFolder, containerd: Containerd, api: DockerApi) -> None:
     """Docker is asked what it is; all else is done in its containerd, with its namespace and its snapshotter."""
     cargo, order = cargo_of(docker, NAME)
-    api.answers |= {"/images/json": [{"Id": "sha256:manifest", "RepoTags": [NAME]}], "/info": INFO}
+    api.answers.update({"/images/json": [{"Id": "sha256:manifest", "RepoTags": [NAME]}], "/info": INFO})
     wanted = {FULL: order["digests"][0]}
     state = agent.Docker().state(wanted, [*order["digests"], *layers(docker)], stacks(*layers(docker)))
     node_agent = state["runtime"]
@@ -721,7 +722,7 @@ def test_another_snapshotter(docker: DockerFolder, containerd: Containerd, api: 
     if newer:
         (containerd.home / "transfer").touch()
     cargo, order = cargo_of(docker, NAME)
-    api.answers |= {"/images/json": [], "/info": INFO | {"Driver": "native"}}
+    api.answers.update({"/images/json": [], "/info": {**INFO, "Driver": "native"}})
     node_agent = agent.Docker().state({FULL: order["digests"][0]}, [], [])["runtime"]
     assert ("--local" in node_agent.importing) == newer
     assert order["digests"][0] in agent.load(node_agent, order, iter(pieces_of(cargo)))[FULL]["ids"]
@@ -734,7 +735,7 @@ def test_what_dockers_containers_use_stays_in_its_containerd(
     for number, name in enumerate(names):
         docker.add(name, [BASE, {"app/model.py": b"%d" % number}], created=f"2030-01-0{number + 1}T00:00:00Z")
         send(docker, name)
-    api.answers |= {"/images/json": [], "/info": INFO, "/containers/json?all=1": []}
+    api.answers.update({"/images/json": [], "/info": INFO, "/containers/json?all=1": []})
     node_agent = agent.Docker().state({FULL: "sha256:x"}, [], [])["runtime"]
     repositories = ["docker.io/kubeedge/fashion-mnist-client"]
     assert node_agent.old(repositories, 1, []) == [f"docker.io/{name}" for name in names[:2]]
@@ -760,7 +761,7 @@ def test_a_docker_that_does_not_name_its_containerd(
 def test_a_docker_whose_containerd_cannot_be_asked(
     containerd: Containerd, api: DockerApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api.answers |= {"/info": INFO, "/images/json": []}
+    api.answers.update({"/info": INFO, "/images/json": []})
     api.answers[f"/images/{NAME}/json"] = {"Id": "sha256:i", "GraphDriver": {"Name": "overlayfs", "Data": None}}
     containerd.stop()
     with pytest.raises(EdgeflError, match=r"images \(ctr: failed to dial.*containerd: start that"):
@@ -971,14 +972,14 @@ def test_what_is_up_to_date_takes_few_calls(
     blobs = containerd.home / "io.containerd.content.v1.content/blobs/sha256"
     blobs.mkdir(parents=True)
     for digest in containerd.content:
-        (blobs / digest.removeprefix("sha256:")).write_bytes((containerd.home / "content" / digest).read_bytes())
+        (blobs / without_prefix(digest, "sha256:")).write_bytes((containerd.home / "content" / digest).read_bytes())
     node_agent.root = str(containerd.home)
     wanted = docker.images[NAME]["Id"]
     assert node_agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
     assert node_agent.old(["docker.io/kubeedge/fashion-mnist-client"], 2, [FULL]) == []
     assert calls == [("images", "ls"), ("images", "check")]
     # A file that is not what its name says is not believed
-    (blobs / containerd.images[FULL].removeprefix("sha256:")).write_bytes(b"{}")
+    (blobs / without_prefix(containerd.images[FULL], "sha256:")).write_bytes(b"{}")
     assert node_agent.state({FULL: wanted}, [wanted], [])["images"][FULL]["ids"][1] == wanted
 
 
@@ -989,14 +990,16 @@ def test_docker_says_what_it_has(api: DockerApi) -> None:
         {"Id": "sha256:gone", "RepoTags": None},
         {"Id": "sha256:part", "RepoTags": ["other:1-incoming"]},
     ]
-    api.answers |= {
-        "/images/json": images,
-        "/images/json?all=1": images,
-        "/info": {"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]},
-        "/images/sha256:i/json": item,
-        "/images/sha256:part/json": {"Id": "sha256:part", "RootFS": {"Layers": ["a", "b", "c"]}},
-        "/images/docker.io/other:v1/json": item,
-    }
+    api.answers.update(
+        {
+            "/images/json": images,
+            "/images/json?all=1": images,
+            "/info": {"DockerRootDir": "/data", "DriverStatus": [["Backing Filesystem", "extfs"]]},
+            "/images/sha256:i/json": item,
+            "/images/sha256:part/json": {"Id": "sha256:part", "RootFS": {"Layers": ["a", "b", "c"]}},
+            "/images/docker.io/other:v1/json": item,
+        }
+    )
     node_agent = agent.Docker()
     found = node_agent.state(
         {FULL: "sha256:j", "docker.io/other:v1": "sha256:i"},
@@ -1200,9 +1203,9 @@ NODES = parse_nodes(
 
 def test_auto_is_the_runtime_of_the_node_in_the_cluster() -> None:
     assert target(GIVEN, NODES).runtime == "containerd"
-    assert target(GIVEN | {"name": "edge2", "node": None}, NODES).runtime == "docker"
+    assert target({**GIVEN, "name": "edge2", "node": None}, NODES).runtime == "docker"
     # What is given is not asked for
-    assert target(GIVEN | {"runtime": "docker"}, {}).runtime == "docker"
+    assert target({**GIVEN, "runtime": "docker"}, {}).runtime == "docker"
 
 
 @pytest.mark.parametrize(
@@ -1214,4 +1217,4 @@ def test_auto_is_the_runtime_of_the_node_in_the_cluster() -> None:
 )
 def test_a_node_that_cant_be_asked_or_used(name: str, says: str) -> None:
     with pytest.raises(EdgeflError, match=says):
-        target(GIVEN | {"node": name}, NODES)
+        target({**GIVEN, "node": name}, NODES)
