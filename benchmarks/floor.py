@@ -56,7 +56,8 @@ class Floor:
                 stop - start
             )
 
-        return sum(self.each(right)) / len(labels)
+        hits: list[float] = self.each(right)
+        return sum(hits) / len(labels)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 
 import grpc
 
@@ -13,7 +14,7 @@ if __name__ == "__main__":
     with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:
         join = channel.stream_stream("/flwr.proto.FlowerService/Join")
 
-        def one():  # type: ignore[no-untyped-def]
+        def one() -> Iterator[bytes]:
             yield bytes(MAX_MESSAGE + 1)
             time.sleep(60)  # the stream stays open: the answer must not wait for its end
 

@@ -14,7 +14,7 @@ from edgefl.client import __main__ as client
 
 
 class NumpyTrainer:
-    """Stands in for edgefl.trainer.Trainer; trains app fashion_mnist's net by gradient descent in batches of 50."""
+    """Stands in for edgefl.client.trainer.Trainer; trains app fashion_mnist's net by gradient descent in batches of 50."""
 
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
         self._pause = float(os.environ["LIGHT_CLIENT_FIT"])
@@ -49,5 +49,5 @@ class NumpyTrainer:
 
 
 if __name__ == "__main__":
-    client.Trainer = NumpyTrainer  # type: ignore[assignment,misc]
+    client.Trainer = NumpyTrainer  # type: ignore[assignment,attr-defined]
     client.main()

@@ -40,7 +40,7 @@ class Worker:
         threads = limits.threads(limits.cpu_limit(), chosen.threads)
         make = partial(Trainer, batch_size=chosen.batch_size, threads=threads)
         self._trainer: Trainer = apps.guarded(app.name, make, app.build, *few)
-        self._first = self._trainer.initial_weights()
+        self._first: Weights = self._trainer.initial_weights()
 
     def properties(self) -> dict[str, str | int]:
         c = self._chosen

@@ -42,73 +42,25 @@ class Trainer:
         threads: int = 1,
         seed: int = 1,
     ) -> None:
-        tf, keras = _tensorflow(threads)
+        self._tf, keras = _tensorflow(threads)
         keras.utils.set_random_seed(seed)
-        self._tf = tf
-        self.model = model = build()
-        compiled = getattr(model, "optimizer", None) is not None
-        chosen = model.loss if compiled and model.loss else "sparse_categorical_crossentropy"
-        # keras.losses.get gives an instance for an instance and a plain function for a name; both take (labels, outputs)
-        loss_of = keras.losses.get(chosen)
-        variables = model.trainable_variables
-        optimizer = _optimizer(keras, model.optimizer if compiled else keras.optimizers.Adam(), variables)
-        signature = [
-            tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype),
-            tf.TensorSpec((None,), labels.dtype),
-            tf.TensorSpec((2,), tf.int32),
-            tf.TensorSpec((), tf.float32),
-        ]
-        self._anchor = anchor = [tf.Variable(variable, trainable=False) for variable in variables]
-
-        def scores(images: Any, wanted: Any, training: bool) -> Any:
-            outputs = model(images, training=training)
-            losses = tf.reshape(loss_of(wanted, outputs), (-1,))
-            hits = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(outputs, -1, tf.int32), wanted), tf.float32))
-            return tf.reduce_mean(losses), hits
-
-        def distance() -> Any:
-            return tf.add_n([tf.reduce_sum(tf.square(now - then)) for now, then in zip(variables, anchor)])
-
-        def one_pass(proximal: bool) -> Any:
-            @tf.function(input_signature=signature)
-            def run(images: Any, wanted: Any, seed: Any, mu: Any) -> Any:
-                total = tf.shape(images)[0]
-                order = tf.random.experimental.stateless_shuffle(tf.range(total), seed)
-                loss, right = tf.constant(0.0), tf.constant(0.0)
-                for begin in tf.range(0, total, batch_size):
-                    take = order[begin : begin + batch_size]
-                    classes = tf.cast(tf.gather(wanted, take), tf.int32)
-                    with tf.GradientTape() as tape:
-                        mean, hits = scores(tf.gather(images, take), classes, True)
-                        cost = mean + mu / 2 * distance() if proximal else mean
-                    optimizer.apply_gradients(zip(tape.gradient(cost, variables), variables))
-                    loss += mean * tf.cast(tf.shape(take)[0], tf.float32)
-                    right += hits
-                return loss / tf.cast(total, tf.float32), right / tf.cast(total, tf.float32)
-
-            return run
-
-        @tf.function(input_signature=signature[:2])
-        def score(images: Any, wanted: Any) -> Any:
-            total = tf.shape(images)[0]
-            loss, right = tf.constant(0.0), tf.constant(0.0)
-            for begin in tf.range(0, total, EVALUATED):
-                classes = tf.cast(wanted[begin : begin + EVALUATED], tf.int32)
-                mean, hits = scores(images[begin : begin + EVALUATED], classes, False)
-                loss += mean * tf.cast(tf.shape(classes)[0], tf.float32)
-                right += hits
-            return loss / tf.cast(total, tf.float32), right / tf.cast(total, tf.float32)
-
-        self._passes = {False: one_pass(False), True: one_pass(True)}
-        self._score = score
+        self.model = build()
+        loss, optimizer = _loss_and_optimizer(keras, self.model)
+        self._anchor = [self._tf.Variable(variable, trainable=False) for variable in self.model.trainable_variables]
+        passes = _Passes(self._tf, self.model, loss, optimizer, self._anchor, inputs, labels)
+        self._passes = {proximal: passes.training(batch_size, proximal) for proximal in (False, True)}
+        self._score = passes.evaluation()
         self._held: tuple[Hashable, Any, Any] | None = None
-        # tracing takes a step: put back what it changed
-        weights, moments = model.get_weights(), [variable.numpy() for variable in optimizer.variables]
+        self._trace(inputs, labels, optimizer)
+        memory.give_back()
+
+    def _trace(self, inputs: Array, labels: Array, optimizer: Any) -> None:
+        """Have the pass compiled, which takes a step, and put back what that changed."""
+        weights, moments = self.model.get_weights(), [variable.numpy() for variable in optimizer.variables]
         self.fit(weights, inputs, labels)
-        model.set_weights(weights)
+        self.model.set_weights(weights)
         for variable, value in zip(optimizer.variables, moments):
             variable.assign(value)
-        memory.give_back()
 
     def initial_weights(self) -> Weights:
         """Of the model as `build` made it, before any training."""
@@ -150,6 +102,79 @@ class Trainer:
         self.model.set_weights(weights)
         loss, accuracy = self._score(self._tf.constant(inputs), self._tf.constant(labels))
         return float(loss), float(accuracy)
+
+
+class _Passes:
+    """Makes the graphs of a pass over samples like `inputs`, shape (n, ...), and `labels`, shape (n,).
+
+    `anchor` holds the weights that FedProx keeps the model near to.
+    """
+
+    def __init__(
+        self, tf: Any, model: Any, loss: Any, optimizer: Any, anchor: list[Any], inputs: Array, labels: Array
+    ) -> None:
+        self._tf, self._model, self._loss, self._optimizer, self._anchor = tf, model, loss, optimizer, anchor
+        self._variables = model.trainable_variables
+        self._samples = [tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype), tf.TensorSpec((None,), labels.dtype)]
+
+    def training(self, batch_size: int, proximal: bool) -> Callable[..., Any]:
+        """A graph: samples, labels, seed (two numbers), FedProx's mu -> mean loss and share classified right, the model changed."""
+        tf, variables, optimizer, scores, distance = (
+            self._tf,
+            self._variables,
+            self._optimizer,
+            self._scores,
+            self._distance,
+        )
+
+        def run(images: Any, wanted: Any, seed: Any, mu: Any) -> Any:
+            total = tf.shape(images)[0]
+            order = tf.random.experimental.stateless_shuffle(tf.range(total), seed)
+            loss, right = tf.constant(0.0), tf.constant(0.0)
+            for begin in tf.range(0, total, batch_size):
+                take = order[begin : begin + batch_size]
+                classes = tf.cast(tf.gather(wanted, take), tf.int32)
+                with tf.GradientTape() as tape:
+                    mean, hits = scores(tf.gather(images, take), classes, True)
+                    cost = mean + mu / 2 * distance() if proximal else mean
+                optimizer.apply_gradients(zip(tape.gradient(cost, variables), variables))
+                loss += mean * tf.cast(tf.shape(take)[0], tf.float32)
+                right += hits
+            return loss / tf.cast(total, tf.float32), right / tf.cast(total, tf.float32)
+
+        signature = [*self._samples, tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)]
+        graph: Callable[..., Any] = tf.function(run, input_signature=signature)
+        return graph
+
+    def evaluation(self) -> Callable[..., Any]:
+        """A graph: samples, labels -> mean loss and share classified right, without dropout."""
+        tf, scores = self._tf, self._scores
+
+        def run(images: Any, wanted: Any) -> Any:
+            total = tf.shape(images)[0]
+            loss, right = tf.constant(0.0), tf.constant(0.0)
+            for begin in tf.range(0, total, EVALUATED):
+                classes = tf.cast(wanted[begin : begin + EVALUATED], tf.int32)
+                mean, hits = scores(images[begin : begin + EVALUATED], classes, False)
+                loss += mean * tf.cast(tf.shape(classes)[0], tf.float32)
+                right += hits
+            return loss / tf.cast(total, tf.float32), right / tf.cast(total, tf.float32)
+
+        graph: Callable[..., Any] = tf.function(run, input_signature=self._samples)
+        return graph
+
+    def _scores(self, images: Any, wanted: Any, training: bool) -> Any:
+        """Mean loss of a batch, and how many of it are classified right."""
+        tf = self._tf
+        outputs = self._model(images, training=training)
+        losses = tf.reshape(self._loss(wanted, outputs), (-1,))
+        hits = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(outputs, -1, tf.int32), wanted), tf.float32))
+        return tf.reduce_mean(losses), hits
+
+    def _distance(self) -> Any:
+        """Squared distance of the model to the anchor."""
+        tf = self._tf
+        return tf.add_n([tf.reduce_sum(tf.square(now - then)) for now, then in zip(self._variables, self._anchor)])
 
 
 def _tensorflow(threads: int) -> tuple[Any, Any]:
@@ -200,6 +225,15 @@ class _FusedAdam:
                     lr=config["learning_rate"], beta1=config["beta_1"], beta2=config["beta_2"], epsilon=config["epsilon"],
                     grad=tf.convert_to_tensor(gradient),
                 )  # fmt: skip
+
+
+def _loss_and_optimizer(keras: Any, model: Any) -> tuple[Any, Any]:
+    """Those that the model was compiled with; else cross-entropy and Adam. The loss takes (labels, outputs)."""
+    compiled = getattr(model, "optimizer", None) is not None
+    chosen = model.loss if compiled and model.loss else "sparse_categorical_crossentropy"
+    optimizer = model.optimizer if compiled else keras.optimizers.Adam()
+    # keras.losses.get gives an instance for an instance and a plain function for a name
+    return keras.losses.get(chosen), _optimizer(keras, optimizer, model.trainable_variables)
 
 
 def _optimizer(keras: Any, chosen: Any, variables: list[Any]) -> Any:

@@ -117,7 +117,7 @@ class LocalLink:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coordinator.time, "sleep", lambda _: None)
+    monkeypatch.setattr("edgefl.aggregator.coordinator.time.sleep", lambda _: None)
 
 
 def run(
@@ -373,8 +373,12 @@ def test_one_answer_costs_its_client_that_task_and_nobody_else(forged: dict[str,
 )
 def test_an_evaluation_that_is_none_is_left_out(figures: dict[str, float]) -> None:
     app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
-    evaluated = lambda answer: "seconds" not in answer.figures and answer.task.member == EDGE1  # noqa: E731
-    link = LocalLink(forge=lambda answer: replace(answer, figures=figures) if evaluated(answer) else answer)
+
+    def forge(answer: Answer) -> Answer:
+        evaluated = "seconds" not in answer.figures
+        return replace(answer, figures=figures) if evaluated and answer.task.member == EDGE1 else answer
+
+    link = LocalLink(forge=forge)
     lines, _dummy = run(None, link, "--rounds=2", app=app)
     for entry in lines[1:3]:
         (lost,) = entry["lost"]

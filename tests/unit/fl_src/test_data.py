@@ -82,7 +82,7 @@ def test_evaluation_by_numpy() -> None:
 def test_cpu_limits_of_both_cgroup_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], limit: float | None
 ) -> None:
-    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("edgefl.client.limits.os.sched_getaffinity", lambda _: set(range(8)))
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -109,7 +109,7 @@ def test_a_full_disk_is_waited_for_and_leaves_whole_lines(
         return real(handle, data[:10]) if len(tries) == 1 else real(handle, data)  # a disk with ten bytes left
 
     monkeypatch.setattr(os, "write", write)
-    monkeypatch.setattr(lines_of.time, "sleep", lambda _: None)
+    monkeypatch.setattr("edgefl.common.journal.time.sleep", lambda _: None)
     journal.append(lines_of.line("round", "r", 1, 4))
     assert tries == [before, before]
     assert len((tmp_path / "rounds.jsonl").read_bytes().splitlines()) == 5
