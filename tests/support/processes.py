@@ -115,7 +115,7 @@ class Federation:
 
     def light_client(self, node: str, start: int, stop: int, *arguments: str, fit: float = 0, **more: str) -> Program:
         """The same program without TensorFlow, for what has nothing to do with it; a pass takes `fit` seconds more."""
-        return self.client(node, start, stop, *arguments, module="light_client", LIGHT_CLIENT_FIT=str(fit), **more)
+        return self.client(node, start, stop, *arguments, module="support.light_client", LIGHT_CLIENT_FIT=str(fit), **more)
 
     def pair(self, *arguments: str, fit: float = 0) -> list[Program]:
         """Light clients on edge1 (a third of the samples) and on edge2."""
