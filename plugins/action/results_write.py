@@ -13,6 +13,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _results
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._controller import ControllerAction
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import repetitions
 
 
 class ActionModule(ControllerAction):
@@ -34,49 +35,59 @@ class ActionModule(ControllerAction):
             "sha256": {"type": "str", "default": ""},
             "logs": {"type": "dict", "default": {}},
             "manifests": {"type": "dict", "default": {}},
+            "report": {"type": "bool", "default": True},
         },
         "required_one_of": [("events", "settings")],
         "mutually_exclusive": [("events", "settings"), ("telemetry", "settings")],
     }
 
     def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
-        dest, name = Path(options["dest"]), options["run"]
-        folder = dest / check_run(name)
-        kept = _results.beside(folder, options["telemetry"], options["details"])
-        if options["settings"] is None:
-            wanted, summary, text, data = self._of_run(folder, options, kept)
-        else:
-            settings = _results.compared(dest, options["settings"])
-            wanted = _results.comparison_files(name, settings, _results.details_of(kept), kept)
-            summary, text = _results.told(name, settings, str(folder / "report.html"))
-            data = wanted["comparison.csv"]
+        dest = Path(options["dest"])
+        folder = dest / check_run(options["run"])
+        data = _results.inputs(folder, options["telemetry"], options["details"])
+        write = self._comparison_results if options["settings"] is not None else self._run_results
+        wanted, summary, text = write(folder, options, data)
         names = _results.differing(folder, wanted)
-        link = _results.link_differs(dest, name)
+        outdated = _results.outdated(folder, wanted)
+        link = _results.link_differs(dest, folder.name)
         if not self._task.check_mode:
             _results.write(folder, wanted, names)
+            _results.remove(folder, outdated)
             if link:
-                _results.link(dest, name)
+                _results.link(dest, folder.name)
+        report = str(folder / _results.REPORT) if _results.REPORT in wanted else ""
         return {
-            "changed": bool(names) or link,
+            "changed": bool(names or outdated) or link,
             "path": str(folder),
-            "report": str(folder / "report.html"),
+            "report": report,
             "files": names + [_results.LATEST] * link,
+            "removed": outdated,
             "sizes": {path: len(content) for path, content in wanted.items()},
-            "sha256": hashlib.sha256(data).hexdigest(),
             "summary": summary,
-            "text": text,
+            "text": [*text, f"Report: {report}" if report else f"Results: {folder}, without a report"],
+            "sha256": hashlib.sha256(
+                wanted[events.FILE if options["settings"] is None else "comparison.csv"]
+            ).hexdigest(),
         }
 
     @staticmethod
-    def _of_run(
-        folder: Path, options: dict[str, t.Any], kept: dict[str, bytes]
-    ) -> tuple[dict[str, bytes], dict[str, t.Any], list[str], bytes]:
-        """The files of one run, its summary, the summary in words, and its lines."""
-        name = options["run"]
-        run = _results.made_of(name, options["events"], kept)
+    def _run_results(
+        folder: Path, options: dict[str, t.Any], data: _results.Files
+    ) -> tuple[_results.Files, dict[str, t.Any], list[str]]:
+        """The files of a run, its summary, and the summary in words."""
+        run = _results.load_run(folder.name, options["events"], data)
         _results.check(run, options["sha256"])
-        logs, manifests = options["logs"], options["manifests"]
-        made = {} if logs or manifests else _results.as_made(folder, _results.key(run, kept))
-        wanted = made or _results.files(run, logs, manifests, kept)
-        summary = events.summary(run.events, name)
-        return wanted, summary, events.words(summary, str(folder / "report.html")), wanted[events.FILE]
+        texts = _results.texts(options["logs"], options["manifests"])
+        wanted = texts | _results.run_files(folder, run, data, options["report"])
+        summary = events.summary(run.events, run.name)
+        return wanted, summary, events.words(summary)
+
+    @staticmethod
+    def _comparison_results(
+        folder: Path, options: dict[str, t.Any], data: _results.Files
+    ) -> tuple[_results.Files, dict[str, t.Any], list[str]]:
+        """The same of a comparison."""
+        settings = _results.load_settings(folder.parent, options["settings"])
+        summary = repetitions.summary(folder.name, settings)
+        wanted = _results.comparison_files(folder, settings, data, options["report"])
+        return wanted, summary, repetitions.words(summary)

@@ -12,11 +12,11 @@ version_added: "1.0.0"
 description:
   - Writes C(rounds.jsonl), C(rounds.csv), C(summary.json), C(report.html), the data of its plots in C(plots), and logs and manifests, to a
     folder named after the run, and makes C(latest) point to it.
-  - C(made-of.json) tells what the files of a run were made of; what is there as it was made is not drawn again.
   - With O(settings) it compares runs whose results are there, and writes C(comparison.csv), C(summary.json), C(report.html) and C(plots).
-  - Each file is replaced in one step and read back. Meant for the controller.
+  - C(drawn.json) tells what report and plots were drawn from; what is there of the same data is not drawn again.
+  - Each file is replaced in one step and read back. The task runs on the controller, whatever its host.
 requirements:
-  - matplotlib >= 3.11
+  - matplotlib >= 3.11 for the Python that runs Ansible, unless O(report=false)
 author:
   - edgefl developers (@edgefl)
 seealso:
@@ -82,6 +82,12 @@ options:
     description: File name and text of each manifest. Manifests that are there already and are not named stay.
     type: dict
     default: {}
+  report:
+    description:
+      - Whether C(report.html) and the data of its plots are drawn.
+      - With V(false), a report that is there of the same data stays, and one of other data is removed. With V(true) later, it is drawn.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -111,11 +117,16 @@ path:
   returned: success
   type: str
 report:
-  description: Path of the report.
+  description: Path of the report; empty when there is none.
   returned: success
   type: str
 files:
   description: Files that were written, or would be in check mode, by their path in the folder; V(latest) for the link.
+  returned: success
+  type: list
+  elements: str
+removed:
+  description: Files of an earlier report that showed other data, and were removed, or would be in check mode.
   returned: success
   type: list
   elements: str

@@ -12,8 +12,8 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 # Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
@@ -52,7 +52,7 @@ class Follower:
         self._shown: set[tuple[int, int]] = set()
         self._use = ""
         self._complaints: set[str] = set()
-        self._lasting = _pods.Lasting(clock=self.clock)
+        self._lasting = pods.Lasting(clock=self.clock)
         self._terminal: set[tuple[str, str]] = set()
         last = first
         fresh = self._looked = True
@@ -87,15 +87,15 @@ class Follower:
             self._shown.clear()
         self.events += read["events"]
         rounds = [event for event in read["events"] if event["event"] == "round"]
-        width = max(map(len, _training.nodes(self.events)), default=0)
+        width = max(map(len, events.nodes(self.events)), default=0)
         start = next((event for event in self.events if event["event"] == "start"), {})
         settings = start.get("settings", {})
         for event in rounds:
             key = (event["loop"], event["round"])
             if key not in self._shown:
                 self._shown.add(key)
-                self.show("  " + _training.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
-                for text in _training.losses(event):
+                self.show("  " + events.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
+                for text in events.losses(event):
                     self.show(f"    {text}", True)
         use = records.words(read["now"])
         if rounds and use and use != self._use:

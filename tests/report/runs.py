@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import parse
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as model
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html import TEMPLATES
 
 DATA = Path(__file__).with_name("data")
 MIB = 1024**2
 REQUEST, LIMIT = 0.5, 1.0
+# Custom properties of the page by scheme: name -> colour
+PALETTES = {
+    scheme: dict(re.findall(r"--(\w+): (#\w+);", text))
+    for scheme, text in zip(("light", "dark"), (TEMPLATES / "style.css").read_text().split("prefers-color-scheme", 1))
+}
 
 
 def real(name: str) -> model.Run:
@@ -141,7 +148,7 @@ def extended(
             "text": "exit code 137",
         }
     )
-    return model.Run(name, events, model.telemetry(telemetry), model.details(_details(nodes, first, pods)))
+    return model.Run(name, events, model.parse_telemetry(telemetry), model.parse_details(_details(nodes, first, pods)))
 
 
 def _details(nodes: int, first: float, pods: dict[tuple[str, str], list[float]]) -> dict[str, Any]:

@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds, shares
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import html as _report_html
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import page as _report
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import page
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, NodeUse, PodUse, Run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import letters
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import FEW
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.run import letters
-from report.runs import comparison, extended, kinds, real
+from report.runs import PALETTES, comparison, extended, kinds, real
 from support.browser import Browser
 
 RUNS = {
@@ -25,9 +24,9 @@ RUNS = {
     "eight": lambda: extended(8),
     "loops": lambda: extended(3, loops=3, rounds=5),
 }
-PAGES = {name: (lambda make=make: _report.run_report(make())) for name, make in RUNS.items()} | {
-    "comparison": lambda: _report.comparison_report(comparison(2), Details()),
-    "kinds": lambda: _report.comparison_report(kinds(), Details()),
+PAGES = {name: (lambda make=make: page.run_report(make())) for name, make in RUNS.items()} | {
+    "comparison": lambda: page.comparison_report(comparison(2), Details()),
+    "kinds": lambda: page.comparison_report(kinds(), Details()),
 }
 PHONE, DESK = 390, 1280
 
@@ -141,9 +140,9 @@ def marks(run: Run) -> dict[str, Counter[str]]:
         # The model before the first round
         expected[key][f"loop {loops[0]}" if len(loops) > 1 else key] += 1
     short = letters(run)
-    for pod_use in run.of(PodUse):
+    for pod_use in run.records(PodUse):
         expected.setdefault("pod-cpu", Counter())[f"{pod_use.node} pod {short[pod_use.node, pod_use.pod]}"] += 1
-    for node_use in run.of(NodeUse):
+    for node_use in run.records(NodeUse):
         expected.setdefault("node-memory", Counter())[node_use.node] += 1
     return expected
 
@@ -222,15 +221,14 @@ def share_of(picture: Path, wanted: tuple[int, ...]) -> float:
 @pages("two", "eight")
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_light_and_dark(file: Path, width: int, browser: Browser, tmp_path: Path) -> None:
-    grounds = {"light": ((255, 255, 255), _report_html.LIGHT), "dark": (color("#14171b"), _report_html.DARK)}
-    for scheme, (ground, palette) in grounds.items():
+    for scheme, palette in PALETTES.items():
         browser.open(file, width, dark=scheme == "dark")
         picture = tmp_path / f"{scheme}.png"
         browser.picture(picture)
-        assert share_of(picture, ground) > 0.3
+        assert share_of(picture, color(palette["ground"])) > 0.3
         # A line of a drawing has the colour of the scheme
         line = "document.querySelector('#seconds [data-series=edge1] path')"
-        assert browser.ask(f"getComputedStyle({line}).stroke") == f"rgb({', '.join(map(str, color(palette[0])))})"
+        assert browser.ask(f"getComputedStyle({line}).stroke") == f"rgb({', '.join(map(str, color(palette['c0'])))})"
 
 
 @pages("eight")

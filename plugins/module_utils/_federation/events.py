@@ -274,8 +274,8 @@ def losses(event: Event) -> list[str]:
     return found
 
 
-def words(found: dict[str, Any], report: str) -> list[str]:
-    """A summary in a few lines for people; `report` is where the report is."""
+def words(found: dict[str, Any]) -> list[str]:
+    """A summary in a few lines for people."""
     many = found["rounds"]
     share = (
         f"accuracy {figure(found['accuracy'])}, loss {figure(found['loss'])}"
@@ -294,4 +294,4 @@ def words(found: dict[str, Any], report: str) -> list[str]:
         text.append(
             f"  {name:<{width}}  {node['rounds']} rounds, {node['samples']} samples, {node['seconds']:.1f} s{memory}{lost}"
         )
-    return [*text, f"Report: {report}"]
+    return text

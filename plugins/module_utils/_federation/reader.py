@@ -15,8 +15,8 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods as _pods
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
@@ -64,16 +64,16 @@ class Reader:
         found["now"] = records.newest(self.telemetry_dir, self.run)
         if kubectl and found["state"] != "done":
             try:
-                pods = kubectl.get("pods", namespace=namespace, selector=selector)
+                items = kubectl.get("pods", namespace=namespace, selector=selector)
             except Transient:
-                pods = []
-            for item in _pods.problems(pods):
-                log = _pods.log_tail(kubectl, item, namespace) if item.terminal else ""
+                items = []
+            for item in pods.problems(items):
+                log = pods.log_tail(kubectl, item, namespace) if item.terminal else ""
                 found["problems"].append({**item.as_dict(), "text": str(item), "log": log})
         return found
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
-        path = self.state_dir / self.run / _training.FILE
+        path = self.state_dir / self.run / events.FILE
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -83,11 +83,11 @@ class Reader:
                 f"{path} can't be read ({error.strerror}): run this on the cloud node with become, and check edgefl_state_dir."
             ) from error
         reset = offset > 0 and (len(data) < offset or hashlib.sha256(data[:offset]).hexdigest() != sha256)
-        parsed = _training.parse(data)
+        parsed = events.parse(data)
         skip = 0 if reset else data[:offset].count(b"\n")
         code, answer = self.fetch("/status")
         status = answer if code == 200 and isinstance(answer, dict) else {}
-        state = _training.state_of(parsed.events, status, self.run)
+        state = events.state_of(parsed.events, status, self.run)
         return {
             "events": parsed.events[skip:],
             "offset": parsed.size,
@@ -99,11 +99,11 @@ class Reader:
             "age": round(max(0.0, time.time() - parsed.events[-1]["time"]), 3) if parsed.events else None,
         }
 
-    def _reason(self, state: str, parsed: _training.Parsed, status: dict[str, Any], silence: str) -> str:
+    def _reason(self, state: str, parsed: events.Parsed, status: dict[str, Any], silence: str) -> str:
         if state == "done":
             return ""
         if state == "failed":
-            return _training.failure(parsed.events, status)
+            return events.failure(parsed.events, status)
         if parsed.problem:
             return parsed.problem
         if silence:

@@ -13,8 +13,7 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import hpa as _scaling
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import hpa, recorder
 
 Line = dict[str, Any]
 
@@ -96,7 +95,7 @@ def report_records(lines: Iterable[Line]) -> list[Line]:
     for line in lines:
         kind = line["kind"]
         if kind == "hpa_spec":
-            targets[line["name"]] = _scaling.spec_of(line["spec"]).targets
+            targets[line["name"]] = hpa.spec_of(line["spec"]).targets
         elif not line.get("node"):
             continue
         elif kind in ("node", "pod", "replicas"):
@@ -104,7 +103,7 @@ def report_records(lines: Iterable[Line]) -> list[Line]:
         elif kind == "event" and (line["type"] == "Warning" or line["reason"] in TOLD):
             found.append({key: line[key] for key in ("time", "kind", "node", "pod", "reason", "text")})
         elif kind == "hpa":
-            look = _scaling.look_of(line["time"], line["status"])
+            look = hpa.look_of(line["time"], line["status"])
             for metric, target in targets.get(line["name"], {}).items():
                 state = {"metric": metric, "target_percent": target, "current": look.current, "desired": look.desired}
                 if look.uses.get(metric) is not None:
@@ -137,8 +136,8 @@ def details(lines: Iterable[Line]) -> dict[str, Any]:
 
 def scalings(lines: Iterable[Line]) -> list[Line]:
     """Each decision of each HorizontalPodAutoscaler, and why others were not made, in the order of their time."""
-    specs: dict[str, _scaling.Spec] = {}
-    looks: dict[str, list[_scaling.Look]] = {}
+    specs: dict[str, hpa.Spec] = {}
+    looks: dict[str, list[hpa.Look]] = {}
     nodes: dict[str, str] = {}
     ready: dict[str, int] = {}
     for line in lines:
@@ -148,17 +147,17 @@ def scalings(lines: Iterable[Line]) -> list[Line]:
         if line["kind"] == "replicas":
             ready[line["node"]] = line["ready"]
         elif line["kind"] == "hpa_spec":
-            specs[line["name"]] = _scaling.spec_of(line["spec"])
+            specs[line["name"]] = hpa.spec_of(line["spec"])
         elif line["kind"] == "hpa" and line["name"] in specs:
             status = line["status"]
             # Pods that it takes away at this moment were ready when it decided
             shrinks = status.get("desiredReplicas", 0) < status.get("currentReplicas", 0)
-            look = _scaling.look_of(line["time"], status, None if shrinks else ready.get(line["node"]))
+            look = hpa.look_of(line["time"], status, None if shrinks else ready.get(line["node"]))
             looks.setdefault(line["name"], []).append(look)
     found = [
         {"time": time, "node": nodes[name], "text": text}
         for name, seen in looks.items()
-        for time, text in _scaling.explain(specs[name], seen)
+        for time, text in hpa.explain(specs[name], seen)
         if name in nodes
     ]
     return sorted(found, key=lambda each: (each["time"], each["node"]))

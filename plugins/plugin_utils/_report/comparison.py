@@ -1,113 +1,63 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: the same training under several settings. Each loop of each run is one repetition of its setting."""
+"""Private: the tables and plots that show settings side by side."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event, rounds, shares
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Run, Setting
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import (
-    Group,
-    Line,
-    Plot,
-    lines,
-    number,
-    spread,
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import Plot, Table
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Setting
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import Group, Line, band, lines, spread
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.repetitions import (
+    FURTHER,
+    MEASURES,
+    Measure,
+    repetitions,
+    values_of,
 )
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.run import MB, Table, band
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import number, utc
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A figure of a repetition: its key, its name in tables with the unit, and the title of its plot."""
-
-    key: str
-    name: str
-    title: str
-
-
-MEASURES = (
-    Measure("accuracy", "accuracy", "Accuracy after the last round"),
-    Measure("seconds", "seconds", "Seconds of all rounds"),
-    Measure("cpu_seconds", "CPU seconds", "CPU seconds of all clients"),
-    Measure("peak_mb", "peak memory (MB)", "Peak memory of a client, in MB"),
-    Measure("pods", "pods", "Pods that trained, at most in a round"),
-)
-# In tables only
-FURTHER = (
-    Measure("rounds", "rounds", ""),
-    Measure("seconds_per_round", "seconds a round", ""),
-    Measure("samples", "samples", ""),
-    Measure("lost", "lost parts", ""),
-)
-
-
-def repetitions(setting: Setting) -> list[dict[str, Any]]:
-    """The figures of each loop of each run, in the order in which they began; None where something was not measured."""
-    found = []
-    for run in setting.runs:
-        every = rounds(run.events)
-        for loop in sorted({event["loop"] for event in every}):
-            mine = [event for event in every if event["loop"] == loop]
-            found.append({"setting": setting.name, "run": run.name, "loop": loop, **_figures(mine)})
-    return sorted(found, key=lambda each: each["time"])
-
-
-def _figures(events: list[Event]) -> dict[str, Any]:
-    clients = [client for event in events for client in event.get("clients", [])]
-    seconds = round(sum(event.get("seconds") or 0 for event in events), 4)
-    cpu = [client["cpu_seconds"] for client in clients if client.get("cpu_seconds") is not None]
-    peak = max((client.get("peak_rss_bytes") or 0 for client in clients), default=0)
-    return {
-        "time": events[0]["time"] - (events[0].get("seconds") or 0),
-        "rounds": len(events),
-        "accuracy": events[-1].get("accuracy"),
-        "loss": events[-1].get("loss"),
-        "seconds": seconds,
-        "seconds_per_round": round(seconds / len(events), 4),
-        "cpu_seconds": round(sum(cpu), 4) if cpu else None,
-        "peak_mb": round(peak / MB, 1) if peak else None,
-        "pods": max(len({client["pod"] for client in event.get("clients", [])}) for event in events),
-        "samples": sum(share.samples for event in events for share in shares(event).values()),
-        "lost": sum(len(event.get("lost", [])) for event in events),
-    }
-
-
-def typical(setting: Setting) -> Run | None:
-    """The run whose time is the median one (of two in the middle the shorter): the one that is shown in full."""
-    done = [(sum(event.get("seconds") or 0 for event in rounds(run.events)), run) for run in setting.runs]
-    ordered = sorted((item for item in done if rounds(item[1].events)), key=lambda item: item[0])
-    return ordered[(len(ordered) - 1) // 2][1] if ordered else None
-
-
-def _values(setting: Setting, key: str) -> list[float]:
-    return [each[key] for each in repetitions(setting) if each[key] is not None]
-
-
-def tables(settings: Sequence[Setting]) -> list[Table]:
+def tables(settings: Sequence[Setting]) -> tuple[Table, Table]:
     """A row for each setting with median and span: of what is compared, with the time against that of the first; of the rest."""
-    base = _values(settings[0], "seconds")
-    found: list[Table] = []
-    for measures in (MEASURES, FURTHER):
-        head = ["setting", "repetitions", *(each.name for each in measures)]
-        rows = [
-            [setting.name, str(len(repetitions(setting))), *(_span(_values(setting, each.key)) for each in measures)]
-            for setting in settings
+    compared, further = (
+        _table(title, settings, measures)
+        for title, measures in (("Comparison", MEASURES), ("Further figures", FURTHER))
+    )
+    base = values_of(settings[0], "seconds")
+    rows = []
+    for setting, row in zip(settings, compared.rows):
+        seconds = values_of(setting, "seconds")
+        rows.append([*row, f"× {median(seconds) / median(base):.2f}" if seconds and base and median(base) else "-"])
+    return Table(compared.title, [*compared.head, f"time against {settings[0].name}"], rows), further
+
+
+def _table(title: str, settings: Sequence[Setting], measures: Sequence[Measure]) -> Table:
+    rows = [
+        [setting.name, str(len(repetitions(setting))), *(_span(values_of(setting, each.key)) for each in measures)]
+        for setting in settings
+    ]
+    return Table(title, ["setting", "repetitions", *(each.name for each in measures)], rows)
+
+
+def repetition_table(settings: Sequence[Setting]) -> Table:
+    """A row for each repetition, in the order in which they ran."""
+    every = [each for setting in settings for each in repetitions(setting)]
+    rows = [
+        [
+            utc(each["time"]),
+            each["setting"],
+            each["run"],
+            *(number(each[key]) for key in ("loop", "accuracy", "seconds", "cpu_seconds", "pods", "lost")),
         ]
-        found.append((head, rows))
-    found[0][0].append(f"time against {settings[0].name}")
-    for setting, row in zip(settings, found[0][1]):
-        seconds = _values(setting, "seconds")
-        row.append(f"× {median(seconds) / median(base):.2f}" if seconds and base and median(base) else "-")
-    return found
+        for each in sorted(every, key=lambda each: float(each["time"]))
+    ]
+    head = ["began", "setting", "run", "loop", "accuracy", "seconds", "CPU seconds", "pods", "lost parts"]
+    return Table("Repetitions", head, rows)
 
 
 def _span(values: Sequence[float]) -> str:
@@ -119,99 +69,44 @@ def _span(values: Sequence[float]) -> str:
 
 
 def plots(settings: Sequence[Setting]) -> list[Plot]:
-    """Each figure with its spread, accuracy by round, and time by repetition. A figure that is 0 everywhere is left out."""
+    """Each figure with its spread, accuracy by round, and time by repetition. A figure that nobody measured is left out."""
+    return [*_spread_plots(settings), *_accuracy_plot(settings), *_order_plot(settings)]
+
+
+def _spread_plots(settings: Sequence[Setting]) -> list[Plot]:
     found = []
-    curves = []
-    for setting in settings:
-        every = [event for run in setting.runs for event in rounds(run.events)]
-        loops = {(event["run"], event["loop"]) for event in every}
-        series = [
-            Line(
-                "",
-                [event["round"] for event in every if (event["run"], event["loop"]) == key],
-                [event.get("accuracy") for event in every if (event["run"], event["loop"]) == key],
-            )
-            for key in sorted(loops)
-        ]
-        curve = band(setting.name, series)
-        if curve.xs:
-            curves.append(curve)
     for measure in MEASURES:
-        groups = [Group(setting.name, _values(setting, measure.key)) for setting in settings]
-        groups = [group for group in groups if group.values]
+        groups = [Group(setting.name, values) for setting in settings if (values := values_of(setting, measure.key))]
         if groups:
-            found.append(
-                spread(f"compare-{measure.key}", measure.title, measure.name, groups, measure.key != "accuracy")
-            )
-    if curves:
-        title = "Accuracy after each round: median and span of the repetitions"
-        found.append(
-            lines("compare-rounds", title, "round", "accuracy", curves, columns=("setting", "accuracy"), zero=False)
-        )
-    times = []
-    for setting in settings:
-        values = _values(setting, "seconds")
-        times.append(Line(setting.name, list(range(1, len(values) + 1)), values))
-    if any(len(line.xs) > 1 for line in times):
-        title = "Seconds of each repetition, in the order in which they ran"
-        shown = [line for line in times if line.xs]
-        found.append(
-            lines("compare-order", title, "repetition", "seconds", shown, columns=("setting", "seconds"), unit=" s")
-        )
+            name, zero = f"compare-{measure.key}", measure.key != "accuracy"
+            found.append(spread(name, measure.title, measure.name, groups, zero))
     return found
 
 
-def summary(name: str, settings: Sequence[Setting]) -> dict[str, Any]:
-    """The content of a comparison's summary.json: median, least and greatest of each figure of each setting."""
-    return {
-        "schema": 1,
-        "run": name,
-        "settings": {
-            setting.name: {
-                "runs": [run.name for run in setting.runs],
-                "repetitions": len(repetitions(setting)),
-                **{
-                    each.key: {"median": median(values), "min": min(values), "max": max(values)}
-                    for each in (*MEASURES, *FURTHER)
-                    if (values := _values(setting, each.key))
-                },
-            }
-            for setting in settings
-        },
-    }
+def _accuracy_plot(settings: Sequence[Setting]) -> list[Plot]:
+    curves = [curve for setting in settings if (curve := _accuracy_band(setting)).xs]
+    if not curves:
+        return []
+    title = "Accuracy after each round: median and span of the repetitions"
+    return [lines("compare-rounds", title, "round", "accuracy", curves, columns=("setting", "accuracy"), zero=False)]
 
 
-def csv_table(settings: Sequence[Setting]) -> str:
-    """The content of comparison.csv: a row for each repetition."""
-    every = [each for setting in settings for each in repetitions(setting)]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(every[0]) if every else ["setting"])
-    writer.writeheader()
-    writer.writerows(every)
-    return out.getvalue()
+def _accuracy_band(setting: Setting) -> Line:
+    values: dict[tuple[str, int], dict[float, float | None]] = {}
+    for run in setting.runs:
+        for event in rounds(run.events):
+            values.setdefault((event["run"], event["loop"]), {})[event["round"]] = event.get("accuracy")
+    return band(setting.name, [Line("", list(values[key]), list(values[key].values())) for key in sorted(values)])
 
 
-def title(names: Sequence[str]) -> str:
-    """What is compared.
-
-    >>> title(["none", "hpa", "vpa"]), title(["a", "b", "c", "d", "e"])
-    ('Comparison of none, hpa and vpa', 'Comparison of 5 settings')
-    """
-    if len(names) > 4:
-        return f"Comparison of {len(names)} settings"
-    return f"Comparison of {' and '.join(filter(None, [', '.join(names[:-1]), *names[-1:]]))}"
-
-
-def words(found: dict[str, Any], report: str) -> list[str]:
-    """A comparison in a few lines for people."""
-    text = [title(list(found["settings"]))]
-    width = max(map(len, found["settings"]), default=0)
-    for name, setting in found["settings"].items():
-        figures = [
-            f"{each.name} {number(setting[each.key]['median'])}"
-            for each in MEASURES
-            if each.key in setting and each.key in ("accuracy", "seconds", "pods")
-        ]
-        many = setting["repetitions"]
-        text.append(f"  {name:<{width}}  {many} repetition{'s' * (many != 1)}; medians: {', '.join(figures) or '-'}")
-    return [*text, f"Report: {report}"]
+def _order_plot(settings: Sequence[Setting]) -> list[Plot]:
+    series = []
+    for setting in settings:
+        values = values_of(setting, "seconds")
+        series.append(Line(setting.name, list(range(1, len(values) + 1)), values))
+    if not any(len(each.xs) > 1 for each in series):
+        return []
+    title = "Seconds of each repetition, in the order in which they ran"
+    shown = [each for each in series if each.xs]
+    columns = ("setting", "seconds")
+    return [lines("compare-order", title, "repetition", "seconds", shown, columns=columns, unit=" s")]

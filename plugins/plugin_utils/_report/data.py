@@ -67,7 +67,7 @@ class Hpa:
 
 
 @dataclass(frozen=True)
-class Happening:
+class ClusterEvent:
     """Something that happened to a pod or a node, such as a restart (kind C(event))."""
 
     time: float
@@ -77,7 +77,7 @@ class Happening:
     text: str = ""
 
 
-KINDS: dict[str, type] = {"node": NodeUse, "pod": PodUse, "replicas": Replicas, "hpa": Hpa, "event": Happening}
+KINDS: dict[str, type] = {"node": NodeUse, "pod": PodUse, "replicas": Replicas, "hpa": Hpa, "event": ClusterEvent}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Capacity:
 
 
 @dataclass(frozen=True)
-class Shipped:
+class Shipment:
     """An image on its way to a node: bytes that went over the wire, and those that did not have to."""
 
     node: str
@@ -133,11 +133,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of a run beside its rounds and telemetry."""
+    """What is known of a run apart from its rounds and telemetry."""
 
     limits: list[Limits] = field(default_factory=list)
     capacity: list[Capacity] = field(default_factory=list)
-    shipping: list[Shipped] = field(default_factory=list)
+    shipping: list[Shipment] = field(default_factory=list)
     scalings: list[Scaling] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
     versions: dict[str, Any] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Details:
 LISTS: dict[str, type] = {
     "limits": Limits,
     "capacity": Capacity,
-    "shipping": Shipped,
+    "shipping": Shipment,
     "scalings": Scaling,
     "listings": Listing,
 }
@@ -155,14 +155,14 @@ LISTS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A training: its name, the lines of rounds.jsonl, telemetry in the order of their time, and the rest."""
+    """A training: its name, the lines of rounds.jsonl, telemetry in the order of its time, and the rest."""
 
     name: str
     events: list[Event]
     telemetry: list[Any] = field(default_factory=list)
     details: Details = field(default_factory=Details)
 
-    def of(self, kind: type[T]) -> list[T]:
+    def records(self, kind: type[T]) -> list[T]:
         """The records of a kind."""
         return [record for record in self.telemetry if isinstance(record, kind)]
 
@@ -196,7 +196,7 @@ def _entry(kind: type[T], given: Any, where: str) -> T:
     return kind(**values)
 
 
-def telemetry(given: Iterable[Any]) -> list[Any]:
+def parse_telemetry(given: Iterable[Any]) -> list[Any]:
     """The records as objects, in the order of their time. Raises EdgeflError for one of an unknown kind or without a field."""
     found: list[Any] = []
     for number, entry in enumerate(given, 1):
@@ -208,7 +208,7 @@ def telemetry(given: Iterable[Any]) -> list[Any]:
     return sorted(found, key=lambda record: record.time)
 
 
-def details(given: Mapping[str, Any]) -> Details:
+def parse_details(given: Mapping[str, Any]) -> Details:
     """The details as objects. Raises EdgeflError for an unknown or incomplete one."""
     known = [each.name for each in dataclasses.fields(Details)]
     if unknown := sorted(set(given) - set(known)):
@@ -226,6 +226,6 @@ def details(given: Mapping[str, Any]) -> Details:
     return Details(**values)
 
 
-def lines(given: Iterable[Mapping[str, Any]]) -> bytes:
+def dump_telemetry(given: Iterable[Mapping[str, Any]]) -> bytes:
     """The content of telemetry.jsonl."""
     return "".join(json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n" for entry in given).encode()

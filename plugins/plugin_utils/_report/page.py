@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import (
@@ -22,12 +21,27 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events
     shares,
     summary,
 )
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison as compare
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import html as html
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import run as of_run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison, repetitions, training, usage
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import (
+    Block,
+    Decisions,
+    Facts,
+    Failure,
+    Heading,
+    Listing,
+    Paragraph,
+    Plot,
+    Plots,
+    Section,
+    Table,
+    Typical,
+    Variables,
+    plots_of,
+)
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, Run, Setting
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html import Section
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import Plot, number
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html import render
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import first_begin
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import number, plain, utc
 
 
 @dataclass(frozen=True)
@@ -43,30 +57,44 @@ class Report:
         return {**found, "report.html": self.html.encode()}
 
 
-class _Plots(list[Plot]):
-    """Collects the plots of a page while its HTML is made."""
-
-    def html(self, every: Iterable[Plot]) -> str:
-        shown = list(every)
-        self.extend(shown)
-        return html.plots(shown)
+def _report(title: str, lead: Sequence[Block], sections: Sequence[Section]) -> Report:
+    shown = [section for section in sections if section.blocks]
+    return Report(render(title, lead, shown), plots_of(shown))
 
 
 def run_report(run: Run) -> Report:
-    """The report of one training."""
+    """The report of one training. A section without data is left out."""
     found = summary(run.events, run.name)
-    plots = _Plots()
     sections = [
-        *_training(run, plots, ""),
-        *_shipping(run.details),
-        Section("rounds", "Rounds", html.table("Rounds", *of_run.round_table(run))) if found["rounds"] else None,
-        *_repeat(run.details, found["settings"], found["engine"]),
-        *_listings(run.details),
+        *_training(run, ""),
+        _shipping(run.details),
+        Section("rounds", "Rounds", [training.round_table(run)] if found["rounds"] else []),
+        _repeat(run.details, found["settings"], found["engine"]),
+        _listings(run.details),
     ]
-    return Report(html.document(f"Run {run.name}", _headline(found), [each for each in sections if each]), plots)
+    return _report(f"Run {run.name}", _run_lead(found), sections)
 
 
-def _headline(found: dict[str, Any]) -> str:
+def comparison_report(settings: Sequence[Setting], details: Details) -> Report:
+    """The report of several settings: figures side by side, then a typical run of each."""
+    compared, further = comparison.tables(settings)
+    first = settings[0].runs[0] if settings[0].runs else None
+    found = summary(first.events, first.name) if first else {"settings": {}, "engine": {}}
+    sections = [
+        Section("comparison", "Comparison", [compared, *_plots(comparison.plots(settings)), further]),
+        *(_typical(place, setting) for place, setting in enumerate(settings, 1)),
+        _shipping(details),
+        Section("repetitions", "Repetitions", [comparison.repetition_table(settings)]),
+        _repeat(details, found["settings"], found["engine"]),
+        _listings(details),
+    ]
+    return _report(repetitions.title([each.name for each in settings]), _comparison_lead(settings), sections)
+
+
+# Headlines ------------------------------------------------------------------------------------------------------------
+
+
+def _run_lead(found: dict[str, Any]) -> list[Block]:
     facts = [
         ("Accuracy", figure(found["accuracy"])),
         ("Training time", f"{figure(found['seconds'], 1)} s"),
@@ -78,159 +106,87 @@ def _headline(found: dict[str, Any]) -> str:
         ("State", found["state"]),
     ]
     chosen = ("selection", "strategy", "sample_fraction", "min_nodes", "tls")
-    settings = ", ".join(f"{key} {html.plain(found['settings'][key])}" for key in chosen if key in found["settings"])
-    reason = f'<p class="bad">It failed: {escape(found["reason"])}</p>' if found.get("reason") else ""
-    return (
-        f"<p>{escape(found['app'] or 'unknown app')}, {html.when(found['started'])} to {html.when(found['finished'])}"
-        f"{f'; {escape(settings)}' if settings else ''}</p>{reason}{html.cards(facts)}"
-    )
+    settings = ", ".join(f"{key} {plain(found['settings'][key])}" for key in chosen if key in found["settings"])
+    what = f"{found['app'] or 'unknown app'}, {utc(found['started'])} to {utc(found['finished'])}"
+    failure = [Failure(found["reason"])] if found.get("reason") else []
+    return [Paragraph(f"{what}; {settings}" if settings else what), *failure, Facts(facts)]
 
 
-def _training(run: Run, plots: _Plots, prefix: str) -> list[Section | None]:
-    """What happened in a run, over rounds and over time."""
-    if not rounds(run.events):
-        return [Section(f"{prefix}learning", "Learning", "<p>No round was finished.</p>")]
-    found = summary(run.events, run.name)
-    learned = plots.html(of_run.learning(run, prefix))
-    by_node = plots.html([of_run.time_line(run, prefix), *of_run.of_nodes(run, prefix)])
-    scaled = plots.html(of_run.scaling(run, prefix)) + _decisions(run)
-    used = plots.html(of_run.use(run, prefix))
-    return [
-        Section(f"{prefix}learning", "Learning", learned) if learned else None,
-        Section(f"{prefix}nodes", "Nodes", by_node + html.table("Nodes", *of_run.node_table(found))),
-        Section(f"{prefix}scaling", "Scaling", scaled) if scaled else None,
-        Section(f"{prefix}use", "CPU and memory", used) if used else None,
-    ]
-
-
-def _decisions(run: Run) -> str:
-    """The autoscaler's decisions, numbered as in the time line."""
-    if not run.details.scalings:
-        return ""
-    first = of_run.zero(run.events)
-    items = "".join(
-        f"<li>{each.time - first:.1f} s, {escape(each.node)}: {escape(each.text)}</li>" for each in run.details.scalings
-    )
-    return f"<h3>Each decision explained</h3><ol>{items}</ol>"
-
-
-def _shipping(details: Details) -> list[Section]:
-    if not details.shipping:
-        return []
-    rows = [
-        [
-            each.node,
-            each.image,
-            each.reason,
-            *(f"{size / 1e6:.3f}" for size in (each.sent, each.saved)),
-            f"{each.seconds:.2f}",
-        ]
-        for each in details.shipping
-    ]
-    head = ["node", "image", "reason", "sent (MB)", "saved (MB)", "seconds"]
-    return [Section("shipping", "Images shipped", html.table("Images shipped", head, rows))]
-
-
-def _repeat(details: Details, settings: dict[str, Any], engine: dict[str, Any]) -> list[Section]:
-    """Versions, settings, and variables as a file to train again with."""
-    text = ""
-    if details.variables:
-        file = json.dumps(details.variables, indent=2, sort_keys=True) + "\n"
-        text += (
-            f"<p>Save {html.save('variables.json', file, 'application/json')} and call: "
-            f"<code>ansible-playbook site.yml -e @variables.json -e edgefl_run=new</code></p>{html.text_block('Variables', file)}"
-        )
-    for title, values in (("Settings of the training", settings), ("Versions", {**details.versions, **engine})):
-        if values:
-            rows = [[key, html.plain(value)] for key, value in values.items()]
-            text += f"<h3>{title}</h3>{html.table(title, ['name', 'value'], rows)}"
-    return [Section("repeat", "To repeat it", text)] if text else []
-
-
-def _listings(details: Details) -> list[Section]:
-    if not details.listings:
-        return []
-    text = "".join(
-        f"<h3>{escape(each.title)}</h3><p><code>{escape(each.command)}</code></p>{html.text_block(each.title, each.text)}"
-        for each in details.listings
-    )
-    return [Section("cluster", "In the cluster", text)]
-
-
-def comparison_report(settings: Sequence[Setting], details: Details) -> Report:
-    """The report of several settings: figures side by side, then a typical run of each."""
-    plots = _Plots()
-    compared, rest = compare.tables(settings)
-    across = plots.html(compare.plots(settings))
-    sections: list[Section | None] = [
-        Section(
-            "comparison",
-            "Comparison",
-            html.table("Comparison", *compared) + across + html.table("Further figures", *rest),
-        ),
-    ]
-    for place, setting in enumerate(settings, 1):
-        run = compare.typical(setting)
-        if run:
-            sections.append(_typical(place, setting, run, plots))
-    first = settings[0].runs[0] if settings[0].runs else None
-    found = summary(first.events, first.name) if first else {"settings": {}, "engine": {}}
-    sections += [
-        *_shipping(details),
-        _runs(settings),
-        *_repeat(details, found["settings"], found["engine"]),
-        *_listings(details),
-    ]
-    return Report(
-        html.document(
-            compare.title([each.name for each in settings]), _across(settings), [each for each in sections if each]
-        ),
-        plots,
-    )
-
-
-def _typical(place: int, setting: Setting, run: Run, plots: _Plots) -> Section:
-    # With its place: two names may differ in letters that no name of a file has
-    slug = f"{place}-" + re.sub(r"[^a-z0-9]+", "-", setting.name.lower()).strip("-")
-    parts = [each for each in _training(run, plots, f"{slug}-") if each]
-    body = "".join(f'<h3 id="{each.name}">{escape(each.title)}</h3>{each.html}' for each in parts)
-    lead = f'<p>Run <a href="../{escape(run.name)}/report.html">{escape(run.name)}</a>, whose time is the median one of {len(setting.runs)}.</p>'
-    return Section(f"setting-{slug}", f"Setting {setting.name}", lead + body)
-
-
-def _across(settings: Sequence[Setting]) -> str:
-    every: list[Callable[[Run], Any]] = [
-        lambda run: max((event["round"] for event in rounds(run.events)), default=0),
-        lambda run: len(nodes(run.events)),
-    ]
+def _comparison_lead(settings: Sequence[Setting]) -> list[Block]:
     runs = [run for setting in settings for run in setting.runs]
-    at_most = [max((ask(run) for run in runs), default=0) for ask in every]
-    samples = sum(share.samples for run in runs for event in rounds(run.events) for share in shares(event).values())
+    every = [event for run in runs for event in rounds(run.events)]
+    samples = sum(share.samples for event in every for share in shares(event).values())
     times = [event["time"] for run in runs for event in run.events]
     facts = [
         ("Settings", str(len(settings))),
         ("Runs", str(len(runs))),
-        ("Repetitions", str(sum(len(compare.repetitions(setting)) for setting in settings))),
-        ("Rounds each", str(at_most[0])),
-        ("Nodes", str(at_most[1])),
+        ("Repetitions", str(sum(len(repetitions.repetitions(setting)) for setting in settings))),
+        ("Rounds each", str(max((event["round"] for event in every), default=0))),
+        ("Nodes", str(max((len(nodes(run.events)) for run in runs), default=0))),
         ("Samples trained", number(samples)),
     ]
-    span = f"<p>{html.when(min(times))} to {html.when(max(times))}</p>" if times else ""
-    return span + html.cards(facts)
+    return [*([Paragraph(f"{utc(min(times))} to {utc(max(times))}")] if times else []), Facts(facts)]
 
 
-def _runs(settings: Sequence[Setting]) -> Section:
-    every = sorted(
-        (each for setting in settings for each in compare.repetitions(setting)), key=lambda each: float(each["time"])
-    )
-    head = ["began", "setting", "run", "loop", "accuracy", "seconds", "CPU seconds", "pods", "lost parts"]
-    rows = [
-        [
-            html.when(each["time"]),
-            each["setting"],
-            each["run"],
-            *(number(each[key]) for key in ("loop", "accuracy", "seconds", "cpu_seconds", "pods", "lost")),
-        ]
-        for each in every
+# Sections -------------------------------------------------------------------------------------------------------------
+
+
+def _plots(every: Sequence[Plot]) -> list[Block]:
+    return [Plots(every)] if every else []
+
+
+def _training(run: Run, prefix: str) -> list[Section]:
+    """What happened in a run, over rounds and over time; names begin with `prefix`."""
+    if not rounds(run.events):
+        return [Section(f"{prefix}learning", "Learning", [Paragraph("No round was finished.")])]
+    by_node = Plots([training.time_line(run, prefix), *training.node_plots(run, prefix)])
+    return [
+        Section(f"{prefix}learning", "Learning", _plots(training.learning_plots(run, prefix))),
+        Section(f"{prefix}nodes", "Nodes", [by_node, training.node_table(summary(run.events, run.name))]),
+        Section(f"{prefix}scaling", "Scaling", [*_plots(usage.scaling_plots(run, prefix)), *_decisions(run)]),
+        Section(f"{prefix}use", "CPU and memory", _plots(usage.usage_plots(run, prefix))),
     ]
-    return Section("repetitions", "Repetitions", html.table("Repetitions", head, rows))
+
+
+def _decisions(run: Run) -> list[Block]:
+    scalings, zero = run.details.scalings, first_begin(run.events)
+    return [Decisions([(each.time - zero, each.node, each.text) for each in scalings])] if scalings else []
+
+
+def _typical(place: int, setting: Setting) -> Section:
+    """The run that stands for a setting, as its own report shows it."""
+    # With its place: two names may differ in letters that no name of a file has
+    slug = f"{place}-" + re.sub(r"[^a-z0-9]+", "-", setting.name.lower()).strip("-")
+    blocks: list[Block] = []
+    run = repetitions.typical(setting)
+    if run:
+        blocks.append(Typical(run.name, len(setting.runs)))
+        for section in _training(run, f"{slug}-"):
+            blocks += [Heading(section.title, section.name), *section.blocks] if section.blocks else []
+    return Section(f"setting-{slug}", f"Setting {setting.name}", blocks)
+
+
+def _shipping(details: Details) -> Section:
+    rows = [
+        [each.node, each.image, each.reason, f"{each.sent / 1e6:.3f}", f"{each.saved / 1e6:.3f}", f"{each.seconds:.2f}"]
+        for each in details.shipping
+    ]
+    head = ["node", "image", "reason", "sent (MB)", "saved (MB)", "seconds"]
+    return Section("shipping", "Images shipped", [Table("Images shipped", head, rows)] if rows else [])
+
+
+def _repeat(details: Details, settings: dict[str, Any], engine: dict[str, Any]) -> Section:
+    """Versions, settings, and variables as a file to train again with."""
+    blocks: list[Block] = []
+    if details.variables:
+        blocks.append(Variables(json.dumps(details.variables, indent=2, sort_keys=True) + "\n"))
+    for title, values in (("Settings of the training", settings), ("Versions", {**details.versions, **engine})):
+        if values:
+            rows = [[key, plain(value)] for key, value in values.items()]
+            blocks += [Heading(title), Table(title, ["name", "value"], rows)]
+    return Section("repeat", "To repeat it", blocks)
+
+
+def _listings(details: Details) -> Section:
+    blocks = [Listing(each.title, each.command, each.text) for each in details.listings]
+    return Section("cluster", "In the cluster", blocks)

@@ -15,7 +15,6 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -84,7 +83,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    """Within it, figures look like ours whatever the user's matplotlibrc says; `name` makes ids that are the same in every run."""
+    """Within it, figures look the same whatever the user's matplotlibrc says; `name` makes ids that are the same in every run."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": name})
@@ -98,25 +97,29 @@ def figure(height: float, rows: int = 1, width: float = HALF) -> tuple[Figure, l
     return drawn, list(drawn.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
 
-def mark(artist: Any, name: str, point: str = "") -> None:
+def label(artist: Any, name: str, point: str = "") -> None:
     """Gives what is drawn the name of its series (`data-series` in the SVG), and of the one point that it is, if it is one."""
     artist.set_gid(_SERIES + json.dumps([name, point]))
 
 
-def svg(drawn: Figure, name: str, title: str, told: str, tips: Mapping[str, Sequence[str]]) -> str:
-    """The figure as an element for a page. `tips` are the texts of each series' points, which the pointer shows."""
+def svg(drawn: Figure, name: str, title: str, description: str, tips: Mapping[str, Sequence[str]]) -> str:
+    """The figure as an element for a page; `tips` are the texts of each series' points, which the pointer shows.
+
+    `title` and `description` are for those who don't see it; the ids of all in it begin with `name`.
+    """
     out = io.StringIO()
     drawn.savefig(out, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(out.getvalue())
     _plain(root, name)
     _name_series(root, tips)
     _colors(root)
-    box = root.attrib["viewBox"]
-    inner = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
-    return (
-        f'<svg viewBox="{box}" role="img" aria-labelledby="{name}-title {name}-told">'
-        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-told">{escape(told)}</desc>{inner}</svg>'
-    )
+    names = {"title": f"{name}-title", "desc": f"{name}-desc"}
+    attributes = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-labelledby": " ".join(names.values())}
+    element = ElementTree.Element("svg", attributes)
+    for tag, text in (("title", title), ("desc", description)):
+        ElementTree.SubElement(element, tag, {"id": names[tag]}).text = text
+    element.extend(root)
+    return ElementTree.tostring(element, encoding="unicode")
 
 
 def _plain(root: ElementTree.Element, name: str) -> None:
@@ -131,25 +134,29 @@ def _plain(root: ElementTree.Element, name: str) -> None:
         element.tag = element.tag.rpartition("}")[2]
         element.text = (element.text or "").strip() if element.tag != "text" else element.text
         element.tail = None
-        for key, value in list(element.attrib.items()):
-            del element.attrib[key]
-            key = key.rpartition("}")[2]
-            if key == "id" and value in used:
-                value = f"{name}-{value}"
-            elif key == "id" and not value.startswith(_SERIES):
-                continue
-            elif key == "href":
-                value = f"#{name}-{value.removeprefix('#')}"
-            elif key == "transform" and re.fullmatch(r"rotate\(-?0 [^)]*\)", value):
-                continue
-            else:
-                value = value.replace("url(#", f"url(#{name}-")
-            if key == "d":
-                value = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", " ".join(value.split()))
-            if key == "style":
-                # The font is the page's
-                value = re.sub(r"font-family: [^;]*(; |$)", "", value)
-            element.attrib[key] = value
+        attributes = [(key.rpartition("}")[2], value) for key, value in element.attrib.items()]
+        element.attrib.clear()
+        for key, value in attributes:
+            kept = _attribute(key, value, name, used)
+            if kept is not None:
+                element.attrib[key] = kept
+
+
+def _attribute(key: str, value: str, name: str, used: set[str]) -> str | None:
+    """An attribute's value in the page; None where it is of no use there. `used` are the ids that something points to."""
+    if key == "id":
+        return f"{name}-{value}" if value in used else value if value.startswith(_SERIES) else None
+    if key == "href":
+        return f"#{name}-{value.removeprefix('#')}"
+    if key == "transform" and re.fullmatch(r"rotate\(-?0 [^)]*\)", value):
+        return None
+    value = value.replace("url(#", f"url(#{name}-")
+    if key == "d":
+        value = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", " ".join(value.split()))
+    if key == "style":
+        # The font is the page's
+        value = re.sub(r"font-family: [^;]*(; |$)", "", value)
+    return value
 
 
 def _name_series(root: ElementTree.Element, tips: Mapping[str, Sequence[str]]) -> None:

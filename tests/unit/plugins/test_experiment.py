@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment as _experiment
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment
 
 KNOWN = ["edgefl_replicas", "edgefl_rounds"]
 FIXED = ["edgefl_run"]

@@ -19,9 +19,15 @@ from unit.plugins.training_lines import WHOLE, data
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder as _recorder
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import data as _report_data
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import Recorder, ended, record
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import (
+    Capacity,
+    Hpa,
+    Limits,
+    parse_details,
+    parse_telemetry,
+)
 
 PODS = "/api/v1/namespaces/edgefl/pods"
 EVENTS = "/api/v1/namespaces/edgefl/events"
@@ -120,8 +126,8 @@ class Cluster:
             raise found
         return None if found is None else {"items": found}
 
-    def recorder(self) -> _recorder.Recorder:
-        return _recorder.Recorder(self.get, "edgefl", "r", lambda: self.now)
+    def recorder(self) -> Recorder:
+        return Recorder(self.get, "edgefl", "r", lambda: self.now)
 
 
 def kinds(lines: list[dict[str, Any]]) -> list[str]:
@@ -256,13 +262,13 @@ def test_a_run_that_is_stopped_or_replaced_is_gone() -> None:
 def take(folder: Path, until: Any, **more: Any) -> dict[str, Any]:
     cluster = Cluster(time.time())
     given = {"interval": 0.05, "timeout": 5.0} | more
-    return _recorder.record(lambda: cluster.get, folder, "r", "edgefl", until=until, **given)
+    return record(lambda: cluster.get, folder, "r", "edgefl", until=until, **given)
 
 
 def test_it_ends_with_the_run_and_says_what_it_took(tmp_path: Path) -> None:
     rounds = tmp_path / "rounds.jsonl"
     threading.Timer(0.3, lambda: rounds.write_bytes(data(*WHOLE))).start()
-    figures = take(tmp_path, lambda: _recorder.ended(rounds))
+    figures = take(tmp_path, lambda: ended(rounds))
     assert 0.25 < figures["seconds"] < 4
     assert figures["looks"] > 2
     found = records.read(tmp_path, "r", 1)
@@ -290,7 +296,7 @@ def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> 
         raise EdgeflError("The kubeconfig names no cluster and user")
 
     with pytest.raises(EdgeflError):
-        _recorder.record(connect, tmp_path, "r", "edgefl", 1, lambda: True, 1)
+        record(connect, tmp_path, "r", "edgefl", 1, lambda: True, 1)
     assert records.read(tmp_path, "r", 1)["problems"] == [
         "While it was recorded: The kubeconfig names no cluster and user."
     ]
@@ -303,8 +309,8 @@ def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> 
 )
 def test_the_end_of_a_run(tmp_path: Path, content: bytes, over: bool) -> None:
     (tmp_path / "rounds.jsonl").write_bytes(content)
-    assert _recorder.ended(tmp_path / "rounds.jsonl") is over
-    assert not _recorder.ended(tmp_path / "missing")
+    assert ended(tmp_path / "rounds.jsonl") is over
+    assert not ended(tmp_path / "missing")
 
 
 # What the report gets --------------------------------------------------------------------------------------------------
@@ -337,15 +343,22 @@ def test_the_report_takes_all_of_it() -> None:
     }
     lines += recorder.look()
     telemetry = records.report_records(json.loads(json.dumps(lines)))
-    read = _report_data.telemetry(telemetry)
-    assert sorted(type(each).__name__ for each in read) == ["Happening", "Hpa", "Hpa", "NodeUse", "PodUse", "Replicas"]
-    assert [(each.current, each.desired, each.use_percent) for each in read if isinstance(each, _report_data.Hpa)] == [
+    read = parse_telemetry(telemetry)
+    assert sorted(type(each).__name__ for each in read) == [
+        "ClusterEvent",
+        "Hpa",
+        "Hpa",
+        "NodeUse",
+        "PodUse",
+        "Replicas",
+    ]
+    assert [(each.current, each.desired, each.use_percent) for each in read if isinstance(each, Hpa)] == [
         (1, 1, 5),
         (1, 3, 150),
     ]
-    details = _report_data.details(records.details(lines))
-    assert details.limits == [_report_data.Limits("edge1", "client-1", 0.5, None, 2**30, 2**31)]
-    assert details.capacity == [_report_data.Capacity("edge1", 2.0, 2**32)]
+    details = parse_details(records.details(lines))
+    assert details.limits == [Limits("edge1", "client-1", 0.5, None, 2**30, 2**31)]
+    assert details.capacity == [Capacity("edge1", 2.0, 2**32)]
     assert details.versions == {"node edge1": "v1.32.10-kubeedge-v1.23.1, containerd://1.6.20, amd64"}
     assert [(each.node, each.text) for each in details.scalings] == [
         ("edge1", "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.")

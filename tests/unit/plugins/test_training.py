@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from unit.plugins.training_lines import RUN, WHOLE, client, data, done, lost, round_, start
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events as _training
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader, check_run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._follower import Follower
 from edgefl.common import journal as report
@@ -23,22 +23,22 @@ from edgefl.common import journal as report
 
 def test_parse_reads_what_the_aggregator_writes_and_dump_gives_it_back() -> None:
     text = data(*WHOLE)
-    found = _training.parse(text)
-    assert found == _training.Parsed(WHOLE, len(text))
-    assert _training.dump(found.events) == text
+    found = events.parse(text)
+    assert found == events.Parsed(WHOLE, len(text))
+    assert events.dump(found.events) == text
 
 
 @given(st.integers(0, len(data(*WHOLE))))
 def test_a_line_that_is_being_written_is_left_for_later(size: int) -> None:
     text = data(*WHOLE)[:size]
-    found = _training.parse(text)
+    found = events.parse(text)
     assert found.problem == "" and found.size == len(text[: text.rfind(b"\n") + 1])
     assert len(found.events) == text.count(b"\n")
 
 
 @pytest.mark.parametrize("row", [b"{", b"[]", b"\xff", b"{}", b"null", b"7"])
 def test_a_damaged_line_ends_what_is_read(row: bytes) -> None:
-    found = _training.parse(data(WHOLE[0]) + row + b"\n" + data(WHOLE[1]))
+    found = events.parse(data(WHOLE[0]) + row + b"\n" + data(WHOLE[1]))
     assert found.events == WHOLE[:1] and found.size == len(data(WHOLE[0]))
     assert "line 2 of rounds.jsonl is damaged" in found.problem
 
@@ -46,23 +46,23 @@ def test_a_damaged_line_ends_what_is_read(row: bytes) -> None:
 @pytest.mark.parametrize("change", [{"schema": 2}, {"event": "pause"}])
 def test_another_schema_says_what_to_do(change: dict[str, Any]) -> None:
     with pytest.raises(EdgeflError, match="use the same version of the collection and of the aggregator's image"):
-        _training.parse(data(start() | change))
+        events.parse(data(start() | change))
 
 
 def test_rounds_are_in_order_and_once() -> None:
     again = round_(1, accuracy=0.7)
-    events = [start(), round_(2), round_(1), again, round_(1, loop=2)]
-    assert [(event["loop"], event["round"]) for event in _training.rounds(events)] == [(1, 1), (1, 2), (2, 1)]
-    assert _training.rounds(events)[0] is again
-    assert [event["loop"] for event in _training.newest_loop(events)] == [2]
-    assert _training.newest_loop([]) == []
+    lines = [start(), round_(2), round_(1), again, round_(1, loop=2)]
+    assert [(event["loop"], event["round"]) for event in events.rounds(lines)] == [(1, 1), (1, 2), (2, 1)]
+    assert events.rounds(lines)[0] is again
+    assert [event["loop"] for event in events.newest_loop(lines)] == [2]
+    assert events.newest_loop([]) == []
 
 
 FAILED = report.line("failed", RUN, 1, 1, reason="no data")
 
 
 @pytest.mark.parametrize(
-    ("events", "status", "state"),
+    ("lines", "status", "state"),
     [
         ([], None, "waiting"),
         ([start()], None, "waiting"),
@@ -78,21 +78,21 @@ FAILED = report.line("failed", RUN, 1, 1, reason="no data")
         ([start(), round_(1)], {"run": RUN, "state": "done"}, "training"),
     ],
 )
-def test_state(events: list[dict[str, Any]], status: dict[str, Any] | None, state: str) -> None:
-    assert _training.state_of(events, status, RUN) == state
+def test_state(lines: list[dict[str, Any]], status: dict[str, Any] | None, state: str) -> None:
+    assert events.state_of(lines, status, RUN) == state
 
 
 def test_shares_of_two_pods_and_of_a_node_that_lost_all() -> None:
     event = round_(1, clients=[client("edge1", 10, 0.5), client("edge1", 20, 0.7, "b")], lost=[lost("edge2")])
-    assert _training.shares(event) == {
-        "edge1": _training.Share(30, 0.7, 2, 0),
-        "edge2": _training.Share(0, None, 0, 1),
+    assert events.shares(event) == {
+        "edge1": events.Share(30, 0.7, 2, 0),
+        "edge2": events.Share(0, None, 0, 1),
     }
 
 
 def test_summary() -> None:
-    events = [start(), round_(1, accuracy=0.9), round_(2, lost=[lost("edge2")], repeated=1, repeats=[]), done()]
-    found = _training.summary(events, RUN)
+    lines = [start(), round_(1, accuracy=0.9), round_(2, lost=[lost("edge2")], repeated=1, repeats=[]), done()]
+    found = events.summary(lines, RUN)
     assert found["state"] == "done" and found["rounds"] == 2 and found["accuracy"] == 0.8
     assert found["best"]["round"] == 1 and found["initial_accuracy"] == 0.1
     assert found["seconds"] == 2.5 and found["samples"] == 60000 and found["lost"] == 1 and found["repeated"] == 1
@@ -112,19 +112,19 @@ def test_summary() -> None:
 
 
 def test_summary_of_nothing_and_of_a_failure() -> None:
-    assert _training.summary([], RUN)["state"] == "waiting"
-    found = _training.summary([start(), FAILED], RUN)
+    assert events.summary([], RUN)["state"] == "waiting"
+    found = events.summary([start(), FAILED], RUN)
     assert found["reason"] == "no data" and found["accuracy"] is None and found["best"] is None
-    assert "It failed: no data" in _training.words(found, "x")
+    assert "It failed: no data" in events.words(found)
 
 
 def test_table_has_a_field_for_all_and_leaves_gaps_empty() -> None:
-    events = [
+    lines = [
         start(),
         round_(1),
         round_(2, accuracy=None, clients=[client("edge1", 10000, None)], lost=[lost("edge2")]),
     ]
-    rows = list(csv.DictReader(io.StringIO(_training.table(events))))
+    rows = list(csv.DictReader(io.StringIO(events.table(lines))))
     assert [row["round"] for row in rows] == ["1", "2"]
     assert rows[0]["edge2 samples"] == "20000" and rows[0]["samples"] == "30000" and rows[0]["nodes"] == "2"
     assert rows[1]["edge2 samples"] == "" and rows[1]["accuracy"] == "" and rows[1]["edge1 seconds"] == ""
@@ -133,15 +133,15 @@ def test_table_has_a_field_for_all_and_leaves_gaps_empty() -> None:
 
 def test_lines_for_people_are_in_columns() -> None:
     first, second = round_(1), round_(12, accuracy=None, clients=[client("edge1", 5)], lost=[lost("edge2")])
-    texts = [_training.line(event, 12, 5) for event in (first, second)]
+    texts = [events.line(event, 12, 5) for event in (first, second)]
     assert texts[0].startswith(
         "round    1/12  accuracy 0.8000  loss  0.2000     1.25 s  | edge1  10000 samples   0.50 s"
     )
     assert len(texts[0]) == len(texts[1]) and "lost" in texts[1]
-    assert _training.line(first, 2, 5, loops=3).startswith("loop 1/3  round")
-    assert _training.losses(second) == ["edge2/edge2-a (part 1/1) is lost: the connection was lost"]
+    assert events.line(first, 2, 5, loops=3).startswith("loop 1/3  round")
+    assert events.losses(second) == ["edge2/edge2-a (part 1/1) is lost: the connection was lost"]
     again = round_(1, repeated=2, repeats=[{"reason": "too few samples", "seconds": 1, "lost": []}])
-    assert _training.losses(again) == ["the round was repeated 2 times: too few samples"]
+    assert events.losses(again) == ["the round was repeated 2 times: too few samples"]
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -192,10 +192,10 @@ def test_read_goes_on_where_it_was(tmp_path: Path, file: Path) -> None:
 def test_read_begins_again_when_the_aggregator_went_back(tmp_path: Path, file: Path) -> None:
     file.write_bytes(data(*WHOLE[:3]))
     first = read(reader(tmp_path))
-    for events in (WHOLE[:2], [WHOLE[0], round_(1, accuracy=0.11111), WHOLE[2], WHOLE[3]]):
-        file.write_bytes(data(*events))
+    for lines in (WHOLE[:2], [WHOLE[0], round_(1, accuracy=0.11111), WHOLE[2], WHOLE[3]]):
+        file.write_bytes(data(*lines))
         found = read(reader(tmp_path), first["offset"], first["sha256"])
-        assert found["reset"] and found["events"] == events
+        assert found["reset"] and found["events"] == lines
 
 
 def test_read_lingers_until_there_is_news(tmp_path: Path, file: Path) -> None:
