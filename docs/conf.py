@@ -82,7 +82,11 @@ def _shape_reference(_app: Any, document: str, text: list[str]) -> None:
 def _lead_to_ansible(_app: Any, _env: Any, node: Any, inside: Any) -> Any:
     """A reference to a label of Ansible's documentation."""
     page = ANSIBLE_PAGES.get(node.get("reftarget", ""))
-    return nodes.reference("", "", inside, refuri=ANSIBLE + page, internal=False) if page else None
+    if not page:
+        return None
+    # A label without a title of its own stands there as it is
+    words = nodes.Text(inside.astext().replace("_", " "))
+    return nodes.reference("", "", words, refuri=ANSIBLE + page, internal=False)
 
 
 def setup(app: Any) -> None:

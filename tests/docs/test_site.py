@@ -23,6 +23,13 @@ WIDE = """
   .map(e => e.tagName + ' ' + e.className + ' ' + e.textContent.slice(0, 40))
 """
 REPOSITORY = r"https://(?:github\.com/edgefl/kubeedge/(?:blob|tree|raw)|raw\.githubusercontent\.com/edgefl/kubeedge)/main/([^\s\"'#)>?]*)"
+# Words of the drawing that leave the box that they begin in, or run into one
+OUT_OF_BOX = """
+(() => { const boxes = [...document.querySelectorAll('rect')].map(r => r.getBoundingClientRect());
+  const holds = (box, x, y) => box.left <= x && x <= box.right && box.top <= y && y <= box.bottom;
+  return [...document.querySelectorAll('text')].filter(text => { const word = text.getBoundingClientRect(), y = (word.top + word.bottom) / 2;
+    return boxes.some(box => holds(box, word.left, y) !== holds(box, word.right, y)) }).map(text => text.textContent) })()
+"""
 PICTURES = "[...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src)"
 
 
@@ -68,6 +75,24 @@ def test_every_page_loads_and_fits(site: Path, width: int, browser: Browser) -> 
         if page.name != "search.html" and not browser.ask("document.querySelector('h1')?.textContent"):
             found.append(f"{name} has no heading")
     assert found == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_words_of_the_drawing_are_in_their_boxes_and_can_be_read(dark: bool, browser: Browser) -> None:
+    browser.open(ROOT / "docs/images/data_way.svg", DESK, dark=dark)
+    assert browser.ask("document.querySelectorAll('text').length") > 20
+    assert browser.ask(OUT_OF_BOX) == []
+    color = "getComputedStyle(document.querySelector('%s')).fill.match(/\\d+/g).slice(0, 3).map(Number)"
+    ground = luminance(browser.ask(color % ".host"))
+    for kind in ("text", "text.small", "text.one", "text.two", "text.three", "text.four"):
+        ink = luminance(browser.ask(color % kind))
+        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5, kind
+
+
+def luminance(color: list[int]) -> float:
+    """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2.1)."""
+    red, green, blue = (c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 class Anchors(HTMLParser):

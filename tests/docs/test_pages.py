@@ -1,0 +1,114 @@
+"""What the pages name is there: variables, make targets, playbooks, roles and modules, files; and their inventories are inventories."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.helpers import BIN, ROOT, files, inventory, load_yaml, run
+
+PAGES = sorted([Path("README.md"), Path("CONTRIBUTING.md"), *files("docs/*.md", "roles/*/README.md")])
+ROLES = {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()}
+MODULES = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
+PLAYBOOKS = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+PLUGINS = {path.stem for kind in ("callback", "inventory", "filter") for path in (ROOT / "plugins" / kind).glob("*")}
+pages = pytest.mark.parametrize("page", PAGES, ids=str)
+
+
+@cache
+def variables() -> set[str]:
+    """All that a user can set, with the options within."""
+    found: set[str] = set()
+
+    def collect(options: dict[str, Any], parent: str = "") -> None:
+        for name, option in options.items():
+            found.add(f"{parent}{name}")
+            collect(option.get("options", {}), f"{parent}{name}.")
+
+    for spec in (ROOT / "roles").glob("*/meta/argument_specs.yml"):
+        for entry in load_yaml(spec)["argument_specs"].values():
+            collect(entry.get("options") or {})
+    return found
+
+
+@cache
+def code(page: Path) -> list[str]:
+    """What a page shows as code: spans, and the lines of blocks."""
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [line for block in blocks for line in block.splitlines()] + spans
+
+
+@pages
+def test_variables(page: Path) -> None:
+    names = {
+        word
+        for line in code(page)
+        for word in re.findall(rf"(?<![\w./-])(?:{'|'.join(sorted(ROLES))})_[a-z_]+\b(?!\.yml|/)", line)
+    }
+    metrics = set(re.findall(r'"(edgefl_\w+)"', (ROOT / "fl_src/edgefl/aggregator/status.py").read_text()))
+    metrics |= {f"edgefl_{key}" for key in ("loop", "round", "rounds", "accuracy", "loss")}
+    metrics |= {f"{name}_total" for name in metrics}
+    assert names - variables() - metrics - ROLES - MODULES == set()
+
+
+@pages
+def test_make_targets(page: Path) -> None:
+    targets = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    wanted = {
+        word
+        for line in code(page)
+        if (found := re.match(r"(?:\w+=\S+ )?make ([^#]+)", line))
+        for word in found[1].split()
+        if "=" not in word
+    }
+    assert wanted - targets == set()
+
+
+@pages
+def test_names_of_the_collection(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    names = set(re.findall(r"edgefl\.kubeedge\.(\w+)", text))
+    assert names - ROLES - MODULES - PLAYBOOKS - PLUGINS == set()
+
+
+@pages
+def test_files(page: Path) -> None:
+    """A path in code ends like the path of a file of the project; those of a cluster begin with a slash."""
+    known = {str(path) for path in files()}
+    folders = {str(parent) for path in known for parent in Path(path).parents}
+    wanted = {
+        word.strip("/")
+        for line in code(page)
+        for word in re.findall(r"(?<![\w./~$<>…-])(?:\w[\w.-]*/)+[\w.-]+\.(?:py|yml|toml|md|sh|json|svg)\b", line)
+        if not word.startswith(("results/", "inventory/", "apps/footwear", "fl_src/edgefl/apps/footwear", "build/"))
+    }
+    missing = {
+        word for word in wanted if not any(path == word or path.endswith(f"/{word}") for path in known | folders)
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", [Path("README.md"), Path("docs/your-cluster.md")], ids=str)
+def test_an_inventory_to_copy(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(all:\n.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    (tmp_path / "hosts.yml").write_text(textwrap.dedent(blocks[0]))
+    found = inventory(run(BIN / "ansible-inventory", "--inventory", tmp_path / "hosts.yml", "--list").ok().output)
+    assert len(found["cloud"]["hosts"]) == 1
+    assert len(found["edges"]["hosts"]) == 2
+    given = {name for host in found["_meta"]["hostvars"].values() for name in host if not name.startswith("ansible_")}
+    assert given <= variables()
+
+
+@pages
+def test_yaml(page: Path) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+        assert yaml.safe_load(textwrap.dedent(block)) is not None
