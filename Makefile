@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs generate format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -134,6 +134,9 @@ docs: .venv-test  ## The documentation as a site, in build/site/html
 generate: .venv-test  ## Write what comes from the list of the training's options, and the tables of variables in the roles' READMEs
 	$(BIN)/python tools/training_options.py
 	$(BIN)/python tools/role_tables.py
+
+changelog: .venv-test  ## Make a release of the changelog's fragments, of the version in galaxy.yml
+	$(BIN)/antsibull-changelog release
 
 format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .
