@@ -39,7 +39,7 @@ def clients(federation: Federation, role: str, count: int) -> None:
             f"--first={first}",
             f"--count={min(TOGETHER, count - first)}",
         )
-        start(federation, f"clients{first}", "bench.many", *arguments, **AS_IN_IMAGES)
+        start(federation, f"clients{first}", "benchmarks.many", *arguments, **AS_IN_IMAGES)
 
 
 def processor(program: Program) -> float:
@@ -71,7 +71,14 @@ def plain(federation: Federation, count: int, rounds: int) -> tuple[Measured, fl
     launched = time.time()
     address = f"--server_address=127.0.0.1:{federation.port}"
     server = start(
-        federation, "server", "bench.many", "server", address, f"--count={count}", f"--rounds={rounds}", **AS_IN_IMAGES
+        federation,
+        "server",
+        "benchmarks.many",
+        "server",
+        address,
+        f"--count={count}",
+        f"--rounds={rounds}",
+        **AS_IN_IMAGES,
     )
     time.sleep(6)  # its clients give up at once when the port is not open yet
     clients(federation, "plain", count)
@@ -80,7 +87,7 @@ def plain(federation: Federation, count: int, rounds: int) -> tuple[Measured, fl
 
 def floor(federation: Federation, count: int, rounds: int) -> tuple[Measured, float]:
     program = start(
-        federation, "floor", "bench.many", "floor", f"--count={count}", f"--rounds={rounds}", **AS_IN_IMAGES
+        federation, "floor", "benchmarks.many", "floor", f"--count={count}", f"--rounds={rounds}", **AS_IN_IMAGES
     )
     return followed(time.time(), program, rounds)
 

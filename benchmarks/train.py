@@ -74,14 +74,14 @@ def lines(program: Program, event: str, count: int) -> list[dict[str, Any]]:
 def tutorial(federation: Federation, rounds: int) -> Measured:
     address = f"--server_address=127.0.0.1:{federation.port}"
     launched = time.time()
-    server = start(federation, "server", "bench.tutorial", "server", address, f"--rounds={rounds}", **AS_INSTALLED)
+    server = start(federation, "server", "benchmarks.tutorial", "server", address, f"--rounds={rounds}", **AS_INSTALLED)
     lines(server, "evaluated", 1)  # the port opens next; clients that come before give up at once
     time.sleep(0.5)
     clients = [
         start(
             federation,
             node,
-            "bench.tutorial",
+            "benchmarks.tutorial",
             "client",
             address,
             f"--partition={first}",
@@ -123,7 +123,7 @@ def floor(federation: Federation, rounds: int, seed: int = 1, app: str = "fashio
     program = start(
         federation,
         "floor",
-        "bench.floor",
+        "benchmarks.floor",
         f"--rounds={rounds}",
         f"--app={app}",
         f"--seed={seed}",

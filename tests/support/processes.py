@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import coverage
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "fl_src"
 # Flower and TensorFlow have an environment of their own: their versions are the images', not the test tools'
@@ -48,7 +50,10 @@ class Program:
     ) -> None:
         self.name, self.out, self.err = name, folder / f"{name}.out", folder / f"{name}.err"
         variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
-        variables |= {"PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environment
+        variables |= {"PYTHONPATH": f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environment
+        if "COVERAGE_PROCESS_CONFIG" in variables:
+            variables["PYTHONPATH"] += f":{ROOT / 'tests/support/coverage'}"
+            variables["EDGEFL_COVERAGE"] = str(Path(coverage.__file__).parents[1])
         inside = ["ip", "netns", "exec", netns] if netns else []  # it replaces itself with the program: one process
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(
@@ -115,7 +120,9 @@ class Federation:
 
     def light_client(self, node: str, start: int, stop: int, *arguments: str, fit: float = 0, **more: str) -> Program:
         """The same program without TensorFlow, for what has nothing to do with it; a pass takes `fit` seconds more."""
-        return self.client(node, start, stop, *arguments, module="support.light_client", LIGHT_CLIENT_FIT=str(fit), **more)
+        return self.client(
+            node, start, stop, *arguments, module="support.light_client", LIGHT_CLIENT_FIT=str(fit), **more
+        )
 
     def pair(self, *arguments: str, fit: float = 0) -> list[Program]:
         """Light clients on edge1 (a third of the samples) and on edge2."""
@@ -169,5 +176,13 @@ class Federation:
             return False
 
     def close(self) -> None:
-        for program in self.programs:
-            program.kill()
+        """End all that still lives: as a pod is ended, so that coverage is kept, and by force what does not obey."""
+        living = [program for program in self.programs if program.lives]
+        for program in living:
+            program.process.send_signal(signal.SIGCONT)
+            program.process.terminate()
+        for program in living:
+            try:
+                program.process.wait(5)
+            except subprocess.TimeoutExpired:
+                program.kill()
