@@ -7,13 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_telemetry
-short_description: Note what the cluster does during a run
+short_description: Record what the cluster does during a run
 version_added: "1.0.0"
 description:
-  - Notes, every few seconds until the run has ended or its aggregator is gone, CPU and memory of nodes and pods, phases and restarts of
-    pods, replicas, the state of autoscalers, and events; only what has changed.
-  - Does so in the background, and returns at once. M(edgefl.kubeedge.cluster_telemetry_info) waits for its end, and gives what was noted.
-  - Where the run is noted already, nothing is begun.
+  - Records CPU and memory of nodes and pods, phases, restarts, requests and limits of pods, replicas, the state of HorizontalPodAutoscalers and
+    VerticalPodAutoscalers, what each node can give to pods, and events, as a JSON object a line; only what has changed.
+  - Does so in the background, every O(interval) seconds until O(after) seconds have passed since the run ended, since no workload of the
+    namespace belonged to it any more, or until O(timeout). M(edgefl.kubeedge.cluster_telemetry_info) waits for that, and gives what was recorded.
+  - Returns at once. What fails after that, such as a kubeconfig without a client certificate or token, is among the problems that
+    M(edgefl.kubeedge.cluster_telemetry_info) gives.
+  - One recorder writes for a run; another that is begun meanwhile ends without a word.
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
@@ -21,17 +24,17 @@ extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes.namespace
   - edgefl.kubeedge.node
 requirements:
-  - A kubeconfig whose user has a client certificate or a token.
+  - A kubeconfig with an C(https) server and its authority, whose user has a client certificate or a token in it; C(exec) plugins are not called.
 attributes:
   check_mode:
     support: full
-    description: Notes nothing.
+    description: Records nothing; RV(begun) is V(false).
   diff_mode:
     support: none
-    description: Changes nothing but its own notes.
+    description: Writes nothing but its own records.
   idempotent:
     support: full
-    description: A run that has ended is not noted again.
+    description: RV(ignore:changed) is always V(false). A run that has ended, or is being recorded, is not recorded again.
 options:
   run:
     description: Name of the run.
@@ -42,32 +45,32 @@ options:
     type: path
     default: /var/lib/edgefl/state
   telemetry_dir:
-    description: Folder on the host for the telemetry.
+    description: Folder on the host for the records, C(RUN.jsonl), and the newest figures of each node, C(RUN.now.json). It is made when it is missing.
     type: path
     default: /var/lib/edgefl/telemetry
   interval:
-    description: Seconds between two looks. Figures of CPU and memory are new about every 15 seconds.
+    description: Seconds between two snapshots. metrics-server has new figures of CPU and memory about every 15 seconds.
     type: float
     default: 5.0
   after:
-    description: Seconds for which it goes on after the run has ended.
+    description: Seconds for which recording goes on after the run has ended.
     type: float
     default: 0.0
   timeout:
-    description: Seconds after which it ends in any case.
+    description: Seconds after which recording ends in any case.
     type: int
     default: 3600
 """
 
 EXAMPLES = r"""
-- name: Note what the cluster does during the run
+- name: Record what the cluster does during the run
   edgefl.kubeedge.cluster_telemetry:
     run: "20300101-120000"
 """
 
 RETURN = r"""
 begun:
-  description: Whether it is noted from now on; not in check mode, nor for a run that has ended.
+  description: Whether a recorder was started. V(false) in check mode, and for a run that has ended.
   returned: success
   type: bool
 """
@@ -93,16 +96,15 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     kubectl = for_module(module, options["kubeconfig"])
     begun = not (module.check_mode or recorder.ended(rounds))
     if begun:
+        schedule = recorder.Schedule(options["interval"], options["timeout"], options["after"])
         detach(
             lambda: recorder.record(
                 lambda: ClusterApi(json.loads(kubectl.call(recorder.CONFIG))).get,
                 Path(options["telemetry_dir"]),
                 options["run"],
                 options["namespace"],
-                options["interval"],
+                schedule,
                 lambda: recorder.ended(rounds),
-                options["timeout"],
-                options["after"],
             )
         )
     return {"changed": False, "begun": begun}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_telemetry_info
-short_description: Read what was noted of the cluster during a run
+short_description: Read what was recorded of the cluster during a run
 version_added: "1.0.0"
 description:
-  - Waits until M(edgefl.kubeedge.cluster_telemetry) has ended, and gives what it noted as M(edgefl.kubeedge.results_write) takes it.
+  - Waits until M(edgefl.kubeedge.cluster_telemetry) has ended, and gives what it recorded as M(edgefl.kubeedge.results_write) takes it.
   - Each decision of an autoscaler is explained in a sentence.
-  - That something was not noted is a warning, and no failure.
+  - That something, or all of it, was not recorded is a warning, and no failure. It fails when the file can't be read.
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
@@ -28,40 +28,42 @@ options:
     type: path
     default: /var/lib/edgefl/telemetry
   wait_timeout:
-    description: Most seconds to wait for the end of the noting; what is there then is given.
+    description: Most seconds to wait for the end of the recording; after them, what is there is given, with a warning.
     type: float
     default: 15.0
 """
 
 EXAMPLES = r"""
-- name: Read what was noted
+- name: Read what was recorded
   edgefl.kubeedge.cluster_telemetry_info:
     run: "20300101-120000"
-  register: noted
+  register: recorded
 """
 
 RETURN = r"""
 telemetry:
   description: Use of nodes and pods, replicas, autoscalers and events over time; the O(edgefl.kubeedge.results_write#module:telemetry).
-  returned: always
+  returned: success
   type: list
   elements: dict
 details:
   description: C(limits), C(capacity), C(versions) and C(scalings); a part of O(edgefl.kubeedge.results_write#module:details).
-  returned: always
+  returned: success
   type: dict
 recorder:
-  description: Looks, lines, seconds and CPU of the noting itself; empty when it did not come to its end.
-  returned: always
+  description: >-
+    What recording took: C(snapshots), C(lines), C(seconds), C(cpu_seconds), and C(share), its part of a core; with C(time) and C(kind) as each record has
+    them. Empty when it did not come to its end.
+  returned: success
   type: dict
 problems:
-  description: What could not be noted, and why.
-  returned: always
+  description: What could not be recorded, and why; each is a warning, too.
+  returned: success
   type: list
   elements: str
 text:
-  description: The notes as they were written, a JSON object a line.
-  returned: always
+  description: The records as they were written, a JSON object a line; empty when nothing was recorded.
+  returned: success
   type: str
 """
 

@@ -11,7 +11,8 @@ short_description: Follow a training and read its results
 version_added: "1.0.0"
 description:
   - Reads what the aggregator wrote on the cloud node, one JSON object for each round.
-  - With O(wait) it shows each round as it comes, until the run is done, and fails early when the run failed or a pod can't ever start.
+  - With O(wait) it shows each round as it comes, until the run is done. It fails early when the run failed, or when training waits for a pod that can't
+    start; while SSH to the host is gone it goes on trying.
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
@@ -38,7 +39,7 @@ options:
     type: str
     required: true
   telemetry_dir:
-    description: Folder on the host in which M(edgefl.kubeedge.cluster_telemetry) keeps what it notes.
+    description: Folder on the host in which M(edgefl.kubeedge.cluster_telemetry) keeps its records; the newest figures are shown with the rounds.
     type: path
     default: /var/lib/edgefl/telemetry
   status_url:
@@ -58,25 +59,25 @@ options:
     type: int
     default: 3600
   wait_sleep:
-    description: Seconds between two reads when O(wait) is true. A read stays on the host for some seconds when there is nothing new.
+    description: Seconds between two reads when O(wait) is true. A read stays on the host for up to 4 seconds when there is nothing new.
     type: float
     default: 0.2
   offset:
     description:
-      - Bytes that were read before; only what follows is returned.
+      - Bytes that were read before; only what follows is returned. Not used with O(wait).
       - When the file does not begin with what was read (O(sha256)), because the aggregator went back to an earlier round, all of it is returned.
     type: int
     default: 0
   sha256:
-    description: Checksum of the first O(offset) bytes.
+    description: Checksum of the first O(offset) bytes. Not used with O(wait).
     type: str
     default: ""
   linger:
-    description: Seconds that one read stays on the host for something new, so that it is seen at once.
+    description: Seconds that one read stays on the host for something new, so that it is seen at once. Not used with O(wait).
     type: float
     default: 0.0
   pods:
-    description: Whether the pods are looked at.
+    description: Whether the pods are looked at, which needs C(kubectl). Not used with O(wait), which looks at them when no round comes.
     type: bool
     default: true
 """
@@ -96,52 +97,59 @@ EXAMPLES = r"""
 RETURN = r"""
 events:
   description: The lines from O(offset) on, parsed; with O(wait) all of them.
-  returned: always
+  returned: success, and when it fails while it waits
   type: list
   elements: dict
 state:
-  description: V(waiting) for clients, V(training), V(done) or V(failed).
-  returned: always
+  description: V(waiting) for the aggregator or its clients, V(training), V(done) or V(failed).
+  returned: success, and when it fails while it waits
   type: str
 reason:
-  description: What it waits for, or why it failed; empty when neither.
-  returned: always
+  description: What the run waits for, or why it failed; empty when neither.
+  returned: success, and when it fails while it waits
   type: str
 status:
   description: What the aggregator says of itself, its C(/status); empty when it does not answer.
-  returned: always
+  returned: success, and when it fails while it waits
   type: dict
 problems:
   description: >-
     Pods that are not ready, with C(pod), C(node), C(reason), C(message), C(restarts), C(terminal) (it will not pass by
-    itself), C(text) (all of it in words) and C(log) (the last lines of its log when terminal).
-  returned: always
+    itself), C(text) (all of it in words) and C(log) (the last lines of its log when terminal, else empty).
+    Empty when the run is done, when the API server does not answer, and with O(pods=false).
+  returned: success, and when it fails while it waits
   type: list
   elements: dict
 now:
-  description: What was noted last of each node, C(wanted) and C(ready) pods, C(cpu_cores) and C(memory_bytes) of its clients; empty when nothing was.
-  returned: always
+  description: >-
+    The newest telemetry: C(time), and C(nodes), by node C(wanted) and C(ready) pods, and C(cpu_cores) and C(memory_bytes) of its clients where they were
+    measured. Empty when nothing was recorded.
+  returned: success
   type: dict
 offset:
-  description: Bytes of the file that were read.
-  returned: always
+  description: Bytes of the file that were read; a line that is not written to its end is left for later.
+  returned: success
   type: int
 sha256:
   description: Checksum of these bytes.
-  returned: always
+  returned: success
   type: str
 reset:
-  description: Whether RV(events) begins again at the first line.
-  returned: always
+  description: Whether RV(events) begins again at the first line, as the file does not begin with what was read before.
+  returned: success
   type: bool
 age:
-  description: Seconds since the last line was written; null when there is none.
-  returned: always
+  description: Seconds since the last line was written, by the host's clock; V(null) when there is none.
+  returned: success
   type: float
 summary:
-  description: Figures of the run, of each loop and of each node.
-  returned: with O(wait)
+  description: Figures of the run, of each loop and of each node, as in C(summary.json).
+  returned: success with O(wait)
   type: dict
+elapsed:
+  description: Seconds that it waited.
+  returned: when it fails while it waits
+  type: float
 """
 
 from pathlib import Path

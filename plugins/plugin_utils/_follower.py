@@ -19,7 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import 
 # Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
 LINGER = 4.0
 # Seconds without news after which a line says what is waited for
-QUIET = 10.0
+REPEAT_AFTER = 10.0
 # A run that ended so many seconds ago ended while we came here: its rounds are news
 RECENT = 60.0
 # kubectl takes CPU from the training: the pods are looked at when nothing comes
@@ -48,39 +48,39 @@ class Follower:
         """
         if first["state"] == "done" and (first["age"] is None or first["age"] > RECENT):
             return first
-        begin = self._news = self._told = self.clock()
+        begin = self._news_at = self._reported_at = self.clock()
         self._shown: set[tuple[int, int]] = set()
-        self._use = ""
-        self._complaints: set[str] = set()
+        self._shown_usage = ""
+        self._shown_problems: set[str] = set()
         self._lasting = pods.Lasting(clock=self.clock)
-        self._terminal: set[tuple[str, str]] = set()
+        self._lasting_problems: set[tuple[str, str]] = set()
         last = first
-        fresh = self._looked = True
+        fresh = self._pods_read = True
 
-        def look() -> Outcome:
+        def poll() -> Outcome:
             nonlocal last, fresh
             if not fresh:
-                quiet = self.clock() - self._news >= PODS_AFTER
+                idle = self.clock() - self._news_at >= PODS_AFTER
                 left = max(0.0, self.timeout - (self.clock() - begin))
-                self._looked = quiet
+                self._pods_read = idle
                 try:
-                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=quiet)
+                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=idle)
                 except Transient as error:
                     self._wait_for(error.message)
                     return pending(error.message)
                 if last.get("unreachable") or last.get("failed"):
                     return failed(str(last.get("msg", "the cloud node gave no answer")))
             fresh = False
-            self._take(last)
+            self._show_news(last)
             return self._judge(last)
 
         try:
-            wait(look, self.timeout, self.sleep, "the training", clock=self.clock, pause=self.pause)
+            wait(poll, self.timeout, self.sleep, "the training", clock=self.clock, pause=self.pause)
         except EdgeflError as error:
-            raise EdgeflError(error.message, **{**error.result, **_carry(last), "events": self.events}) from error
+            raise EdgeflError(error.message, **{**error.result, **_of_failure(last), "events": self.events}) from error
         return last | {"events": self.events}
 
-    def _take(self, read: dict[str, Any]) -> None:
+    def _show_news(self, read: dict[str, Any]) -> None:
         if read["reset"]:
             self.events = []
             self.show("the aggregator went back to an earlier round", True)
@@ -97,24 +97,24 @@ class Follower:
                 self.show("  " + events.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in events.losses(event):
                     self.show(f"    {text}", True)
-        use = records.words(read["now"])
-        if rounds and use and use != self._use:
-            self._use = use
-            self.show(f"    {use}", False)
+        usage = records.usage_line(read["now"])
+        if rounds and usage and usage != self._shown_usage:
+            self._shown_usage = usage
+            self.show(f"    {usage}", False)
         if read["events"] or read["reset"]:
-            self._news = self._told = self.clock()
-        complaints = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
-        for text in sorted(complaints - self._complaints):
+            self._news_at = self._reported_at = self.clock()
+        problems = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
+        for text in sorted(problems - self._shown_problems):
             self.show(f"    {text}", True)
-        self._complaints |= complaints
+        self._shown_problems |= problems
         self._wait_for(self._waits(read))
 
     def _wait_for(self, what: str) -> None:
-        """Shows what is waited for: soon, and then every QUIET seconds."""
+        """Shows what is waited for: soon, and then every REPEAT_AFTER seconds."""
         now = self.clock()
-        if now - self._told >= (PODS_AFTER if self._told == self._news else QUIET):
-            self._told = now
-            self.show(f"  {what} ({now - self._news:.0f} s without news)", False)
+        if now - self._reported_at >= (PODS_AFTER if self._reported_at == self._news_at else REPEAT_AFTER):
+            self._reported_at = now
+            self.show(f"  {what} ({now - self._news_at:.0f} s without news)", False)
 
     def _waits(self, read: dict[str, Any]) -> str:
         problems = "; ".join(item["text"] for item in read["problems"])
@@ -132,15 +132,17 @@ class Follower:
         if read["state"] == "failed":
             return failed(f"the run failed: {read['reason']}")
         broken = {(item["pod"], item["reason"]): item for item in read["problems"] if item["terminal"]}
-        if self._looked:
-            self._terminal = self._lasting(list(broken))
-        terminal = [f"{item['text']}. {item['log']}".strip() for key, item in broken.items() if key in self._terminal]
+        if self._pods_read:
+            self._lasting_problems = self._lasting(list(broken))
+        terminal = [
+            f"{item['text']}. {item['log']}".strip() for key, item in broken.items() if key in self._lasting_problems
+        ]
         # While rounds still come the other nodes carry the training; the broken pod was shown, and is not worth ending it
         if terminal and (read["state"] == "waiting" or read["status"].get("waiting_for")):
             return failed("\n".join(terminal))
         return pending(self._waits(read))
 
 
-def _carry(read: dict[str, Any]) -> dict[str, Any]:
+def _of_failure(read: dict[str, Any]) -> dict[str, Any]:
     """The parts of a read that a failure hands on."""
     return {key: read[key] for key in ("state", "status", "problems") if key in read}

@@ -88,7 +88,7 @@ def test_each_run_has_its_telemetry(fresh: Lab, run: str) -> None:
     assert {entry["node"] for entry in details["limits"]} >= set(fresh.edges)
     recorder = json.loads((FOLDER / run / "logs/cluster.jsonl").read_text().splitlines()[-1])
     fresh.show(
-        f"  {run}: {recorder['looks']} looks, {recorder['share']:.2%} of a core, {recorder['cpu_seconds']} CPU s"
+        f"  {run}: {recorder['snapshots']} snapshots, {recorder['share']:.2%} of a core, {recorder['cpu_seconds']} CPU s"
     )
     assert recorder["kind"] == "recorder"
     assert recorder["share"] <= SHARE

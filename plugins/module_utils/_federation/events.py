@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Dict
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 
@@ -17,7 +17,7 @@ SCHEMA = 1
 EVENTS = ("start", "round", "done", "failed")
 FILE = "rounds.jsonl"
 
-Event = dict[str, Any]
+Event = Dict[str, Any]
 
 
 @dataclass(frozen=True)

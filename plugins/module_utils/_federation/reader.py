@@ -21,7 +21,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubect
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 # Cheap: a small file and a request to this host
-GLANCE = 0.2
+POLL_INTERVAL = 0.2
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -52,14 +52,14 @@ class Reader:
         check_run(self.run)
         end = self.clock() + linger
 
-        def look() -> Outcome:
+        def poll() -> Outcome:
             found = self._lines(offset, sha256)
             # Nobody is shown the start
             shown = [event for event in found["events"] if event["event"] != "start"]
             news = shown or found["reset"] or found["state"] in ("done", "failed")
             return done(found) if news or self.clock() >= end else pending("")
 
-        found: dict[str, Any] = wait(look, linger + 1, GLANCE, "news", clock=self.clock, pause=self.pause)
+        found: dict[str, Any] = wait(poll, linger + 1, POLL_INTERVAL, "news", clock=self.clock, pause=self.pause)
         found["problems"] = []
         found["now"] = records.newest(self.telemetry_dir, self.run)
         if kubectl and found["state"] != "done":
@@ -99,15 +99,15 @@ class Reader:
             "age": round(max(0.0, time.time() - parsed.events[-1]["time"]), 3) if parsed.events else None,
         }
 
-    def _reason(self, state: str, parsed: events.Parsed, status: dict[str, Any], silence: str) -> str:
+    def _reason(self, state: str, parsed: events.Parsed, status: dict[str, Any], no_answer: str) -> str:
         if state == "done":
             return ""
         if state == "failed":
             return events.failure(parsed.events, status)
         if parsed.problem:
             return parsed.problem
-        if silence:
-            return f"the aggregator: {silence}"
+        if no_answer:
+            return f"the aggregator: {no_answer}"
         if status.get("run") not in (None, self.run):
             return f"the aggregator is at run {status['run']}"
         return f"waits for {status['waiting_for']}" if status.get("waiting_for") else ""

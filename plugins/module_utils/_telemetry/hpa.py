@@ -17,8 +17,8 @@ from typing import Any
 
 TOLERANCE = 0.1
 DEFAULT_TARGET = 80
-# Seconds within which metrics-server has a first figure of a new pod: two of its rounds and a start
-NEW = 60.0
+# Seconds within which metrics-server has a first figure of a new pod: two of its intervals and a start
+NEW_POD = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """An autoscaler's status at a time. A use is None while it has no figure; `ready` is None when the ready pods were not counted."""
 
     time: float
@@ -108,7 +108,7 @@ def _rules(given: Mapping[str, Any], default: Rules) -> Rules:
     )
 
 
-def look_of(time: float, status: Mapping[str, Any], ready: int | None = None) -> Look:
+def snapshot_of(time: float, status: Mapping[str, Any], ready: int | None = None) -> Snapshot:
     """Reads the C(status) of an autoscaling/v2 object."""
     uses = {
         each["resource"]["name"]: each["resource"].get("current", {}).get("averageUtilization")
@@ -119,13 +119,13 @@ def look_of(time: float, status: Mapping[str, Any], ready: int | None = None) ->
         each["type"]: (each["status"], each.get("reason", ""), " ".join(each.get("message", "").split()))
         for each in status.get("conditions") or []
     }
-    return Look(time, status.get("currentReplicas", 0), status.get("desiredReplicas", 0), uses, conditions, ready)
+    return Snapshot(time, status.get("currentReplicas", 0), status.get("desiredReplicas", 0), uses, conditions, ready)
 
 
 # Arithmetic ------------------------------------------------------------------------------------------------------------
 
 
-def asked(current: int, use: float, target: float, spec: Spec, missing: int = 0, unready: int = 0) -> int:
+def desired_pods(current: int, use: float, target: float, spec: Spec, missing: int = 0, unready: int = 0) -> int:
     """How many pods a metric asks for: ceil(pods x use / target), or `current` when that is within the tolerance.
 
     `use` is the mean of the pods that have a figure and are ready; `missing` pods have none, `unready` ones are not ready yet. In doubt it is
@@ -165,7 +165,7 @@ def _near(ratio: Fraction, spec: Spec) -> bool:
 def stabilised(spec: Spec, current: int, wanted: int, now: float, history: Iterable[tuple[float, int]]) -> int:
     """What is left of `wanted` after the windows: the least that was asked for while growing, the most while shrinking.
 
-    `history` has (time, pods asked for) of earlier looks.
+    `history` has (time, pods asked for) of earlier snapshots.
     """
     seen = list(history)
     low = min([wanted, *(pods for at, pods in seen if at > now - spec.up.window)])
@@ -202,65 +202,75 @@ def limit(rules: Rules, current: int, now: float, changes: Iterable[tuple[float,
 
 
 def decide(
-    spec: Spec, look: Look, history: Sequence[tuple[float, int]], changes: Sequence[tuple[float, int]]
+    spec: Spec, snapshot: Snapshot, history: Sequence[tuple[float, int]], changes: Sequence[tuple[float, int]]
 ) -> Decision:
     """What follows from the metrics, the windows, the policies and the limits, step by step.
 
     Its `kind` is C(scale), C(metrics), C(tolerance), C(enough), C(window), C(policy), C(least), C(most), C(memory) or C(off).
     """
-    now, current = look.time, look.current
+    current = snapshot.current
     if current == 0:
         return Decision(0, "off", "with 0 pods it is switched off")
     if not spec.least <= current <= spec.most:
         bound = min(max(current, spec.least), spec.most)
         name = "minReplicas" if current < spec.least else "maxReplicas"
         return Decision(bound, "scale", f"{name} is {bound}")
-    wanted, text, without = _wanted(spec, look)
-    if without and wanted <= current:
-        why = look.conditions.get("ScalingActive", ("", "", ""))
-        told = f" ({why[1]}: {why[2]})" if why[0] == "False" else ""
-        return Decision(
-            current, "metrics", f"it has no figure for {' and '.join(map(_name, without))}{told}, and changes nothing"
-        )
-    steps = [text]
-    kind = "scale"
-    settled = stabilised(spec, current, wanted, now, history)
+    wanted, text, missing = _wanted(spec, snapshot)
+    if missing and wanted <= current:
+        return _no_figure(snapshot, missing)
+    steps, kind, target = [text], "scale", current
+    settled = stabilised(spec, current, wanted, snapshot.time, history)
     if settled != wanted:
         kind = "window"
-        steps.append(_window(spec, look, wanted, settled, history))
-    grows = settled > current
-    target = settled
+        steps.append(_window(spec, snapshot, wanted, settled, history))
     if settled != current:
-        rules, name = (spec.up, "scaleUp") if grows else (spec.down, "scaleDown")
-        bound = limit(rules, current, now, changes, grows)
-        held = min(settled, bound) if grows else max(settled, bound)
-        if held != settled:
-            kind = "policy"
-            steps.append(_policy(rules, name, held))
-        target = min(max(held, spec.least), spec.most)
-        if target != held:
-            kind = "most" if grows else "least"
-            steps.append(f"{'maxReplicas' if grows else 'minReplicas'} is {target}")
+        target, limited, reasons = _limited(spec, current, settled, snapshot.time, changes)
+        kind = limited or kind
+        steps += reasons
     elif wanted == current:
-        kind, reason = _enough(spec, look)
-        steps += reason
-    if target != current:
-        kind = "scale"
-    return Decision(target, kind, "; ".join(steps))
+        kind, reasons = _enough(spec, snapshot)
+        steps += reasons
+    return Decision(target, "scale" if target != current else kind, "; ".join(steps))
 
 
-def _wanted(spec: Spec, look: Look) -> tuple[int, str, list[str]]:
+def _no_figure(snapshot: Snapshot, missing: Sequence[str]) -> Decision:
+    status, reason, message = snapshot.conditions.get("ScalingActive", ("", "", ""))
+    why = f" ({reason}: {message})" if status == "False" else ""
+    text = f"it has no figure for {' and '.join(map(_name, missing))}{why}, and changes nothing"
+    return Decision(snapshot.current, "metrics", text)
+
+
+def _limited(
+    spec: Spec, current: int, settled: int, now: float, changes: Sequence[tuple[float, int]]
+) -> tuple[int, str, list[str]]:
+    """What policies and limits leave of `settled` pods, the kind of what limited it (empty for nothing), and in words."""
+    grows = settled > current
+    rules, name = (spec.up, "scaleUp") if grows else (spec.down, "scaleDown")
+    bound = limit(rules, current, now, changes, grows)
+    allowed = min(settled, bound) if grows else max(settled, bound)
+    kind, steps = "", []
+    if allowed != settled:
+        kind = "policy"
+        steps.append(_policy(rules, name, allowed))
+    target = min(max(allowed, spec.least), spec.most)
+    if target != allowed:
+        kind = "most" if grows else "least"
+        steps.append(f"{'maxReplicas' if grows else 'minReplicas'} is {target}")
+    return target, kind, steps
+
+
+def _wanted(spec: Spec, snapshot: Snapshot) -> tuple[int, str, list[str]]:
     """The most that a metric asks for, the arithmetic of all, and the metrics without a figure."""
-    ready = look.current if look.ready is None else min(look.ready, look.current)
+    ready = snapshot.current if snapshot.ready is None else min(snapshot.ready, snapshot.current)
     # Only where it would grow do pods that are not ready count
-    unready = look.current - ready if ready else 0
+    unready = snapshot.current - ready if ready else 0
     each, words = [], []
-    without = [metric for metric in spec.targets if look.uses.get(metric) is None]
+    without = [metric for metric in spec.targets if snapshot.uses.get(metric) is None]
     for metric, target in spec.targets.items():
-        use = look.uses.get(metric)
+        use = snapshot.uses.get(metric)
         if use is None:
             continue
-        found = asked(look.current, use, target, spec, unready=unready)
+        found = desired_pods(snapshot.current, use, target, spec, unready=unready)
         each.append(found)
         name = _name(metric)
         if _near(_ratio(use, target), spec):
@@ -270,26 +280,26 @@ def _wanted(spec: Spec, look: Look) -> tuple[int, str, list[str]]:
             )
         elif unready:
             words.append(
-                f"{name} use {use:g} %, target {target:g} %, {unready} of {look.current} pods not ready: asks for {found}"
+                f"{name} use {use:g} %, target {target:g} %, {unready} of {snapshot.current} pods not ready: asks for {found}"
             )
         else:
             words.append(
-                f"{name} use {use:g} %, target {target:g} %: ceil({look.current} × {use:g} / {target:g}) = {found}"
+                f"{name} use {use:g} %, target {target:g} %: ceil({snapshot.current} × {use:g} / {target:g}) = {found}"
             )
     if len(each) > 1:
         words.append(f"the most of these is {max(each)}")
-    return max(each, default=look.current), "; ".join(words), without
+    return max(each, default=snapshot.current), "; ".join(words), without
 
 
 def _name(metric: str) -> str:
     return "CPU" if metric == "cpu" else metric
 
 
-def _window(spec: Spec, look: Look, wanted: int, settled: int, history: Sequence[tuple[float, int]]) -> str:
+def _window(spec: Spec, snapshot: Snapshot, wanted: int, settled: int, history: Sequence[tuple[float, int]]) -> str:
     shrinks = wanted < settled
     rules = spec.down if shrinks else spec.up
-    holding = [at for at, pods in history if at > look.time - rules.window and (pods > wanted) == shrinks]
-    left = max(holding, default=look.time) + rules.window - look.time
+    holding = [at for at, pods in history if at > snapshot.time - rules.window and (pods > wanted) == shrinks]
+    left = max(holding, default=snapshot.time) + rules.window - snapshot.time
     extreme = "up to" if shrinks else "as few as"
     return (
         f"in the last {rules.window} s {extreme} {settled} were asked for, so {settled} "
@@ -304,17 +314,17 @@ def _policy(rules: Rules, name: str, held: int) -> str:
     return f"{name} allows {shown} (selectPolicy {rules.select}), so {held}"
 
 
-def _enough(spec: Spec, look: Look) -> tuple[str, list[str]]:
+def _enough(spec: Spec, snapshot: Snapshot) -> tuple[str, list[str]]:
     """Why as many pods are asked for as there are: the kind of the reason, and what would have to change for fewer."""
-    current = look.current
-    near = [m for m, t in spec.targets.items() if (u := look.uses.get(m)) is not None and _near(_ratio(u, t), spec)]
+    current = snapshot.current
+    near = [m for m, t in spec.targets.items() if (u := snapshot.uses.get(m)) is not None and _near(_ratio(u, t), spec)]
     if current <= spec.least:
         return "tolerance" if near else "enough", []
     words = []
     holders = []
     for metric, target in spec.targets.items():
-        use = look.uses.get(metric)
-        if use is not None and asked(current, use, target, spec) >= current:
+        use = snapshot.uses.get(metric)
+        if use is not None and desired_pods(current, use, target, spec) >= current:
             below = min(target * (current - 1) / current, target * (1 - spec.down.tolerance))
             holders.append(metric)
             words.append(f"it shrinks when {_name(metric)} use is below {below:.0f} %")
@@ -326,49 +336,56 @@ def _enough(spec: Spec, look: Look) -> tuple[str, list[str]]:
     return "tolerance" if near else "enough", words
 
 
-def explain(spec: Spec, looks: Iterable[Look]) -> list[tuple[float, str]]:
+def explain(spec: Spec, snapshots: Iterable[Snapshot]) -> list[tuple[float, str]]:
     """Time and sentence of each scaling, and of each new reason not to scale.
 
-    What was asked for before the first look is not known; there the autoscaler's own conditions decide.
+    What was asked for before the first snapshot is not known; there the autoscaler's own conditions decide.
     """
     found: list[tuple[float, str]] = []
     history: list[tuple[float, int]] = []
     changes: list[tuple[float, int]] = []
-    told: tuple[Any, ...] = ()
-    before: Look | None = None
-    for look in looks:
-        if not look.conditions and not look.uses:
+    reported: tuple[str, int] | None = None
+    before: Snapshot | None = None
+    for snapshot in snapshots:
+        if not snapshot.conditions and not snapshot.uses:
             # Made just now, and not looked at by its controller yet
             continue
-        decision = decide(spec, look, history, changes)
-        if look.uses and any(use is not None for use in look.uses.values()):
-            history.append((look.time, _wanted(spec, look)[0]))
-        if look.desired != look.current and look.desired:
-            if before is None or (before.current, before.desired) != (look.current, look.desired):
-                changes.append((look.time, look.desired - look.current))
-                aside = "" if decision.desired == look.desired else f"; the autoscaler says: {_said(look)}"
-                found.append((look.time, f"From {look.current} to {_pods(look.desired)}: {decision.text}{aside}."))
-            told = ()
+        time, current, desired = snapshot.time, snapshot.current, snapshot.desired
+        decision = decide(spec, snapshot, history, changes)
+        if any(use is not None for use in snapshot.uses.values()):
+            history.append((time, _wanted(spec, snapshot)[0]))
+        if desired and desired != current:
+            if before is None or (before.current, before.desired) != (current, desired):
+                changes.append((time, desired - current))
+                aside = "" if decision.desired == desired else f"; {_controller_says(snapshot)}"
+                found.append((time, f"From {current} to {_pods(desired)}: {decision.text}{aside}."))
+            reported = None
         else:
-            kind, text = decision.kind, decision.text
-            if kind == "scale":
-                new = [look.time - at for at, delta in changes if delta > 0 and look.time - at <= NEW]
-                aside = "; pods that are new may have no figure yet, and count as 0 %" if new else ""
-                kind, text = "window", f"{text}{aside}; the autoscaler says: {_said(look)}"
-            if (kind, look.current) != told and not (kind in ("enough", "off") and look.current <= spec.least):
-                found.append((look.time, f"Stays at {_pods(look.current)}: {text}."))
-            told = (kind, look.current)
-        before = look
+            kind, text = _reason_to_stay(snapshot, decision, changes)
+            if (kind, current) != reported and not (kind in ("enough", "off") and current <= spec.least):
+                found.append((time, f"Stays at {_pods(current)}: {text}."))
+            reported = kind, current
+        before = snapshot
     return found
+
+
+def _reason_to_stay(snapshot: Snapshot, decision: Decision, changes: Sequence[tuple[float, int]]) -> tuple[str, str]:
+    """Kind and words; where it would scale by what is known here, the controller knows more."""
+    if decision.kind != "scale":
+        return decision.kind, decision.text
+    new = any(delta > 0 and snapshot.time - at <= NEW_POD for at, delta in changes)
+    aside = "; pods that are new may have no figure yet, and count as 0 %" if new else ""
+    return "window", f"{decision.text}{aside}; {_controller_says(snapshot)}"
 
 
 def _pods(count: int) -> str:
     return f"{count} pod{'s' * (count != 1)}"
 
 
-def _said(look: Look) -> str:
+def _controller_says(snapshot: Snapshot) -> str:
     """The conditions that speak of limits, in the controller's words."""
-    words = [
-        look.conditions[name][2].rstrip(".") for name in ("AbleToScale", "ScalingLimited") if name in look.conditions
+    messages = [
+        snapshot.conditions[name][2] for name in ("AbleToScale", "ScalingLimited") if name in snapshot.conditions
     ]
-    return "; ".join(words) or "nothing"
+    words = [message.rstrip(".") for message in messages]
+    return f"the autoscaler says: {'; '.join(words) or 'nothing'}"

@@ -15,16 +15,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Dict
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
 
-Line = dict[str, Any]
+Line = Dict[str, Any]
 
 # What kubectl is asked for the credentials, once
 CONFIG = ["config", "view", "--raw", "--flatten", "--minify", "--output=json"]
@@ -32,33 +32,33 @@ CLIENT = "edgefl.kubeedge/workload"
 # Figures that are this far from our clock come from a host whose clock is wrong; they are placed at the time when they were seen
 SKEW = 60.0
 # Seconds after which an API that was not there is asked for again
-AGAIN = 60.0
-# Seconds between two looks at whether the run has ended
-GLANCE = 0.5
+RETRY_ABSENT = 60.0
+# Seconds between two checks whether the run has ended
+END_POLL = 0.5
 
 
 @dataclass
 class Recorder:
-    """Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path."""
+    """What is new in the cluster with each snapshot. Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path."""
 
     get: Callable[[str], Any]
     namespace: str
     run: str
     clock: Callable[[], float] = time.time
-    _seen: bool = False
-    _there: bool = False
+    _was_deployed: bool = False
+    _is_deployed: bool = False
     _last: dict[tuple[str, ...], Any] = field(default_factory=dict)
     _absent: dict[str, float] = field(default_factory=dict)
     _pods: dict[str, Line] = field(default_factory=dict)
     _workloads: dict[str, Line] = field(default_factory=dict)
     _use: dict[str, Line] = field(default_factory=dict)
     # Of pods that have gone too: their last events come later
-    _where: dict[str, str] = field(default_factory=dict)
+    _nodes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin = self.clock()
 
-    def look(self) -> list[Line]:
+    def snapshot(self) -> list[Line]:
         """The lines that are new. An API server that does not answer is a line, too."""
         found: list[Line] = []
         parts = (
@@ -86,9 +86,9 @@ class Recorder:
     @property
     def gone(self) -> bool:
         """Whether the run was deployed and is no more: stopped, or another was begun. It will never tell its end then."""
-        return self._seen and not self._there
+        return self._was_deployed and not self._is_deployed
 
-    def now(self) -> dict[str, Any]:
+    def newest(self) -> dict[str, Any]:
         """For each node with clients: pods C(wanted) and C(ready) of its workload, and C(cpu_cores) and C(memory_bytes) of its client pods."""
         nodes: dict[str, Line] = {}
         for line in self._workloads.values():
@@ -120,10 +120,10 @@ class Recorder:
         for item in self._list(f"/api/v1/namespaces/{self.namespace}/pods"):
             state = _pod_state(item)
             there[state["pod"]] = state
-            self._where[state["pod"]] = state["node"]
+            self._nodes[state["pod"]] = state["node"]
             before = self._pods.get(state["pod"])
             if before and state["restarts"] > before["restarts"]:
-                event = {"node": state["node"], "pod": state["pod"], "reason": "Restarted", "text": _how_it_ended(item)}
+                event = {"node": state["node"], "pod": state["pod"], "reason": "Restarted", "text": _last_exit(item)}
                 found.append(self._line("event", {**event, "type": "Warning"}))
             if before != state:
                 found.append(self._line("pod_state", state))
@@ -149,8 +149,8 @@ class Recorder:
                 there[item["metadata"]["name"]] = line
                 if self._workloads.get(item["metadata"]["name"]) != line:
                     found.append(self._line("replicas", line))
-        self._workloads, self._there = there, self.run in runs
-        self._seen = self._seen or self._there
+        self._workloads, self._is_deployed = there, self.run in runs
+        self._was_deployed = self._was_deployed or self._is_deployed
         return found
 
     def _hpas(self) -> list[Line]:
@@ -159,7 +159,7 @@ class Recorder:
             node = self._node_of(item["spec"]["scaleTargetRef"]["name"])
             for kind, part in (("hpa_spec", "spec"), ("hpa", "status")):
                 content = item.get(part, {})
-                if self._is_news((kind, item["metadata"]["name"]), content):
+                if self._changed((kind, item["metadata"]["name"]), content):
                     found.append(self._line(kind, {"node": node, "name": item["metadata"]["name"], part: content}))
         return found
 
@@ -170,7 +170,7 @@ class Recorder:
                 "mode": item["spec"].get("updatePolicy", {}).get("updateMode", "Auto"),
                 "recommendation": item.get("status", {}).get("recommendation", {}).get("containerRecommendations", []),
             }
-            if self._is_news(("vpa", item["metadata"]["name"]), content):
+            if self._changed(("vpa", item["metadata"]["name"]), content):
                 node = self._node_of(item["spec"].get("targetRef", {}).get("name", ""))
                 found.append(self._line("vpa", {"node": node, "name": item["metadata"]["name"], **content}))
         return found
@@ -179,7 +179,7 @@ class Recorder:
         found = []
         for item in self._list("/apis/metrics.k8s.io/v1beta1/nodes"):
             node = item["metadata"]["name"]
-            if self._is_news(("node", node), item["timestamp"]):
+            if self._changed(("node", node), item["timestamp"]):
                 cpu, memory = _amounts(item["usage"])
                 line = {"node": node, "cpu_cores": cpu, "memory_bytes": memory}
                 found.append(self._line("node", line, item["timestamp"]))
@@ -189,7 +189,7 @@ class Recorder:
         found = []
         for item in self._list(f"/apis/metrics.k8s.io/v1beta1/namespaces/{self.namespace}/pods"):
             pod = item["metadata"]["name"]
-            if pod in self._pods and self._is_news(("pod", pod), item["timestamp"]):
+            if pod in self._pods and self._changed(("pod", pod), item["timestamp"]):
                 each = [_amounts(container["usage"]) for container in item["containers"]]
                 line = {
                     "node": self._pods[pod]["node"],
@@ -204,22 +204,24 @@ class Recorder:
     def _events(self) -> list[Line]:
         found = []
         for item in self._list(f"/api/v1/namespaces/{self.namespace}/events"):
-            told = item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp", "")
+            timestamp = (
+                item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp", "")
+            )
             # Without its fraction, a second's event is before one's own begin in that second
-            if not self._is_news(("event", item["metadata"]["name"]), item.get("count", 1)) or (
-                seconds(told) < self._begin - 1
+            if not self._changed(("event", item["metadata"]["name"]), item.get("count", 1)) or (
+                seconds(timestamp) < self._begin - 1
             ):
                 continue
             about = item.get("involvedObject", {})
             name, is_pod = about.get("name", ""), about.get("kind") == "Pod"
             line = {
-                "node": self._where.get(name, "") if is_pod else self._node_of(name),
+                "node": self._nodes.get(name, "") if is_pod else self._node_of(name),
                 "pod": name if is_pod else "",
                 "reason": item.get("reason", ""),
                 "text": " ".join(item.get("message", "").split()),
                 "type": item.get("type", "Normal"),
             }
-            found.append(self._line("event", line, told))
+            found.append(self._line("event", line, timestamp))
         return found
 
     # -- helpers ----------------------------------------------------------------------------------------------------
@@ -230,7 +232,7 @@ class Recorder:
         answer = self.get(path)
         if answer is None:
             # An addon that is not installed, or not yet
-            self._absent[path] = self.clock() + AGAIN
+            self._absent[path] = self.clock() + RETRY_ABSENT
             return []
         items: list[Any] = answer.get("items") or []
         return items
@@ -238,18 +240,18 @@ class Recorder:
     def _node_of(self, workload: str) -> str:
         return str(self._workloads.get(workload, {}).get("node", ""))
 
-    def _is_news(self, key: tuple[str, ...], content: Any) -> bool:
+    def _changed(self, key: tuple[str, ...], content: Any) -> bool:
         if self._last.get(key) == content:
             return False
         self._last[key] = content
         return True
 
     def _problem(self, text: str) -> list[Line]:
-        return [self._line("problem", {"text": text})] if self._is_news(("problem",), text) else []
+        return [self._line("problem", {"text": text})] if self._changed(("problem",), text) else []
 
-    def _line(self, kind: str, content: Line, told: str = "") -> Line:
+    def _line(self, kind: str, content: Line, timestamp: str = "") -> Line:
         now = self.clock()
-        at = seconds(told) if told else now
+        at = seconds(timestamp) if timestamp else now
         return {"time": round(at if now - SKEW <= at <= now + 1 else now, 3), "kind": kind, **content}
 
 
@@ -292,7 +294,7 @@ def _pod_state(item: Any) -> Line:
     return found
 
 
-def _how_it_ended(item: Any) -> str:
+def _last_exit(item: Any) -> str:
     for each in item.get("status", {}).get("containerStatuses", []):
         end = each.get("lastState", {}).get("terminated")
         if end:
@@ -321,22 +323,27 @@ def paths(folder: Path, run: str) -> tuple[Path, Path]:
     return folder / f"{run}.jsonl", folder / f"{run}.now.json"
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Seconds between two snapshots, for which they go on after the run, and after which they end in any case."""
+
+    interval: float
+    timeout: float
+    after: float = 0.0
+
+
 def record(
     connect: Callable[[], Callable[[str], Any]],
     folder: Path,
     run: str,
     namespace: str,
-    interval: float,
+    schedule: Schedule,
     until: Callable[[], bool],
-    timeout: float,
-    after: float = 0.0,
-    clock: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Records every `interval` seconds until `until()` has been true, or the run gone, for `after` seconds, or until `timeout`; and once more.
+    """Records a run until `until()` has been true, or the run gone, or time is up; and once more.
 
     `connect` gives the function that asks the API server. The file is locked meanwhile, which tells others that the recording has not ended;
-    when it is locked already, nothing is done (no looks). Returns C(looks), C(lines), C(seconds), C(cpu_seconds) of this process, and
+    when it is locked already, nothing is done (no snapshots). Returns C(snapshots), C(lines), C(seconds), C(cpu_seconds) of this process, and
     C(share), the CPU of recording alone as a part of a core.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -345,43 +352,50 @@ def record(
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return {"looks": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
-        begin, cpu = clock(), time.process_time()
-        lines = looks = 0
-
-        def write(found: list[Line]) -> None:
-            nonlocal lines
-            lines += len(found)
-            file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in found).encode())
-            file.flush()
-
+            return {"snapshots": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
+        begin, cpu = time.monotonic(), time.process_time()
+        figures = {"snapshots": 0, "lines": 0}
         try:
             recorder = Recorder(connect(), namespace, run)
-            last, over = begin + timeout, False
-            while True:
-                write(recorder.look())
-                _replace(newest, recorder.now())
-                looks += 1
-                if clock() >= last:
-                    break
-                next_look = clock() + interval
-                while clock() < min(next_look, last):
-                    if not over and (recorder.gone or until()):
-                        over, last = True, min(last, clock() + after)
-                    pause(max(0.0, min(GLANCE, next_look - clock(), last - clock())))
+            for lines in _snapshots(recorder, schedule, until):
+                _append(file, lines)
+                _replace(newest, recorder.newest())
+                figures["snapshots"] += 1
+                figures["lines"] += len(lines)
         except EdgeflError as error:
-            write([{"time": round(time.time(), 3), "kind": "problem", "text": error.message}])
+            _append(file, [{"time": round(time.time(), 3), "kind": "problem", "text": error.message}])
             raise
-        took = max(clock() - begin, 1e-9)
-        figures = {
-            "looks": looks,
-            "lines": lines,
+        took = max(time.monotonic() - begin, 1e-9)
+        own = time.process_time()
+        found = {
+            **figures,
             "seconds": round(took, 3),
-            "cpu_seconds": round(time.process_time(), 3),
-            "share": round((time.process_time() - cpu) / took, 5),
+            "cpu_seconds": round(own, 3),
+            "share": round((own - cpu) / took, 5),
         }
-        write([{"time": round(time.time(), 3), "kind": "recorder", **figures}])
-    return figures
+        _append(file, [{"time": round(time.time(), 3), "kind": "recorder", **found}])
+    return found
+
+
+def _snapshots(recorder: Recorder, schedule: Schedule, until: Callable[[], bool]) -> Iterator[list[Line]]:
+    """The lines of each snapshot, when it is due; the last one is taken at the end."""
+    last, over = time.monotonic() + schedule.timeout, False
+    while True:
+        yield recorder.snapshot()
+        now = time.monotonic()
+        if now >= last:
+            return
+        due = now + schedule.interval
+        while now < min(due, last):
+            if not over and (recorder.gone or until()):
+                over, last = True, min(last, now + schedule.after)
+            time.sleep(max(0.0, min(END_POLL, due - now, last - now)))
+            now = time.monotonic()
+
+
+def _append(file: BinaryIO, lines: list[Line]) -> None:
+    file.write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode())
+    file.flush()
 
 
 def _replace(path: Path, content: Any) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import hpa, recorder
-
-Line = dict[str, Any]
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import Line
 
 # Of what is no warning: that a pod was made and started, its own line tells already
-TOLD = ("Killing", "SuccessfulRescale", "EvictedByVPA", "EvictedPod", "InPlaceResizedByVPA", "ResizeCompleted")
+REPORTED = ("Killing", "SuccessfulRescale", "EvictedByVPA", "EvictedPod", "InPlaceResizedByVPA", "ResizeCompleted")
 AMOUNTS = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
 
 
@@ -56,7 +55,7 @@ def _free(file: Any) -> Outcome:
 
 
 def newest(folder: Path, run: str) -> dict[str, Any]:
-    """What L(recorder.Recorder.now) wrote last; empty when there is nothing."""
+    """What L(recorder.Recorder.newest) wrote last; empty when there is nothing."""
     try:
         found: dict[str, Any] = json.loads(recorder.paths(folder, run)[1].read_text())
     except (OSError, ValueError):
@@ -64,10 +63,10 @@ def newest(folder: Path, run: str) -> dict[str, Any]:
     return found
 
 
-def words(now: dict[str, Any]) -> str:
+def usage_line(newest_figures: dict[str, Any]) -> str:
     """The newest figures of each node in one line; empty when there are none."""
     parts = []
-    for node, each in now.get("nodes", {}).items():
+    for node, each in newest_figures.get("nodes", {}).items():
         pods = f" {each['ready']} of {each['wanted']} pods" if "wanted" in each else ""
         use = f" {each['cpu_cores']:.2f} CPUs {each['memory_bytes'] / 1e6:.0f} MB" if "cpu_cores" in each else ""
         parts.append(f"{node}{pods}{use}")
@@ -100,14 +99,19 @@ def report_records(lines: Iterable[Line]) -> list[Line]:
             continue
         elif kind in ("node", "pod", "replicas"):
             found.append(line)
-        elif kind == "event" and (line["type"] == "Warning" or line["reason"] in TOLD):
+        elif kind == "event" and (line["type"] == "Warning" or line["reason"] in REPORTED):
             found.append({key: line[key] for key in ("time", "kind", "node", "pod", "reason", "text")})
         elif kind == "hpa":
-            look = hpa.look_of(line["time"], line["status"])
+            snapshot = hpa.snapshot_of(line["time"], line["status"])
             for metric, target in targets.get(line["name"], {}).items():
-                state = {"metric": metric, "target_percent": target, "current": look.current, "desired": look.desired}
-                if look.uses.get(metric) is not None:
-                    state["use_percent"] = look.uses[metric]
+                state = {
+                    "metric": metric,
+                    "target_percent": target,
+                    "current": snapshot.current,
+                    "desired": snapshot.desired,
+                }
+                if snapshot.uses.get(metric) is not None:
+                    state["use_percent"] = snapshot.uses[metric]
                 found.append({"time": line["time"], "kind": "hpa", "node": line["node"], **state})
     return found
 
@@ -137,7 +141,7 @@ def details(lines: Iterable[Line]) -> dict[str, Any]:
 def scalings(lines: Iterable[Line]) -> list[Line]:
     """Each decision of each HorizontalPodAutoscaler, and why others were not made, in the order of their time."""
     specs: dict[str, hpa.Spec] = {}
-    looks: dict[str, list[hpa.Look]] = {}
+    snapshots: dict[str, list[hpa.Snapshot]] = {}
     nodes: dict[str, str] = {}
     ready: dict[str, int] = {}
     for line in lines:
@@ -152,11 +156,11 @@ def scalings(lines: Iterable[Line]) -> list[Line]:
             status = line["status"]
             # Pods that it takes away at this moment were ready when it decided
             shrinks = status.get("desiredReplicas", 0) < status.get("currentReplicas", 0)
-            look = hpa.look_of(line["time"], status, None if shrinks else ready.get(line["node"]))
-            looks.setdefault(line["name"], []).append(look)
+            snapshot = hpa.snapshot_of(line["time"], status, None if shrinks else ready.get(line["node"]))
+            snapshots.setdefault(line["name"], []).append(snapshot)
     found = [
         {"time": time, "node": nodes[name], "text": text}
-        for name, seen in looks.items()
+        for name, seen in snapshots.items()
         for time, text in hpa.explain(specs[name], seen)
         if name in nodes
     ]

@@ -20,7 +20,12 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import Recorder, ended, record
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import (
+    Recorder,
+    Schedule,
+    ended,
+    record,
+)
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import (
     Capacity,
     Hpa,
@@ -140,7 +145,7 @@ def kinds(lines: list[dict[str, Any]]) -> list[str]:
 def test_only_what_has_changed_is_written_again() -> None:
     cluster = Cluster()
     recorder = cluster.recorder()
-    first = recorder.look()
+    first = recorder.snapshot()
     assert kinds(first) == ["capacity", "pod_state", "replicas", "node", "pod"]
     assert first[4] == {
         "time": cluster.now - 7,
@@ -151,19 +156,19 @@ def test_only_what_has_changed_is_written_again() -> None:
         "memory_bytes": 600 * 2**20,
     }
     cluster.now += 5
-    assert recorder.look() == []
+    assert recorder.snapshot() == []
     cluster.documents[POD_USE] = [use("client-1", cluster.now - 1, kind="pod")]
     cluster.documents[DEPLOYMENTS] = [workload(3, 1)]
-    assert kinds(recorder.look()) == ["replicas", "pod"]
+    assert kinds(recorder.snapshot()) == ["replicas", "pod"]
     assert cluster.asked.count("/api/v1/nodes") == 1, "nodes are large, and asked for once"
 
 
 def test_a_restart_and_a_pod_that_goes() -> None:
     cluster = Cluster()
     recorder = cluster.recorder()
-    recorder.look()
+    recorder.snapshot()
     cluster.documents[PODS] = [pod("client-1", restarts=1)]
-    event, state = recorder.look()
+    event, state = recorder.snapshot()
     assert (event["reason"], event["text"], event["pod"]) == ("Restarted", "OOMKilled, exit code 137", "client-1")
     assert state["restarts"] == 1
     cluster.documents[PODS] = []
@@ -171,7 +176,7 @@ def test_a_restart_and_a_pod_that_goes() -> None:
     cluster.documents[EVENTS] = [
         {"metadata": {"name": "e1"}, "involvedObject": about, "reason": "Killing", "lastTimestamp": stamp(cluster.now)}
     ]
-    gone, killing = recorder.look()
+    gone, killing = recorder.snapshot()
     assert (gone["phase"], killing["reason"]) == ("Gone", "Killing")
     assert killing["node"] == "edge1", "where a pod that has gone was is still known"
 
@@ -190,44 +195,46 @@ def test_events_from_before_are_left_out_and_each_is_told_once() -> None:
     )
     cluster.documents[EVENTS] = [old, new]
     recorder = cluster.recorder()
-    assert [line["node"] for line in recorder.look() if line["kind"] == "event"] == ["edge1"]
-    assert recorder.look() == []
+    assert [line["node"] for line in recorder.snapshot() if line["kind"] == "event"] == ["edge1"]
+    assert recorder.snapshot() == []
     cluster.documents[EVENTS] = [old, new | {"count": 2}]
-    assert kinds(recorder.look()) == ["event"], "it happened again"
+    assert kinds(recorder.snapshot()) == ["event"], "it happened again"
 
 
 def test_figures_of_a_host_with_a_wrong_clock_are_placed_when_they_are_seen() -> None:
     cluster = Cluster()
     cluster.documents[NODE_USE] = [use("edge1", cluster.now - 4000)]
-    assert [line["time"] for line in cluster.recorder().look() if line["kind"] == "node"] == [cluster.now]
+    assert [line["time"] for line in cluster.recorder().snapshot() if line["kind"] == "node"] == [cluster.now]
 
 
 def test_an_addon_that_is_missing_is_asked_for_rarely() -> None:
     cluster = Cluster()
     recorder = cluster.recorder()
     for _dummy in range(5):
-        recorder.look()
+        recorder.snapshot()
         cluster.now += 5
     assert cluster.asked.count(HPAS) == 1
     cluster.now += 60
     cluster.documents[HPAS] = [hpa(1, 1, 5)]
-    assert kinds(recorder.look()) == ["hpa_spec", "hpa"]
+    assert kinds(recorder.snapshot()) == ["hpa_spec", "hpa"]
 
 
 def test_no_answer_is_told_once_and_recording_goes_on() -> None:
     cluster = Cluster()
     recorder = cluster.recorder()
-    recorder.look()
+    recorder.snapshot()
     kept = cluster.documents[PODS]
     cluster.documents[PODS] = Transient("the API server does not answer (refused)")
-    assert [line["text"] for line in recorder.look()] == ["the API server does not answer (refused)"]
-    assert recorder.look() == []
+    assert [line["text"] for line in recorder.snapshot()] == ["the API server does not answer (refused)"]
+    assert recorder.snapshot() == []
     cluster.documents[PODS] = kept
-    assert recorder.look() == []
+    assert recorder.snapshot() == []
     cluster.documents[PODS] = Transient("again")
-    assert kinds(recorder.look()) == ["problem"]
+    assert kinds(recorder.snapshot()) == ["problem"]
     cluster.documents |= {PODS: EdgeflError("the API server answers 403"), NODE_USE: [use("edge1", cluster.now)]}
-    assert kinds(recorder.look()) == ["problem", "node"], "what may not be read does not keep the rest from being read"
+    assert kinds(recorder.snapshot()) == ["problem", "node"], (
+        "what may not be read does not keep the rest from being read"
+    )
 
 
 def test_now_sums_the_clients_of_a_node() -> None:
@@ -236,8 +243,8 @@ def test_now_sums_the_clients_of_a_node() -> None:
     cluster.documents[POD_USE] += [use("client-2", cluster.now, kind="pod")]
     cluster.documents[DEPLOYMENTS] = [workload(3, 2)]
     recorder = cluster.recorder()
-    recorder.look()
-    assert recorder.now()["nodes"] == {
+    recorder.snapshot()
+    assert recorder.newest()["nodes"] == {
         "edge1": {"wanted": 3, "ready": 2, "cpu_cores": 1.0, "memory_bytes": 1200 * 2**20}
     }
 
@@ -249,28 +256,28 @@ def test_a_run_that_is_stopped_or_replaced_is_gone() -> None:
         aggregator = workload(1, 1, "aggregator")
         aggregator["metadata"] = {"name": "aggregator", "annotations": {"edgefl.kubeedge/run": deployed}}
         cluster.documents[DEPLOYMENTS] = [workload(1, 1), aggregator]
-        recorder.look()
+        recorder.snapshot()
         assert recorder.gone is gone
     cluster.documents[DEPLOYMENTS] = Transient("no answer")
-    recorder.look()
+    recorder.snapshot()
     assert recorder.gone
 
 
 # The file --------------------------------------------------------------------------------------------------------------
 
 
-def take(folder: Path, until: Any, **more: Any) -> dict[str, Any]:
+def record_cluster(folder: Path, until: Any, **more: float) -> dict[str, Any]:
     cluster = Cluster(time.time())
-    given = {"interval": 0.05, "timeout": 5.0} | more
-    return record(lambda: cluster.get, folder, "r", "edgefl", until=until, **given)
+    schedule = Schedule(**{"interval": 0.05, "timeout": 5.0, **more})
+    return record(lambda: cluster.get, folder, "r", "edgefl", schedule, until)
 
 
 def test_it_ends_with_the_run_and_says_what_it_took(tmp_path: Path) -> None:
     rounds = tmp_path / "rounds.jsonl"
     threading.Timer(0.3, lambda: rounds.write_bytes(data(*WHOLE))).start()
-    figures = take(tmp_path, lambda: ended(rounds))
+    figures = record_cluster(tmp_path, lambda: ended(rounds))
     assert 0.25 < figures["seconds"] < 4
-    assert figures["looks"] > 2
+    assert figures["snapshots"] > 2
     found = records.read(tmp_path, "r", 1)
     assert found["problems"] == []
     assert found["recorder"]["lines"] == figures["lines"] == len(found["text"].splitlines()) - 1
@@ -279,14 +286,14 @@ def test_it_ends_with_the_run_and_says_what_it_took(tmp_path: Path) -> None:
 
 
 def test_time_limit_and_time_after_the_run(tmp_path: Path) -> None:
-    assert 0.2 <= take(tmp_path, lambda: False, timeout=0.2)["seconds"] < 2
-    assert 0.4 <= take(tmp_path, lambda: True, after=0.4)["seconds"] < 2
+    assert 0.2 <= record_cluster(tmp_path, lambda: False, timeout=0.2)["seconds"] < 2
+    assert 0.4 <= record_cluster(tmp_path, lambda: True, after=0.4)["seconds"] < 2
 
 
 def test_two_do_not_record_the_same_run(tmp_path: Path) -> None:
     with open(tmp_path / "r.jsonl", "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert take(tmp_path, lambda: True)["looks"] == 0
+        assert record_cluster(tmp_path, lambda: True)["snapshots"] == 0
         found = records.read(tmp_path, "r", 0.2)
         assert "the end of the recording" in found["problems"][0]
 
@@ -296,7 +303,7 @@ def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> 
         raise EdgeflError("The kubeconfig names no cluster and user")
 
     with pytest.raises(EdgeflError):
-        record(connect, tmp_path, "r", "edgefl", 1, lambda: True, 1)
+        record(connect, tmp_path, "r", "edgefl", Schedule(1, 1), lambda: True)
     assert records.read(tmp_path, "r", 1)["problems"] == [
         "While it was recorded: The kubeconfig names no cluster and user."
     ]
@@ -320,7 +327,7 @@ def test_the_report_takes_all_of_it() -> None:
     cluster = Cluster()
     cluster.documents[HPAS] = [hpa(1, 1, 5)]
     recorder = cluster.recorder()
-    lines = recorder.look()
+    lines = recorder.snapshot()
     cluster.now += 15
     about = {"kind": "HorizontalPodAutoscaler", "name": "client-edge1"}
     cluster.documents |= {
@@ -341,7 +348,7 @@ def test_the_report_takes_all_of_it() -> None:
             },
         ],
     }
-    lines += recorder.look()
+    lines += recorder.snapshot()
     telemetry = records.report_records(json.loads(json.dumps(lines)))
     read = parse_telemetry(telemetry)
     assert sorted(type(each).__name__ for each in read) == [
@@ -370,11 +377,11 @@ def test_an_autoscaler_that_was_there_before_its_clients_is_explained_too() -> N
     cluster = Cluster()
     cluster.documents |= {HPAS: [hpa(0, 0, None)], DEPLOYMENTS: []}
     recorder = cluster.recorder()
-    lines = recorder.look()
+    lines = recorder.snapshot()
     for current, desired, use_, ready in ((1, 1, 20, 1), (1, 3, 150, 1), (3, 3, 5, 3), (3, 1, 5, 1)):
         cluster.now += 400
         cluster.documents |= {HPAS: [hpa(current, desired, use_)], DEPLOYMENTS: [workload(desired, ready)]}
-        lines += recorder.look()
+        lines += recorder.snapshot()
     told = [(each["node"], each["text"]) for each in records.details(lines)["scalings"]]
     assert [text for _node, text in told if text.startswith("From")] == [
         "From 1 to 3 pods: CPU use 150 %, target 60 %: ceil(1 × 150 / 60) = 3.",
