@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import coverage
-
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "fl_src"
 # Flower and TensorFlow have an environment of their own: their versions are the images', not the test tools'
@@ -52,6 +50,8 @@ class Program:
         variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
         variables |= {"PYTHONPATH": f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environment
         if "COVERAGE_PROCESS_CONFIG" in variables:
+            import coverage  # of the tests alone: benchmarks run where it is not installed
+
             variables["PYTHONPATH"] += f":{ROOT / 'tests/support/coverage'}"
             variables["EDGEFL_COVERAGE"] = str(Path(coverage.__file__).parents[1])
         inside = ["ip", "netns", "exec", netns] if netns else []  # it replaces itself with the program: one process
