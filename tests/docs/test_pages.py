@@ -108,6 +108,17 @@ def test_an_inventory_to_copy(page: Path, tmp_path: Path) -> None:
     assert given <= variables()
 
 
+def test_an_execution_environment_to_copy(tmp_path: Path) -> None:
+    """As far as it goes without a registry: ansible-builder makes a recipe of it."""
+    blocks = re.findall(
+        r"^```yaml\n# execution-environment\.yml\n(.*?)^```", (ROOT / "docs/your-cluster.md").read_text(), re.M | re.S
+    )
+    assert len(blocks) == 1
+    (tmp_path / "execution-environment.yml").write_text(blocks[0])
+    run("ansible-builder", "create", cwd=tmp_path).ok()
+    assert "edgefl.kubeedge" in (tmp_path / "context/_build/requirements.yml").read_text()
+
+
 @pages
 def test_yaml(page: Path) -> None:
     for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
