@@ -108,6 +108,13 @@ def test_an_inventory_to_copy(page: Path, tmp_path: Path) -> None:
     assert given <= variables()
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name == "README.md"], ids=str)
+def test_links_of_the_artifact_are_whole(page: Path) -> None:
+    """Galaxy shows these pages, and an installed collection has them, without the repository around them."""
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
 def test_an_execution_environment_to_copy(tmp_path: Path) -> None:
     """As far as it goes without a registry: ansible-builder makes a recipe of it."""
     blocks = re.findall(
