@@ -38,7 +38,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 # What only containers as nodes need, and where the programs are that the lab compiled
-GROUP_VARS = Path(__file__).parents[2] / "roles/lab_nodes/files/group_vars"
+VARIABLES = Path(__file__).parents[2] / "roles/lab_nodes/files/variables"
 
 # A host may not be called as its group is (Ansible warns at every run); the node's own name stays `cloud`
 CLOUD = "cloud0"
@@ -95,6 +95,6 @@ class InventoryModule(BaseInventoryPlugin):
         for key in ("service_subnet", "ca_bundle", "cache"):
             inventory.set_variable("all", f"lab_{key}", lab[key])
         for group in ("all", "cloud"):
-            variables = loader.load_from_file(str(GROUP_VARS / f"{group}.yml"), trusted_as_template=True)
+            variables = loader.load_from_file(str(VARIABLES / f"{group}.yml"), trusted_as_template=True)
             for key, value in variables.items():
                 inventory.set_variable(group, key, value)

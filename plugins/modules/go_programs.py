@@ -134,7 +134,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         environment={
             "GOCACHE": str(cache / "go/build"),
             "GOMODCACHE": str(cache / "go/mod"),
-            "GOFLAGS": "-modcacherw",
+            "GOFLAGS": "-modcacherw -mod=readonly",
             "GOTOOLCHAIN": "local",
         },
         nice=options["nice"],

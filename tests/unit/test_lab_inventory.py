@@ -67,7 +67,7 @@ def test_ten_edges_have_slices_and_subnets_of_their_own(home: Path) -> None:
 def test_groups_have_what_only_a_lab_needs(home: Path) -> None:
     found = read(home)[1]["_meta"]["hostvars"]
     assert found["edge1"]["edgecore_binary"] == "{{ lab_cache }}/programs/kubeedge/edgecore"
-    assert found["edge1"]["edgecore_kubelet_config"]["failSwapOn"] is False
+    assert found["edge1"]["lab_kubelet_config"]["failSwapOn"] is False
     assert "control_plane_binaries" in found["cloud0"] and "control_plane_binaries" not in found["edge1"]
     assert len(found["cloud0"]["containerd_image_archives"]) > len(found["edge1"]["containerd_image_archives"])
 
