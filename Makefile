@@ -10,7 +10,7 @@ LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults molecule e2e bench-train bench-clients bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e bench-train bench-clients bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,10 @@ fl: .venv-test .venv-fl/.ready  ## Flower and TensorFlow as real processes
 REPEAT ?= 1
 faults: .venv-test .venv-fl/.ready  ## Faults with real processes, and the time to recover; REPEAT=10 does each ten times
 	$(PYTEST) tests/faults --repeat=$(REPEAT)
+
+coverage: .venv-test .venv-fl/.ready  ## Coverage of branches by the tests that need no cluster, their programs' too; fails below 90 %
+	$(PYTEST) tests/unit tests/report tests/fl tests/faults --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --fail-under=90
 
 molecule: .venv-test  ## Roles that need no cluster, on bare machines
 	$(PYTEST) tests/molecule
