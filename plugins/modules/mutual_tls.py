@@ -139,7 +139,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if IMPORT_ERROR:
         raise EdgeflError(missing_required_lib("cryptography >= 42"), exception=IMPORT_ERROR)
     wanted = [Wanted(one["name"], tuple(one["names"]), one["server"]) for one in options["certificates"]]
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     authority = Authority(options["folder"], options["days"], options["renew_days"], now)
     held = authority.ensure(wanted, check_mode)
     kubectl = for_module(module, options["kubeconfig"])
