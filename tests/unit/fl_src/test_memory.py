@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import mmap
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from edgefl.client import memory
 
 SIZE = 4 * 1024 * 1024
+SOURCES = Path(memory.__file__).parents[2]
 
 
 @pytest.fixture
@@ -54,9 +58,26 @@ def test_changed_pages_stay(file: int, tmp_path: Path) -> None:
     assert mapped[0] == 1
 
 
-def test_a_kernel_that_does_not_tell_is_no_error(tmp_path: Path) -> None:
-    memory.give_back(tmp_path / "none")
+def test_a_kernel_that_does_not_tell_keeps_its_pages(file: int, tmp_path: Path) -> None:
+    with mmap.mmap(file, SIZE, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[::4096]) == 7 * SIZE // 4096
+        memory.give_back(tmp_path / "none")
+        assert resident(f"{tmp_path}/library") == SIZE
 
 
-def test_a_library_that_is_not_there_is_left_out(tmp_path: Path) -> None:
-    memory.load([tmp_path / "none.so"])
+def test_libraries_are_loaded_but_for_one_that_is_not_there(tmp_path: Path) -> None:
+    """In a process of its own, which has no other copy of the library."""
+    library = Path(_ctypes.__file__)
+    copy = tmp_path / "there.so"
+    copy.write_bytes(library.read_bytes())
+    program = f"""
+from pathlib import Path
+from edgefl.client import memory
+memory.load([Path({str(tmp_path / "none.so")!r}), Path({str(copy)!r})])
+print(Path("/proc/self/maps").read_text())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(SOURCES)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(copy) in done.stdout and "none.so" not in done.stdout

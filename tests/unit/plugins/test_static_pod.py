@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.command import Run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.static_pod import (
@@ -51,28 +54,50 @@ status: {}
 """
 
 
-def parse(text: str) -> dict[str, Any]:
-    """Stands for kubectl."""
+def patch_locally(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+    """Stands for C(kubectl patch --local), which is compared with it below: merges nothing, or adds what our JSON patches add."""
+    options = dict(zip(arguments, arguments[1:]))
     try:
-        data = yaml.safe_load(text)
+        pod = yaml.safe_load(data or "")
     except yaml.YAMLError as error:
-        raise EdgeflError(str(error)) from error
-    assert isinstance(data, dict)
-    return data
-
-
-def rewrite(text: str, patch: list[dict[str, Any]]) -> str:
-    """Stands for kubectl, which takes the JSON patches that we make."""
-    data = parse(text)
-    for step in patch:
-        assert step["op"] == "add"
+        return 1, "", f"error: error parsing STDIN: error converting YAML to JSON: yaml: {' '.join(str(error).split())}"
+    if not isinstance(pod, dict):
+        return 1, "", 'error: unable to decode "STDIN": json: cannot unmarshal array into Go value of type unstructured.detector'  # fmt: skip
+    if "kind" not in pod:
+        return 1, "", f"error: unable to decode \"STDIN\": Object 'Kind' is missing in '{json.dumps(pod)}'"
+    for step in json.loads(options["-p"]):
         _root, _spec, _containers, index, field = step["path"].split("/")
-        data["spec"]["containers"][int(index)][field] = step["value"]
-    return yaml.safe_dump(data)
+        pod["spec"]["containers"][int(index)][field] = step["value"]
+    return 0, json.dumps(pod) if options["-o"] == "json" else yaml.safe_dump(pod), ""
+
+
+PARSER = Parser(Kubectl(patch_locally, "/k"), "/m.yaml")
+parse, rewrite = PARSER.parse, PARSER.rewrite
 
 
 def change(text: str, flag: Flag, index: int = 0) -> tuple[str, bool]:
     return edited(text, parse(text), index, flag, parse, rewrite)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl to compare with")
+@pytest.mark.parametrize("text", [MANIFEST, "a: [1\n", "[1]\n", "a: 1\n"])
+def test_the_stand_in_is_as_kubectl(text: str) -> None:
+    def real(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        done = subprocess.run(arguments, input=data, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def outcome(run: Run) -> Any:
+        # It asks no cluster, but reads its configuration
+        parser = Parser(Kubectl(run, "/dev/null"), "/m.yaml")
+        try:
+            found = parser.parse(text)
+        except EdgeflError as error:
+            # The reason is a parser's own
+            return error.message.partition("(")[0]
+        patch = [{"op": "add", "path": "/spec/containers/0/command", "value": ["a", "b=c"]}]
+        return found, yaml.safe_load(parser.rewrite(text, patch))
+
+    assert outcome(real) == outcome(patch_locally)
 
 
 def test_a_new_flag_is_one_line_at_the_end_of_the_list() -> None:
