@@ -38,6 +38,24 @@ def variables() -> set[str]:
 
 
 @cache
+def facts() -> set[str]:
+    """What roles tell those that come after them."""
+    found: set[str] = set()
+
+    def collect(value: Any) -> None:
+        if isinstance(value, dict):
+            found.update(value.get("ansible.builtin.set_fact", {}))
+            value = list(value.values())
+        if isinstance(value, list):
+            for part in value:
+                collect(part)
+
+    for path in (ROOT / "roles").glob("*/tasks/*.yml"):
+        collect(load_yaml(path))
+    return found
+
+
+@cache
 def code(page: Path) -> list[str]:
     """What a page shows as code: spans, and the lines of blocks."""
     text = (ROOT / page).read_text()
@@ -56,7 +74,7 @@ def test_variables(page: Path) -> None:
     metrics = set(re.findall(r'"(edgefl_\w+)"', (ROOT / "fl_src/edgefl/aggregator/status.py").read_text()))
     metrics |= {f"edgefl_{key}" for key in ("loop", "round", "rounds", "accuracy", "loss")}
     metrics |= {f"{name}_total" for name in metrics}
-    assert names - variables() - metrics - ROLES - MODULES == set()
+    assert names - variables() - facts() - metrics - ROLES - MODULES == set()
 
 
 @pages
