@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _results
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _results, _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._controller import ControllerAction
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import repetitions
 
@@ -79,8 +79,8 @@ class ActionModule(ControllerAction):
         _results.check(run, options["sha256"])
         texts = _results.texts(options["logs"], options["manifests"])
         wanted = texts | _results.run_files(folder, run, data, options["report"])
-        summary = events.summary(run.events, run.name)
-        return wanted, summary, events.words(summary)
+        summary = _rounds.summary(run.events, run.name)
+        return wanted, summary, _rounds.words(summary)
 
     @staticmethod
     def _comparison_results(

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._follower import LINGER, Follower
 
 MODULE = "edgefl.kubeedge.training_results"
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
             found = follower.follow(first)
         except EdgeflError as error:
             return result | {"failed": True, "changed": False, "msg": error.message} | error.result
-        return result | found | {"changed": False, "summary": events.summary(found["events"], str(options["run"]))}
+        return result | found | {"changed": False, "summary": _rounds.summary(found["events"], str(options["run"]))}
 
     def _read(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         read: dict[str, t.Any] = self._execute_module(module_name=MODULE, module_args=options, task_vars=task_vars)

@@ -12,9 +12,8 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
 
 # Seconds that one read stays on the cloud node for news: fewer programs are started there while it trains
 LINGER = 4.0
@@ -87,17 +86,17 @@ class Follower:
             self._shown.clear()
         self.events += read["events"]
         rounds = [event for event in read["events"] if event["event"] == "round"]
-        width = max(map(len, events.nodes(self.events)), default=0)
+        width = max(map(len, _rounds.nodes(self.events)), default=0)
         start = next((event for event in self.events if event["event"] == "start"), {})
         settings = start.get("settings", {})
         for event in rounds:
             key = (event["loop"], event["round"])
             if key not in self._shown:
                 self._shown.add(key)
-                self.show("  " + events.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
-                for text in events.losses(event):
+                self.show("  " + _rounds.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
+                for text in _rounds.losses(event):
                     self.show(f"    {text}", True)
-        usage = records.usage_line(read["now"])
+        usage = usage_line(read["now"])
         if rounds and usage and usage != self._shown_usage:
             self._shown_usage = usage
             self.show(f"    {usage}", False)
@@ -146,3 +145,13 @@ class Follower:
 def _of_failure(read: dict[str, Any]) -> dict[str, Any]:
     """The parts of a read that a failure hands on."""
     return {key: read[key] for key in ("state", "status", "problems") if key in read}
+
+
+def usage_line(newest_figures: dict[str, Any]) -> str:
+    """The newest figures of each node in one line; empty when there are none."""
+    parts = []
+    for node, each in newest_figures.get("nodes", {}).items():
+        pods = f" {each['ready']} of {each['wanted']} pods" if "wanted" in each else ""
+        use = f" {each['cpu_cores']:.2f} CPUs {each['memory_bytes'] / 1e6:.0f} MB" if "cpu_cores" in each else ""
+        parts.append(f"{node}{pods}{use}")
+    return "  | ".join(parts)

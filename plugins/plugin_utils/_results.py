@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import repetitions
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import (
     DETAILS,
@@ -97,7 +98,7 @@ def _stored_run(folder: Path) -> Run:
         raise EdgeflError(
             f"{path} can't be read ({error.strerror}): a run is compared when its results are there; collect them, or leave it out."
         ) from error
-    if parsed.problem or not events.rounds(parsed.events):
+    if parsed.problem or not _rounds.rounds(parsed.events):
         raise EdgeflError(f"{path}: {parsed.problem or 'it has no finished round'}; train it again, or leave it out.")
     return load_run(folder.name, parsed.events, inputs(folder, None, None))
 
@@ -124,9 +125,9 @@ def texts(logs: Mapping[str, Any], manifests: Mapping[str, Any]) -> Files:
 def run_files(folder: Path, run: Run, data: Files, report: bool) -> Files:
     """The files of a run whose L(inputs) are `data`. The last, summary.json, tells that the others are there."""
     lines = events.dump(run.events)
-    found = {**data, events.FILE: lines, "rounds.csv": events.table(run.events).encode()}
+    found = {**data, events.FILE: lines, "rounds.csv": _rounds.table(run.events).encode()}
     found |= _drawn(folder, {**data, events.FILE: lines}, report, lambda: _drawing().run_report(run).files())
-    return {**found, SUMMARY: _json(events.summary(run.events, run.name))}
+    return {**found, SUMMARY: _json(_rounds.summary(run.events, run.name))}
 
 
 def comparison_files(folder: Path, settings: list[Setting], data: Files, report: bool) -> Files:
@@ -191,7 +192,7 @@ def _drawing() -> Any:
 def _programs() -> str:
     """16 hex digits over the programs that draw."""
     folder = Path(__file__).with_name("_report")
-    sources = [Path(events.__file__), *(path for path in folder.rglob("*") if path.suffix in _PROGRAMS)]
+    sources = [Path(_rounds.__file__), *(path for path in folder.rglob("*") if path.suffix in _PROGRAMS)]
     return _digest({path.name: path.read_bytes() for path in sources})
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds, shares
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import page
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Details, NodeUse, PodUse, Run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import letters
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import FEW
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds, shares
 from report.runs import PALETTES, comparison, extended, kinds, real
 from support.browser import Browser
 

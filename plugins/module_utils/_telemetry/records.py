@@ -63,16 +63,6 @@ def newest(folder: Path, run: str) -> dict[str, Any]:
     return found
 
 
-def usage_line(newest_figures: dict[str, Any]) -> str:
-    """The newest figures of each node in one line; empty when there are none."""
-    parts = []
-    for node, each in newest_figures.get("nodes", {}).items():
-        pods = f" {each['ready']} of {each['wanted']} pods" if "wanted" in each else ""
-        use = f" {each['cpu_cores']:.2f} CPUs {each['memory_bytes'] / 1e6:.0f} MB" if "cpu_cores" in each else ""
-        parts.append(f"{node}{pods}{use}")
-    return "  | ".join(parts)
-
-
 def parse(text: str) -> tuple[list[Line], list[str]]:
     """The lines, and a sentence when some of them are damaged: the cloud node may have lost its power."""
     lines, damaged = [], 0

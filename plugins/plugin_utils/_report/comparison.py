@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import Plot, Table
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Setting
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import Group, Line, band, lines, spread
@@ -20,6 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.repetition
     values_of,
 )
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import number, utc
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds
 
 
 def tables(settings: Sequence[Setting]) -> tuple[Table, Table]:

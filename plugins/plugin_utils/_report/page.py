@@ -14,13 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import (
-    figure,
-    nodes,
-    rounds,
-    shares,
-    summary,
-)
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison, repetitions, training, usage
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import (
     Block,
@@ -42,6 +35,13 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data impor
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html import render
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import first_begin
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import number, plain, utc
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import (
+    figure,
+    nodes,
+    rounds,
+    shares,
+    summary,
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event, rounds
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import PodUse, Run
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds
 
 
 @dataclass(frozen=True)

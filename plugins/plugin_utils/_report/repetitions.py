@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event, rounds, shares
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import Run, Setting
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import MB, number
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds, shares
 
 
 @dataclass(frozen=True)

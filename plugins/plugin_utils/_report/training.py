@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import (
-    Event,
-    losses,
-    newest_loop,
-    nodes,
-    rounds,
-    shares,
-)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import timeline
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import Plot, Table
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import ClusterEvent, Limits, Run
@@ -33,6 +26,13 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text impor
     megabytes,
     natural,
     number,
+)
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import (
+    losses,
+    newest_loop,
+    nodes,
+    rounds,
+    shares,
 )
 
 # More loops than this are drawn as their median and their span

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from unit.plugins.training_lines import RUN, WHOLE, client, done, lost, round_, start
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import rounds, shares
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import blocks, html, page, repetitions, training
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.comparison import tables
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import (
@@ -39,6 +38,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts impo
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import Line, band
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.svg import COLORS
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import in_order
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds, shares
 from report.runs import PALETTES, comparison, extended
 
 FAILED = {**done(), "event": "failed", "reason": "no data"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgefl.common import journal as report
+from edgefl.common import journal
 
 RUN = "r1"
 
@@ -38,21 +38,40 @@ def round_(number: int, loop: int = 1, accuracy: float | None = 0.8, **more: Any
         "clients": [client("edge1", 10000), client("edge2", 20000)],
         "lost": [],
     }
-    return report.line("round", RUN, loop, number, **(values | more))
+    return journal.line("round", RUN, loop, number, **(values | more))
 
 
 def start(**settings: Any) -> dict[str, Any]:
     given_ = {"app": "fashion_mnist", "rounds": 2, "loops": 1} | settings
-    return report.line("start", RUN, 1, 0, accuracy=0.1, loss=2.3, settings=given_, engine={"flwr": "1"})
+    return journal.line("start", RUN, 1, 0, accuracy=0.1, loss=2.3, settings=given_, engine={"flwr": "1"})
 
 
 def done(number: int = 2, loop: int = 1) -> dict[str, Any]:
-    return report.line("done", RUN, loop, number, accuracy=0.8, loss=0.2, seconds=2.5, train_seconds=2.0, rounds=number)
+    return journal.line(
+        "done", RUN, loop, number, accuracy=0.8, loss=0.2, seconds=2.5, train_seconds=2.0, rounds=number
+    )
 
 
 def data(*events: dict[str, Any]) -> bytes:
     """As the aggregator writes it."""
-    return "".join(report.dump(event) + "\n" for event in events).encode()
+    return "".join(journal.dump(event) + "\n" for event in events).encode()
 
 
 WHOLE = [start(), round_(1), round_(2, accuracy=0.9), done()]
+FAILED = journal.line("failed", RUN, 1, 1, reason="no data")
+
+
+class Clock:
+    """Time that passes only in pauses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.work: list[Any] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        if self.work:
+            self.work.pop(0)()
