@@ -147,7 +147,7 @@ format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff format .
 
 lock: .venv-test  ## Lock what requirements*.in and the like ask for
-	for name in requirements requirements-test roles/edgefl/files/kubernetes; do \
+	for name in requirements requirements-test roles/kubernetes_python/files/kubernetes; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
 	    --no-emit-index-url --no-emit-find-links --python-version=3.11 $$name.in --output-file=$$name.txt; \
 	done

@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - edgefl.kubeedge.only_reads
 options:
   namespace:
-    description: Namespace of a training; its Deployments, StatefulSets, pods and Secrets are read too. Empty for the nodes alone.
+    description: Namespace of a training; its Deployments, StatefulSets, pods, Services and Secrets are read too. Empty for the nodes alone.
     type: str
     default: ""
   aggregator_resources:
@@ -130,6 +130,9 @@ training:
     ours:
       description: Whether it was made for the training.
       type: bool
+    aggregator:
+      description: Name of its aggregator's Deployment; empty when none is deployed.
+      type: str
     run:
       description: Name of the run; empty when none is deployed.
       type: str

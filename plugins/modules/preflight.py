@@ -38,6 +38,10 @@ options:
         description: Name of its node in the cluster.
         type: str
         required: true
+      name:
+        description: Name of its workload.
+        type: str
+        required: true
       slice_start:
         description: First sample of its slice of the data.
         type: int
@@ -114,8 +118,8 @@ EXAMPLES = r"""
   edgefl.kubeedge.preflight:
     cloud_node: cloud
     edges:
-      - {host: edge1, node: edge1, slice_start: 0, slice_stop: 10000}
-      - {host: edge2, node: edge2, slice_start: 10000, slice_stop: 30000}
+      - {host: edge1, node: edge1, name: app-client-edge1, slice_start: 0, slice_stop: 10000}
+      - {host: edge2, node: edge2, name: app-client-edge2, slice_start: 10000, slice_stop: 30000}
 """
 
 RETURN = r"""
@@ -141,6 +145,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
 EDGE = {
     "host": {"type": "str", "required": True},
     "node": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
     "slice_start": {"type": "int", "required": True},
     "slice_stop": {"type": "int", "required": True},
     "replicas": {"type": "int", "default": 1},

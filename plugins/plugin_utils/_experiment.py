@@ -123,3 +123,50 @@ def merged(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
         before = []
     names = [each["name"] for each in about["settings"]]
     return {**about, "settings": [*about["settings"], *(each for each in before if each["name"] not in names)]}
+
+
+def common(
+    hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Host -> those of some variables that the inventory, or -e, gives to it: the same for all runs.
+
+    :param variables: host -> its variables (C(hostvars))
+    """
+    names = sorted(names)
+    return {host: {name: variables[host][name] for name in names if name in variables[host]} for host in hosts}
+
+
+def tasks(runs: list[dict[str, Any]], folder: str, cold: bool) -> list[dict[str, Any]]:
+    """The runs as tasks of Ansible that include the role's file C(experiment_step) with a setting's variables: those of a task hold for all that it
+    includes, and for nothing else.
+
+    :param folder: of the experiment's results
+    :param cold: whether each run gets new pods
+    """
+    return [
+        {
+            "name": f"{each['run']} ({number} of {len(runs)})",
+            "ansible.builtin.include_role": {
+                "name": "edgefl.kubeedge.experiment",
+                "tasks_from": "{{ __experiment_step }}",
+            },
+            "vars": {
+                **each["variables"],
+                "__experiment_run": {"setting": each["setting"], "loop": each["loop"]},
+                "edgefl_run": each["run"],
+                "edgefl_results_dir": folder,
+                "federation_fresh_pods": cold,
+            },
+            "when": f"{json.dumps(each['run'])} not in __experiment_done",
+        }
+        for number, each in enumerate(runs, 1)
+    ]
+
+
+def compared(runs: Iterable[Mapping[str, Any]], settings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each setting with the names of its runs, as M(edgefl.kubeedge.results_write) takes them."""
+    runs = list(runs)
+    return [
+        {"name": each["name"], "runs": [run["run"] for run in runs if run["setting"] == each["name"]]}
+        for each in settings
+    ]

@@ -21,6 +21,8 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
 INCLUDES = {"ansible.builtin.include_tasks", "ansible.builtin.import_tasks"}
 BUILTIN = "ansible.builtin"
+# Read by the filter plugin that makes the rows of the edges
+READ_BY_NAME = {"edgefl_slice_start", "edgefl_slice_stop"}
 
 
 def role_file(role: str, name: str) -> Any:
@@ -94,35 +96,97 @@ def test_every_entry_point_is_described(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_main_is_a_table_of_phases(role: str) -> None:
     for task in role_file(role, "tasks/main.yml"):
-        action = INCLUDES & set(task)
-        assert action, f"{role}: tasks/main.yml only includes the phases' files, but has: {task.get('name', task)}"
-        arguments = task[action.pop()]
-        name = Path(arguments["file"] if isinstance(arguments, dict) else arguments).stem
-        tags = task.get("tags", [])
-        assert not tags or f"{role}_{name}" in tags, (
-            f"{role}: the phase {name}, if it works alone, has the tag {role}_{name}"
+        assert INCLUDES & set(task), (
+            f"{role}: tasks/main.yml only includes the phases' files, but has: {task.get('name', task)}"
+        )
+    for path, task in tasks(role):
+        assert "tags" not in task, (
+            f"{path.relative_to(ROOT)}, {task.get('name')}: a phase needs what those before it found: only roles have tags, in playbooks"
         )
 
 
-def facts_of(role: str) -> list[str]:
-    """What the role tells others, by the table "Facts" of its README."""
+def facts(role: str) -> set[str]:
+    """What a role notes for others, by the table "Facts" of its README."""
     _before, _title, section = (ROOT / "roles" / role / "README.md").read_text().partition("\n## Facts\n")
-    return re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    return set(re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE))
+
+
+def texts(role: str) -> dict[Path, str]:
+    """What a role consists of, files that it only carries left out."""
+    folders = ("defaults", "handlers", "meta", "tasks", "templates", "vars")
+    return {
+        path: path.read_text()
+        for folder in folders
+        for path in sorted((ROOT / "roles" / role / folder).rglob("*"))
+        if path.suffix in (".yml", ".j2")
+    }
+
+
+def without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_reads_what_is_private_to_another(role: str) -> None:
+    for path, text in texts(role).items():
+        for name in set(re.findall(r"\b__[a-z]\w+", text)) - {"__pycache__"}:
+            assert name.startswith(f"__{role}_"), (
+                f"{path.relative_to(ROOT)}: {name}: use a fact of the other role's README"
+            )
+
+
+def test_no_playbook_reads_what_is_private_to_a_role() -> None:
+    for playbook in PLAYBOOKS:
+        found = set(re.findall(r"\b__[a-z]\w+", (ROOT / "playbooks" / playbook).read_text()))
+        assert found == set(), f"playbooks/{playbook}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_facts_are_there(role: str) -> None:
+    """A README's facts are noted by a task, or stand in vars/."""
+    noted = set(role_file(role, "vars/main.yml"))
+    for _path, task in tasks(role):
+        noted |= {task.get("register"), *task.get(f"{BUILTIN}.set_fact", {})}
+    assert facts(role) <= noted
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_somebody_reads_each_variable(role: str) -> None:
+    """Each of a role's defaults, vars and notes stands somewhere else than where it gets its value."""
+    own = without_comments("\n".join(texts(role).values()))
+    all_texts = without_comments(
+        "\n".join(
+            [
+                *("\n".join(texts(each).values()) for each in ROLES),
+                *(path.read_text() for path in (ROOT / "playbooks").iterdir()),
+            ]
+        )
+    )
+    # What reads each of the training's variables by the list of its options
+    listed = {option.variable for option in training_options._options.options()}
+    for name in [*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")]:
+        reads = re.findall(rf"(?<![\w.-]){name}\b(?! *:(?:\s|$))", all_texts, re.MULTILINE)
+        assert reads or name in listed | READ_BY_NAME, f"nobody reads {name}"
+    for path, task in tasks(role):
+        for name in filter(None, [task.get("register")]):
+            where = f"{path.relative_to(ROOT)}, {task.get('name')}"
+            assert name in facts(role) or len(re.findall(rf"\b{name}\b", own)) > 1, f"{where}: nobody reads {name}"
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_names_belong_to_the_role(role: str) -> None:
-    """Defaults are `<role>_x`; registered, set and looped variables, and vars/, are `__<role>_x`, but for the facts in the README, `<role>_x`."""
-    facts = facts_of(role)
-    assert [name for name in facts if not name.startswith(f"{role}_")] == []
+    """Defaults and facts are `<role>_x`; registered, set and looped variables, and vars/, that are no facts for others are `__<role>_x`."""
     assert [name for name in role_file(role, "defaults/main.yml") if not name.startswith(f"{role}_")] == []
     for path in sorted((ROOT / "roles" / role / "vars").glob("*.yml")):
-        assert [name for name in load_yaml(path) or {} if not name.startswith(f"__{role}_")] == [], path
+        wrong = [
+            name for name in load_yaml(path) or {} if not name.startswith(f"__{role}_") and name not in facts(role)
+        ]
+        assert wrong == [], path
     for path, task in tasks(role):
         names = [task["register"]] if "register" in task else []
         names += [name for name in task.get(f"{BUILTIN}.set_fact", {}) if name != "cacheable"]
         names += [task["loop_control"]["loop_var"]] if "loop_var" in task.get("loop_control", {}) else []
-        wrong = [name for name in names if not name.startswith(f"__{role}_") and name not in facts]
+        wrong = [name for name in names if not name.startswith(f"__{role}_") and name not in facts(role)]
         assert wrong == [], f"{path.relative_to(ROOT)}, {task.get('name')}: begin {wrong} with __{role}_"
 
 
@@ -140,7 +204,7 @@ def test_shared_variables_come_from_the_role_that_holds_them(role: str) -> None:
     if role in ("edgefl", "lab_nodes"):
         assert dependencies == []
         return
-    unknown = used - set(role_file("edgefl", "defaults/main.yml"))
+    unknown = used - set(role_file("edgefl", "defaults/main.yml")) - facts("edgefl")
     assert unknown == set(), f"{role} uses what roles/edgefl/defaults/main.yml does not define"
     assert (dependencies == ["edgefl.kubeedge.edgefl"]) == bool(used), (
         f"{role} uses {sorted(used)} and depends on {dependencies}"

@@ -12,7 +12,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
 
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "edgefl"
-AGGREGATOR = "fashion-mnist"
+# Label of the aggregator, whose name follows the app
+AGGREGATOR = ("app", "federated-learning")
 # The run that a workload was made for, and a checksum of all that shapes it
 RUN = "edgefl.kubeedge/run"
 SETTINGS = "edgefl.kubeedge/settings"
@@ -27,7 +28,7 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
     """
     if not namespace:
         return parse_nodes(kubectl.get("nodes")), None
-    items = kubectl.get("nodes,namespaces,deployments,statefulsets,pods,secrets", namespace=namespace)
+    items = kubectl.get("nodes,namespaces,deployments,statefulsets,pods,services,secrets", namespace=namespace)
     return parse_nodes([item for item in items if item["kind"] == "Node"]), deployed(items, namespace)
 
 
@@ -38,11 +39,12 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
     """
     spaces = [item for item in found if item["kind"] == "Namespace" and item["metadata"]["name"] == namespace]
     items = [item for item in found if item["kind"] != "Namespace" and _labels(item).get(PART_OF) == OURS]
-    aggregator = [item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == AGGREGATOR]
+    aggregator = [item for item in items if item["kind"] == "Deployment" and AGGREGATOR in _labels(item).items()]
     notes: dict[str, str] = aggregator[0]["metadata"].get("annotations", {}) if aggregator else {}
     return {
         "there": bool(spaces),
         "ours": any(_labels(space).get(PART_OF) == OURS for space in spaces),
+        "aggregator": aggregator[0]["metadata"]["name"] if aggregator else "",
         "run": notes.get(RUN, ""),
         "settings": notes.get(SETTINGS, ""),
         "certificates": {

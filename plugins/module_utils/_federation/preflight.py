@@ -42,6 +42,7 @@ class Edge:
 
     host: str
     node: str
+    name: str
     slice_start: int
     slice_stop: int
     replicas: int = 1
@@ -233,6 +234,7 @@ def slices(edges: Iterable[Edge], samples: int) -> list[str]:
 
 def names(edges: Iterable[Edge], cloud_node: str) -> list[str]:
     """Hosts that stand for the same node, and hosts that are twice in the inventory's group."""
+    edges = list(edges)
     hosts: dict[str, list[str]] = {}
     for edge in edges:
         hosts.setdefault(edge.node, []).append(edge.host)
@@ -240,6 +242,14 @@ def names(edges: Iterable[Edge], cloud_node: str) -> list[str]:
         f"{' and '.join(owners)} have the same node name {node}: set edgefl_node_name of each to the name of its own node."
         for node, owners in hosts.items()
         if len(owners) > 1
+    ]
+    workloads: dict[str, list[str]] = {}
+    for edge in edges:
+        workloads.setdefault(edge.name, []).append(edge.node)
+    found += [
+        f"The nodes {' and '.join(nodes)} would have the same workload {name}: call one of the nodes by a name that differs in letters or digits."
+        for name, nodes in workloads.items()
+        if len(set(nodes)) > 1
     ]
     if cloud_node in hosts:
         found.append(

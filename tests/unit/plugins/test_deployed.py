@@ -39,7 +39,15 @@ def test_one_question_for_nodes_and_training() -> None:
 
 
 def test_nothing_is_there() -> None:
-    nothing = {"there": False, "ours": False, "run": "", "settings": "", "certificates": {}, "clients": []}
+    nothing = {
+        "there": False,
+        "ours": False,
+        "aggregator": "",
+        "run": "",
+        "settings": "",
+        "certificates": {},
+        "clients": [],
+    }
     assert read(None) == nothing
     assert read(item("Namespace", "training", {})) == {**nothing, "there": True}
     assert read({"kind": "Namespace", "metadata": {"name": "training"}}) == {**nothing, "there": True}
@@ -50,7 +58,7 @@ def test_a_run_and_its_clients() -> None:
     client = {**OURS, "edgefl.kubeedge/workload": "client"}
     found = read(
         item("Namespace", "training", OURS),
-        item("Deployment", "fashion-mnist", OURS, notes),
+        item("Deployment", "footwear", {**OURS, "app": "federated-learning"}, notes),
         item("Deployment", "edge1", {**client, "edgefl.kubeedge/settings": "s2"}),
         item("Pod", "edge2-pod-0", client),
         item("Pod", "edge1-0123", OURS),
@@ -59,6 +67,7 @@ def test_a_run_and_its_clients() -> None:
     )
     assert found["certificates"] == {"edge1-tls": "0123"}
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
+    assert found["aggregator"] == "footwear"
     assert found["clients"] == [
         {"kind": "Deployment", "name": "edge1", "settings": "s2"},
         {"kind": "Pod", "name": "edge2-pod-0", "settings": ""},

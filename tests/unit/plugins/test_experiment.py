@@ -93,3 +93,32 @@ def test_a_setting_that_is_left_out_is_not_forgotten(tmp_path: Path) -> None:
     path.write_text(json.dumps(kept))
     with pytest.raises(EdgeflError, match="setting a"):
         _experiment.same(about(setting("a", edgefl_replicas=9)), path)
+
+
+def test_what_all_runs_have_in_common() -> None:
+    variables = {"cloud": {"edgefl_rounds": 9, "other": 1}, "edge1": {"edgefl_slice_start": 0}}
+    assert _experiment.common(list(variables), variables, {"edgefl_rounds", "edgefl_slice_start"}) == {
+        "cloud": {"edgefl_rounds": 9},
+        "edge1": {"edgefl_slice_start": 0},
+    }
+
+
+def test_runs_as_tasks() -> None:
+    runs = [
+        {"run": f"experiment-x-hpa-{loop}", "setting": "hpa", "loop": loop, "variables": {"edgefl_autoscale": "hpa"}}
+        for loop in (1, 2)
+    ]
+    first, second = _experiment.tasks(runs, "/results", cold=True)
+    assert (first["name"], second["name"]) == ("experiment-x-hpa-1 (1 of 2)", "experiment-x-hpa-2 (2 of 2)")
+    assert first["vars"] == {
+        "edgefl_autoscale": "hpa",
+        "__experiment_run": {"setting": "hpa", "loop": 1},
+        "edgefl_run": "experiment-x-hpa-1",
+        "edgefl_results_dir": "/results",
+        "federation_fresh_pods": True,
+    }
+    assert first["when"] == '"experiment-x-hpa-1" not in __experiment_done'
+    assert _experiment.compared(runs, [{"name": "hpa"}, {"name": "none"}]) == [
+        {"name": "hpa", "runs": ["experiment-x-hpa-1", "experiment-x-hpa-2"]},
+        {"name": "none", "runs": []},
+    ]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight as check
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node
 
-EDGE1 = check.Edge("edge1", "edge1", 0, 10_000)
-EDGE2 = check.Edge("edge2", "edge2", 10_000, 30_000)
+EDGE1 = check.Edge("edge1", "edge1", "app-client-edge1", 0, 10_000)
+EDGE2 = check.Edge("edge2", "edge2", "app-client-edge2", 10_000, 30_000)
 CLOUD = Node("cloud", True, "", "containerd", "1.6.20", "amd64", "192.0.2.10", False, 2000, 4 * 2**30)
 NODES = {
     "cloud": CLOUD,
@@ -55,18 +55,22 @@ def test_slices(edges: list[check.Edge], words: str) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5))
 def test_slices_without_problems_share_no_sample(pairs: list[tuple[int, int]]) -> None:
-    edges = [check.Edge(f"e{index}", f"e{index}", *pair) for index, pair in enumerate(pairs)]
+    edges = [check.Edge(f"e{index}", f"e{index}", f"app-{index}", *pair) for index, pair in enumerate(pairs)]
     samples = [sample for first, end in pairs for sample in range(first, end)]
     sound = all(first < end <= 15 for first, end in pairs) and len(samples) == len(set(samples))
     assert (check.slices(edges, 15) == []) == sound
 
 
 def test_hosts_of_one_node() -> None:
-    edges = [EDGE1, replace(EDGE2, node="edge1"), check.Edge("edge3", "cloud", 0, 1)]
+    edges = [EDGE1, replace(EDGE2, node="edge1"), check.Edge("edge3", "cloud", "app-client-cloud", 0, 1)]
     assert check.names(edges, "cloud") == [
         "edge1 and edge2 have the same node name edge1: set edgefl_node_name of each to the name of its own node.",
         "edge3 is in the group of the edges with the node name of the cloud, cloud: correct edgefl_node_name.",
     ]
+    (problem,) = check.names(
+        [replace(EDGE1, node="a.b", name="app-a-b"), replace(EDGE2, node="a-b", name="app-a-b")], "cloud"
+    )
+    assert problem.startswith("The nodes a.b and a-b would have the same workload app-a-b")
 
 
 @pytest.mark.parametrize(

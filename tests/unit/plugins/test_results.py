@@ -252,7 +252,7 @@ def test_tasks_write_and_compare_and_say_what_is_missing(tmp_path: Path) -> None
 
 def test_preflight_looks_for_matplotlib_where_a_report_is_wanted(tmp_path: Path) -> None:
     def role(**hidden: str) -> dict[str, Any]:
-        about = {"name": "edgefl.kubeedge.edgefl", "tasks_from": "controller", "apply": {"environment": hidden}}
+        about = {"name": "edgefl.kubeedge.preflight", "tasks_from": "controller", "apply": {"environment": hidden}}
         return {"ansible.builtin.include_role": about}
 
     (tmp_path / "hidden").mkdir()

@@ -1,0 +1,20 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the runs of an experiment take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "experiment_common": _experiment.common,
+            "experiment_tasks": _experiment.tasks,
+            "experiment_compared": _experiment.compared,
+        }

@@ -1,0 +1,215 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what is to be deployed for a training, from the inventory and what the cluster has: names, edges, clients, certificates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
+
+# A StatefulSet's pods carry its name and a hash of ten characters in a label, which has 63 at most
+LONGEST = 52
+# As in the how-to, whatever is trained
+SERVICE = "federated-learning-svc"
+# Field of an edge's row -> variable of the host
+FIELDS = {
+    "replicas": "edgefl_replicas",
+    "kind": "edgefl_kind",
+    "runtime": "edgefl_runtime",
+    "resources": "edgefl_client_resources",
+    "autoscale": "edgefl_autoscale",
+}
+# Of a client's row: what shapes the training
+_SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
+# Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
+_IN_PLACE = ("Deployment", "Service")
+
+
+def object_name(app: str, *parts: str) -> str:
+    """Name of a Kubernetes object that belongs to an app: C(fashion_mnist), C(client), C(edge1) give C(fashion-mnist-client-edge1).
+
+    A label as in RFC 1123. What would be longer than LONGEST ends with a hash instead.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", "-".join((app, *parts)).lower()).strip("-")
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def secret_name(workload: str) -> str:
+    """Name of the Secret with the certificate of a workload."""
+    return f"{workload}-tls"
+
+
+def object_names(app: str) -> dict[str, str]:
+    """Names of an app's objects that are there once: C(aggregator), C(secret) of its certificate, C(service), and C(clients), that of StatefulSets."""
+    return {
+        "aggregator": object_name(app),
+        "secret": secret_name(object_name(app)),
+        "service": SERVICE,
+        "clients": object_name(app, "client"),
+    }
+
+
+def apps(sources: str) -> list[str]:
+    """Names of the apps in the sources that images are built from: folders of edgefl/apps with a model.py."""
+    return sorted(path.parent.name for path in Path(sources).glob("edgefl/apps/*/model.py"))
+
+
+def plain(value: Any) -> Any:
+    """The same as plain dicts, lists, texts and numbers; Ansible's own containers hold templates until each value is asked for."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def digest(value: Any) -> str:
+    """Checksum of a value, 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _number(value: Any) -> Any:
+    """A whole number when it is one; else as it was given, for preflight to refuse."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def edges(
+    hosts: Iterable[str],
+    variables: Mapping[str, Mapping[str, Any]],
+    app: str,
+    samples: int,
+    defaults: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """
+    What each edge contributes, in the order of the inventory.
+
+    :param variables: host -> its variables (C(hostvars)), which win over `defaults`
+    :param app: what is trained; the C(name) of an edge's workload, HPA and VPA begins with it
+    :param samples: number of training samples; they are shared out evenly among edges that have no slice of their own
+    """
+    hosts = list(hosts)
+    found = []
+    for index, host in enumerate(hosts):
+        values = variables[host]
+
+        def of(name: str, default: Any, values: Mapping[str, Any] = values) -> Any:
+            value = values.get(name)
+            return default if value is None else value
+
+        node = of("edgefl_node_name", host)
+        name = object_name(app, "client", node)
+        row = {
+            "host": host,
+            "node": node,
+            "name": name,
+            "slice_start": _number(of("edgefl_slice_start", int(samples) * index // len(hosts))),
+            "slice_stop": _number(of("edgefl_slice_stop", int(samples) * (index + 1) // len(hosts))),
+            **{field: of(variable, defaults[variable]) for field, variable in FIELDS.items()},
+        }
+        row["replicas"] = _number(row["replicas"])
+        own = [option.variable for option in _options.of("all") if option.per_host]
+        row["training"] = {variable: values[variable] for variable in own if values.get(variable) is not None}
+        found.append(plain(row))
+    return found
+
+
+def clients(
+    rows: Iterable[Mapping[str, Any]],
+    training: Mapping[str, Any],
+    image: str,
+    nodes: Mapping[str, Mapping[str, Any]],
+    common: Mapping[str, Any],
+    fingerprints: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """
+    The clients' workloads: C(edges) with what their pods are made of.
+
+    C(settings) names what a node trains with: the aggregator takes no client of others, which may be on its way out, or on an edge that was away.
+    C(made_of) changes when its pods must: a renewed certificate is part of it, though it does not make another training.
+
+    :param training: values by variable; those of an edge win
+    :param nodes: of C(edgefl_cluster)
+    :param common: options without a variable that all clients have, by option
+    :param fingerprints: name of a Secret -> the certificate that it has
+    """
+    found = []
+    for edge in rows:
+        given = {**training, **edge["training"]}
+        filled = {**common, "node": edge["node"], "partition": edge["slice_start"], "clients": edge["slice_stop"]}
+        settings = digest([_options.arguments("client", given, filled, shaping=True), image])
+        row = {
+            **edge,
+            "settings": settings,
+            "slice": f"{edge['slice_start']}:{edge['slice_stop']}",
+            "arguments": _options.arguments("client", given, {**filled, "settings": settings}),
+            "resources": nodes[edge["node"]]["client_resources"],
+            "certificate": fingerprints.get(secret_name(edge["name"]), ""),
+        }
+        row["made_of"] = digest([{key: value for key, value in row.items() if key != "host"}, image])
+        found.append(plain(row))
+    return found
+
+
+def run_settings(
+    rows: Iterable[Mapping[str, Any]], training: Mapping[str, Any], images: Mapping[str, str], tls: bool
+) -> str:
+    """Checksum of all that shapes a training; when it changes, so does the run. What a host is called in the inventory is no part of it.
+
+    :param rows: C(clients)
+    :param training: values by variable
+    :param tls: whether aggregator and clients prove to each other who they are
+    """
+    trained = [{key: row[key] for key in _SHAPING} for row in rows]
+    return digest([_options.arguments("aggregator", training, {}, shaping=True), bool(tls), trained, images])
+
+
+def retired(
+    training: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], fresh: bool
+) -> list[str]:
+    """
+    What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
+    another kind, or that cannot be replaced where they are.
+
+    :param training: of C(edgefl_cluster)
+    :param rows: C(clients), those that are wanted
+    :param names: C(object_names)
+    :param fresh: whether all clients get new pods
+    """
+    stay = set()
+    for row in [] if fresh else rows:
+        settings = "" if row["kind"] in _IN_PLACE else row["made_of"]
+        copies = [f"{row['name']}-pod-{index}" for index in range(row["replicas"])]
+        stay |= {(row["kind"], name, settings) for name in (copies if row["kind"] == "Pod" else [row["name"]])}
+        if row["kind"] == "StatefulSet":
+            stay.add(("Service", names["clients"], ""))
+    there = [
+        (item["kind"], item["name"], "" if item["kind"] in _IN_PLACE else item["settings"])
+        for item in training["clients"]
+    ]
+    gone = [f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay]
+    if training["aggregator"] not in ("", names["aggregator"]):
+        gone.append(f"Deployment/{training['aggregator']}")
+    return sorted(gone)
+
+
+def certificates(
+    rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], holders: Iterable[str]
+) -> list[dict[str, Any]]:
+    """The certificates of a training, as M(edgefl.kubeedge.mutual_tls) takes them. An edge's has the name of its node: nobody speaks for another.
+
+    :param holders: names and addresses of the aggregator, like C(DNS:cloud)
+    """
+    server = {"name": names["secret"], "names": list(holders), "server": True}
+    return [server, *({"name": secret_name(edge["name"]), "names": [f"DNS:{edge['node']}"]} for edge in rows)]

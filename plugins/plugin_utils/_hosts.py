@@ -1,0 +1,64 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what can be wrong with a host before anything is changed there, from a few lines that it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+# Their packages are what the roles docker, edge_access, containerd and kubernetes_python install
+FAMILY = "debian"
+
+
+def facts(lines: Iterable[str]) -> dict[str, str]:
+    """Lines of the form C(name=value), as in os-release(5) (values may be quoted); others are left out."""
+    found = {}
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals:
+            found[name] = value.strip("\"'")
+    return found
+
+
+def problems(lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: int, memory_mb: int) -> list[str]:
+    """
+    Everything that is wrong with a host: sentences that say what to change.
+
+    :param lines: what it says of itself: os-release(5), C(disk_mb), C(memory_mb), C(sudo) (status of C(sudo -n) as `user`) and C(pods), ours on it
+    :param user: who the cloud node logs in as
+    :param edge: whether images come to it from the cloud node
+    :param disk_mb: MB that must be free under /var/lib
+    :param memory_mb: MB that must be available
+    """
+    about = facts(lines)
+    found = []
+    families = [about.get("ID", ""), *about.get("ID_LIKE", "").split()]
+    if FAMILY not in families:
+        named = about.get("PRETTY_NAME") or about.get("ID") or "an unknown system"
+        found.append(
+            f"{host} runs {named}, which is no Debian or Ubuntu: the roles edge_access, docker, kubernetes_python and containerd install Debian's packages, and"
+            " neither dnf, firewalld nor SELinux's labels of the pods' folders are set up by any role. Use a machine with Debian 11 or Ubuntu 20.04 (or newer"
+            " ones) for this node, or leave it out of the inventory."
+        )
+    # Images come from the cloud node, where nobody is there to type one
+    if edge and about.get("sudo") != "0":
+        found.append(
+            f"sudo on {host} asks {user} for a password. The cloud node brings images through it: let it use sudo without one"
+            f" (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL)."
+        )
+    disk, memory = _whole(about, "disk_mb"), _whole(about, "memory_mb")
+    # What our own pods hold already is not asked for twice
+    if not _whole(about, "pods") and (disk < disk_mb or memory < memory_mb):
+        found.append(
+            f"{host} has {disk} MB of disk free under /var/lib and {memory} MB of memory available; {disk_mb} MB and {memory_mb} MB are needed. Make room"
+            " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
+        )
+    return found
+
+
+def _whole(about: dict[str, Any], name: str) -> int:
+    """A whole number that a host told; 0 when it told none."""
+    text = about.get(name, "")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,68 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: which image goes where, and what was sent, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def targets(
+    hosts: Iterable[str],
+    variables: Mapping[str, Mapping[str, Any]],
+    cloud: str,
+    images: Mapping[str, str],
+    runtime: str,
+    ssh_dir: str,
+) -> list[dict[str, Any]]:
+    """
+    What M(edgefl.kubeedge.image_ship) takes: the aggregator's image for the cloud node itself, the clients' for an edge, with the way to it.
+
+    :param variables: host -> its variables (C(hostvars)); of an edge with C(edgefl_address), of the cloud node perhaps with C(edgefl_cluster)
+    :param cloud: host of the cloud node
+    :param images: names for C(aggregator) and C(client)
+    :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
+    :param ssh_dir: folder on the cloud node with its key and known hosts
+    """
+    known = (variables[cloud].get("edgefl_cluster") or {}).get("nodes", {})
+    found = []
+    for host in hosts:
+        values = variables[host]
+        node = values.get("edgefl_node_name") or host
+        wanted = values.get("edgefl_runtime") or runtime
+        target = {
+            "name": host,
+            "node": node,
+            "runtime": (known.get(node, {}).get("runtime") or "auto") if wanted == "auto" else wanted,
+            "images": [images["aggregator" if host == cloud else "client"]],
+        }
+        if host != cloud:
+            target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}
+        found.append(target)
+    return found
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """What M(edgefl.kubeedge.image_ship) did, a line for each image that a node shall have, and one for each that was removed."""
+    shown = "{:<12} {:<58} {:<28} {:>9} {:>9} {:>7}".format
+    rows = [
+        shown(
+            row["node"],
+            row["image"],
+            row["reason"],
+            f"{row['sent'] / 1e6:.2f}",
+            f"{row['saved'] / 1e6:.1f}",
+            f"{row['seconds']:.1f}",
+        )
+        for row in result["table"]
+    ]
+    removed = [*(name for node in result["nodes"].values() for name in node.get("removed", [])), *result["removed"]]
+    # An image has a second name, its digest
+    named = [name for name in dict.fromkeys(removed) if not name.startswith("sha256:")]
+    return [
+        shown("node", "image", "reason", "MB sent", "MB saved", "seconds"),
+        *rows,
+        *(f"removed: {name}" for name in named),
+    ]

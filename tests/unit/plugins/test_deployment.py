@@ -1,0 +1,190 @@
+"""What is deployed for a training: names, edges, clients, what goes, certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment as deployment
+
+DEFAULTS: dict[str, Any] = {
+    "edgefl_replicas": 1,
+    "edgefl_kind": "Deployment",
+    "edgefl_runtime": "auto",
+    "edgefl_client_resources": {},
+    "edgefl_autoscale": "none",
+}
+NODES = {name: {"client_resources": {"requests": {"cpu": "500m"}}} for name in ("edge1", "edge2")}
+TRAINING = {"edgefl_app": "fashion_mnist", "edgefl_epochs": 1, "edgefl_rounds": 5}
+COMMON = {"server_address": "192.0.2.10:8888", "tls_dir": "/tls"}
+NAMES = deployment.object_names("fashion_mnist")
+IMAGES = {"aggregator": "aggregator:1", "client": "client:1"}
+
+
+def edges(variables: dict[str, dict[str, Any]] | None = None, **more: Any) -> list[dict[str, Any]]:
+    variables = variables or {"edge1": {}, "edge2": {}}
+    return deployment.edges(list(variables), variables, "fashion_mnist", 60_000, DEFAULTS | more)
+
+
+def clients(
+    rows: list[dict[str, Any]], fingerprints: dict[str, str] | None = None, **training: Any
+) -> list[dict[str, Any]]:
+    return deployment.clients(rows, TRAINING | training, IMAGES["client"], NODES, COMMON, fingerprints or {})
+
+
+def training(*workloads: tuple[str, str, str], aggregator: str = "fashion-mnist") -> dict[str, Any]:
+    return {
+        "aggregator": aggregator,
+        "clients": [{"kind": kind, "name": name, "settings": settings} for kind, name, settings in workloads],
+    }
+
+
+def retired(there: dict[str, Any], rows: list[dict[str, Any]], fresh: bool = False) -> list[str]:
+    return deployment.retired(there, rows, NAMES, fresh)
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("fashion_mnist",), "fashion-mnist"),
+        (("footwear", "client", "edge1.example.org"), "footwear-client-edge1-example-org"),
+        (("_My__App",), "my-app"),
+    ],
+)
+def test_object_name(parts: tuple[str, ...], name: str) -> None:
+    assert deployment.object_name(*parts) == name
+
+
+def test_long_names_stay_apart_and_fit() -> None:
+    names = [deployment.object_name("app", "client", "x" * 80 + end) for end in "ab"]
+    assert names[0] != names[1]
+    assert {len(name) for name in names} == {deployment.LONGEST}
+
+
+def test_apps(tmp_path: Path) -> None:
+    for name in ("footwear", "fashion_mnist"):
+        (tmp_path / "edgefl/apps" / name).mkdir(parents=True)
+        (tmp_path / "edgefl/apps" / name / "model.py").touch()
+    (tmp_path / "edgefl/apps/notes").mkdir()
+    assert deployment.apps(str(tmp_path)) == ["fashion_mnist", "footwear"]
+
+
+def test_data_is_shared_out_evenly() -> None:
+    variables: dict[str, dict[str, Any]] = {f"e{number}": {} for number in range(7)}
+    rows = deployment.edges(list(variables), variables, "app", 60_000, DEFAULTS)
+    assert [row["slice_start"] for row in rows[1:]] == [row["slice_stop"] for row in rows[:-1]]
+    assert (rows[0]["slice_start"], rows[-1]["slice_stop"]) == (0, 60_000)
+
+
+def test_an_edge_s_own_values_win() -> None:
+    own = {
+        "edgefl_node_name": "node1",
+        "edgefl_slice_start": "10",
+        "edgefl_slice_stop": 20,
+        "edgefl_replicas": 3,
+        "edgefl_epochs": 2,
+        "edgefl_kind": None,
+    }
+    (row,) = edges({"host1": own})
+    assert (row["host"], row["node"], row["name"]) == ("host1", "node1", "fashion-mnist-client-node1")
+    assert (row["slice_start"], row["slice_stop"], row["replicas"], row["kind"]) == (10, 20, 3, "Deployment")
+    assert row["training"] == {"edgefl_epochs": 2}
+
+
+def test_what_is_no_number_is_left_for_preflight() -> None:
+    assert edges({"edge1": {"edgefl_slice_start": "first"}})[0]["slice_start"] == "first"
+
+
+def test_arguments_of_a_client() -> None:
+    (row,) = clients(edges({"edge1": {"edgefl_epochs": 2, "edgefl_slice_start": 0, "edgefl_slice_stop": 9}}))
+    assert {
+        "--node=edge1",
+        "--partition=0",
+        "--clients=9",
+        "--epochs=2",
+        "--server_address=192.0.2.10:8888",
+        "--tls_dir=/tls",
+        f"--settings={row['settings']}",
+    } <= set(row["arguments"])
+    assert row["resources"] == NODES["edge1"]["client_resources"]
+
+
+def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:
+    before, after = (clients(edges(), {"fashion-mnist-client-edge1-tls": text}) for text in ("1", "2"))
+    assert before[0]["made_of"] != after[0]["made_of"]
+    assert before[1]["made_of"] == after[1]["made_of"]
+    settings = [deployment.run_settings(rows, TRAINING, IMAGES, True) for rows in (before, after)]
+    assert settings[0] == settings[1]
+
+
+def test_another_name_in_the_inventory_is_the_same_training() -> None:
+    before = clients(edges({"edge1": {}, "edge2": {}}))
+    after = clients(edges({"harbour": {"edgefl_node_name": "edge1"}, "mill": {"edgefl_node_name": "edge2"}}))
+    assert [row["made_of"] for row in before] == [row["made_of"] for row in after]
+    assert len({deployment.run_settings(rows, TRAINING, IMAGES, True) for rows in (before, after)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "images", "tls"),
+    [
+        ({"edgefl_replicas": 2}, IMAGES, True),
+        ({"edgefl_slice_stop": 7}, IMAGES, True),
+        ({"edgefl_epochs": 2}, IMAGES, True),
+        ({}, IMAGES | {"aggregator": "aggregator:2"}, True),
+        ({}, IMAGES, False),
+    ],
+)
+def test_other_settings_are_another_training(variables: dict[str, Any], images: dict[str, str], tls: bool) -> None:
+    before = deployment.run_settings(clients(edges()), TRAINING, IMAGES, True)
+    assert deployment.run_settings(clients(edges({"edge1": variables, "edge2": {}})), TRAINING, images, tls) != before
+    assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, True) != before
+
+
+def test_nothing_goes_that_can_be_replaced_where_it_is() -> None:
+    rows = clients(edges())
+    assert retired(training(*(("Deployment", row["name"], "old") for row in rows)), rows) == []
+
+
+def test_an_edge_that_left_goes() -> None:
+    there = training(("Deployment", "fashion-mnist-client-edge9", "s"))
+    assert retired(there, clients(edges())) == ["Deployment/fashion-mnist-client-edge9"]
+
+
+def test_another_kind_goes() -> None:
+    rows = clients(edges(edgefl_kind="StatefulSet"))
+    there = training(("Deployment", rows[0]["name"], "s"), ("StatefulSet", rows[1]["name"], rows[1]["made_of"]))
+    assert retired(there, rows) == [f"Deployment/{rows[0]['name']}"]
+
+
+def test_a_statefulset_with_other_settings_goes_and_its_service_stays() -> None:
+    rows = clients(edges(edgefl_kind="StatefulSet"))
+    there = training(("StatefulSet", rows[0]["name"], "old"), ("Service", NAMES["clients"], ""))
+    assert retired(there, rows) == [f"StatefulSet/{rows[0]['name']}"]
+    assert retired(training(("Service", NAMES["clients"], "")), clients(edges())) == [f"Service/{NAMES['clients']}"]
+
+
+def test_pods_that_are_too_many_go() -> None:
+    rows = clients(edges({"edge1": {"edgefl_kind": "Pod", "edgefl_replicas": 2}}))
+    there = training(*(("Pod", f"{rows[0]['name']}-pod-{index}", rows[0]["made_of"]) for index in range(3)))
+    assert retired(there, rows) == [f"Pod/{rows[0]['name']}-pod-2"]
+
+
+def test_fresh_pods() -> None:
+    rows = clients(edges())
+    there = training(*(("Deployment", row["name"], row["made_of"]) for row in rows))
+    assert retired(there, rows, fresh=True) == [f"Deployment/{row['name']}" for row in rows]
+
+
+def test_the_aggregator_of_another_app_goes() -> None:
+    assert retired(training(aggregator="footwear"), []) == ["Deployment/footwear"]
+    assert retired(training(aggregator=""), []) == []
+
+
+def test_certificates() -> None:
+    server, *others = deployment.certificates(edges(), NAMES, ["DNS:cloud"])
+    assert server == {"name": "fashion-mnist-tls", "names": ["DNS:cloud"], "server": True}
+    assert others == [
+        {"name": f"fashion-mnist-client-{node}-tls", "names": [f"DNS:{node}"]} for node in ("edge1", "edge2")
+    ]

@@ -1,0 +1,56 @@
+"""What is wrong with a host, from what it says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _hosts as hosts
+
+# From os-release(5) as these systems have it
+DEBIAN = ['PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"', "ID=debian"]
+UBUNTU = ['PRETTY_NAME="Ubuntu 22.04.4 LTS"', "ID=ubuntu", "ID_LIKE=debian"]
+RASPBERRY = ["ID=raspbian", "ID_LIKE=debian"]
+ROCKY = ['PRETTY_NAME="Rocky Linux 9.4 (Blue Onyx)"', 'ID="rocky"', 'ID_LIKE="rhel centos fedora"']
+ALPINE = ["ID=alpine"]
+ROOM = ["0", "disk_mb=9000", "memory_mb=1000", "pods=0", "sudo=0"]
+
+
+def found(lines: list[str], edge: bool = True) -> list[str]:
+    return hosts.problems(lines, "edge1", "ops", edge, 4000, 700)
+
+
+@pytest.mark.parametrize("system", [DEBIAN, UBUNTU, RASPBERRY])
+def test_a_host_that_can_be_used(system: list[str]) -> None:
+    assert found([*ROOM, *system]) == []
+
+
+@pytest.mark.parametrize(
+    ("system", "name"), [(ROCKY, "Rocky Linux 9.4 (Blue Onyx)"), (ALPINE, "alpine"), ([], "an unknown system")]
+)
+def test_another_family_is_refused(system: list[str], name: str) -> None:
+    (problem,) = found([*ROOM, *system])
+    assert problem.startswith(f"edge1 runs {name}, which is no Debian or Ubuntu")
+    for word in ("edge_access", "docker", "dnf", "firewalld", "SELinux", "leave it out of the inventory"):
+        assert word in problem
+
+
+def test_a_password_for_sudo_matters_on_edges_only() -> None:
+    lines = [*ROOM[:-1], "sudo=1", *DEBIAN]
+    (problem,) = found(lines)
+    assert "sudo on edge1 asks ops for a password" in problem and "NOPASSWD" in problem
+    assert found(lines, edge=False) == []
+
+
+@pytest.mark.parametrize("little", ["disk_mb=3999", "memory_mb=699", "memory_mb="])
+def test_little_room(little: str) -> None:
+    lines = [line for line in ROOM if not line.startswith(little.split("=")[0])]
+    (problem,) = found([*lines, little, *DEBIAN])
+    assert "4000 MB and 700 MB are needed" in problem and "edgefl_min_memory_mb" in problem
+
+
+def test_what_our_own_pods_hold_is_not_asked_for_twice() -> None:
+    assert found(["memory_mb=10", "disk_mb=10", "pods=1", "sudo=0", *DEBIAN]) == []
+
+
+def test_all_problems_at_once() -> None:
+    assert len(found(["memory_mb=10", "disk_mb=10", "pods=0", "sudo=1", *ROCKY])) == 3

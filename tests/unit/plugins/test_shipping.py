@@ -1,0 +1,63 @@
+"""Which image goes where, and the table of what was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _shipping as shipping
+
+IMAGES = {"aggregator": "aggregator:1", "client": "client:1"}
+ADDRESS = {"host": "192.0.2.21", "port": 22, "user": "ops"}
+VARIABLES: dict[str, dict[str, Any]] = {
+    "hq": {"edgefl_node_name": "cloud", "edgefl_cluster": {"nodes": {"e1": {"runtime": "containerd"}}}},
+    "edge1": {"edgefl_node_name": "e1", "edgefl_address": ADDRESS},
+    "edge2": {"edgefl_runtime": "docker", "edgefl_address": ADDRESS},
+}
+
+
+def targets(hosts: list[str], runtime: str = "auto") -> list[dict[str, Any]]:
+    return shipping.targets(hosts, VARIABLES, "hq", IMAGES, runtime, "/ssh")
+
+
+def test_the_cloud_node_gets_the_aggregator_without_ssh() -> None:
+    assert targets(["hq"]) == [{"name": "hq", "node": "cloud", "runtime": "auto", "images": ["aggregator:1"]}]
+
+
+def test_an_edge_gets_the_client_by_its_address() -> None:
+    (target,) = targets(["edge1"])
+    assert target == {
+        "name": "edge1",
+        "node": "e1",
+        "runtime": "containerd",
+        "images": ["client:1"],
+        **ADDRESS,
+        "known_hosts": "/ssh/known_hosts.d/e1",
+    }
+
+
+def test_runtimes() -> None:
+    assert [target["runtime"] for target in targets(["hq", "edge1", "edge2"], "containerd")] == [
+        "containerd",
+        "containerd",
+        "docker",
+    ]
+
+
+def test_lines() -> None:
+    row = {
+        "node": "edge1",
+        "image": "client:1",
+        "reason": "1 of 9 layers",
+        "sent": 19_800,
+        "saved": 898_300_000,
+        "seconds": 0.49,
+    }
+    result = {
+        "table": [row],
+        "nodes": {"edge1": {"removed": ["client:0", "sha256:0"]}, "edge2": {"removed": ["client:0"]}},
+        "removed": ["aggregator:0"],
+    }
+    titles, line, *removed = shipping.lines(result)
+    assert titles.split() == ["node", "image", "reason", "MB", "sent", "MB", "saved", "seconds"]
+    assert line.split() == ["edge1", "client:1", "1", "of", "9", "layers", "0.02", "898.3", "0.5"]
+    assert removed == ["removed: client:0", "removed: aggregator:0"]
