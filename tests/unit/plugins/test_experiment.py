@@ -122,3 +122,11 @@ def test_runs_as_tasks() -> None:
         {"name": "hpa", "runs": ["experiment-x-hpa-1", "experiment-x-hpa-2"]},
         {"name": "none", "runs": []},
     ]
+
+
+def test_an_experiment_that_cannot_be_read_needs_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    assert _experiment.merged(about(setting("a")), path) == about(setting("a"))
+    path.write_text("{")
+    with pytest.raises(EdgeflError, match="choose another experiment_name"):
+        _experiment.same(about(setting("a")), path)

@@ -44,6 +44,7 @@ INFO = {
     "architecture": "amd64",
     "bootID": "another at each boot",
 }
+VPAS = "/apis/autoscaling.k8s.io/v1/namespaces/edgefl/verticalpodautoscalers"
 NODE_USE = "/apis/metrics.k8s.io/v1beta1/nodes"
 POD_USE = "/apis/metrics.k8s.io/v1beta1/namespaces/edgefl/pods"
 
@@ -388,6 +389,38 @@ def test_an_autoscaler_that_was_there_before_its_clients_is_explained_too() -> N
         "From 3 to 1 pod: CPU use 5 %, target 60 %: ceil(3 × 5 / 60) = 1.",
     ]
     assert {node for node, _text in told} == {"edge1"}
+
+
+def test_recommendations_of_a_vertical_autoscaler_are_recorded_once() -> None:
+    cluster = Cluster()
+    target = {"containerName": "client", "target": {"cpu": "250m", "memory": "600Mi"}}
+    vpa: dict[str, Any] = {
+        "metadata": {"name": "client-edge1"},
+        "spec": {"targetRef": {"name": "client-edge1"}, "updatePolicy": {"updateMode": "Recreate"}},
+        "status": {"recommendation": {"containerRecommendations": [target]}},
+    }
+    cluster.documents[VPAS] = [vpa]
+    recorder = cluster.recorder()
+    (line,) = [line for line in recorder.snapshot() if line["kind"] == "vpa"]
+    assert (line["node"], line["mode"], line["recommendation"]) == ("edge1", "Recreate", [target])
+    assert "vpa" not in kinds(recorder.snapshot())
+
+
+def test_the_last_exit_of_a_pod_that_never_ended_is_not_known() -> None:
+    cluster = Cluster()
+    recorder = cluster.recorder()
+    recorder.snapshot()
+    restarted = pod("client-1", restarts=1)
+    del restarted["status"]["containerStatuses"][0]["lastState"]
+    cluster.documents[PODS] = [restarted]
+    (event,) = [line for line in recorder.snapshot() if line["kind"] == "event"]
+    assert (event["reason"], event["text"]) == ("Restarted", "")
+
+
+def test_telemetry_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").mkdir()
+    with pytest.raises(EdgeflError, match="run this on the cloud node with become"):
+        records.read(tmp_path, "r", 1)
 
 
 def test_damaged_lines_are_left_out_and_counted() -> None:

@@ -15,6 +15,7 @@ from unit.plugins.training_lines import FAILED, RUN, WHOLE, Clock, data, round_,
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader, check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 
 def test_parse_reads_what_the_aggregator_writes_and_dump_gives_it_back() -> None:
@@ -144,3 +145,54 @@ def test_the_newest_telemetry_is_read_too(tmp_path: Path) -> None:
     now = {"time": 1.0, "nodes": {"edge1": {"wanted": 1, "ready": 1}}}
     (tmp_path / f"{RUN}.now.json").write_text(json.dumps(now))
     assert read(reader(tmp_path))["now"] == now
+
+
+CRASHING = {
+    "metadata": {"name": "client-1"},
+    "spec": {"nodeName": "edge1"},
+    "status": {
+        "phase": "Running",
+        "containerStatuses": [
+            {
+                "name": "client",
+                "ready": False,
+                "restartCount": 9,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            }
+        ],
+    },
+}
+
+
+class Pods:
+    """Stands for run_command of a kubectl that knows this pod, and its log."""
+
+    def __init__(self, code: int = 0, errors: str = "") -> None:
+        self.code, self.errors = code, errors
+
+    def __call__(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        output = "no layers\n" if "logs" in arguments else json.dumps({"items": [CRASHING]})
+        return self.code, output, self.errors
+
+
+def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Path, file: Path) -> None:
+    def problems(kubectl: Kubectl) -> Any:
+        return reader(tmp_path).read(0, "", 0, kubectl, "edgefl", "a=b")["problems"]
+
+    (found,) = problems(Kubectl(Pods(), "/k"))
+    assert (found["pod"], found["node"], found["restarts"]) == ("client-1", "edge1", 9)
+    assert "pod client-1 on node edge1" in found["text"]
+    assert ("no layers" in found["log"]) is found["terminal"]
+    away = Pods(1, "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?")
+    assert problems(Kubectl(away, "/k")) == [], "while the API server is away nothing is known of pods"
+    file.write_bytes(data(*WHOLE))
+    assert problems(Kubectl(Pods(), "/k")) == [], "a run that is done needs no pods"
+
+
+def test_reasons_that_the_file_tells(tmp_path: Path, file: Path) -> None:
+    file.write_bytes(data(start(), FAILED))
+    assert (read(reader(tmp_path))["state"], read(reader(tmp_path))["reason"]) == ("failed", "no data")
+    file.write_bytes(data(start()) + b"{}\n")
+    assert "line 2 of rounds.jsonl is damaged" in read(reader(tmp_path))["reason"]
+    file.write_bytes(data(*WHOLE))
+    assert read(reader(tmp_path))["reason"] == ""
