@@ -32,7 +32,7 @@ lab-purge: .venv  ## Remove the lab and what was compiled for it
 # The environment ---------------------------------------------------------------------------------------------------
 
 .venv: $(VENV)/.run $(LINK)
-.venv-test: $(VENV)/.test $(LINK)
+.venv-test: $(VENV)/.test .venv-newest/.ready $(LINK)
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -55,6 +55,14 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.run
 	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
 	@touch $@
 
+# The newest ansible-core, beside the oldest one of all else, for ansible-test.
+NEWEST_PYTHON ?=
+.venv-newest/.ready: requirements-newest.txt
+	python='$(NEWEST_PYTHON)'; "$${python:=$$(tools/newest_python.sh)}" -m venv --clear .venv-newest
+	@tools/say.sh "Installing the newest ansible-core into .venv-newest" \
+	  .venv-newest/bin/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
 # Flower, TensorFlow and the data as in the client's image, for tests/fl. In an environment of their own: their versions are not ours.
 # Fashion-MNIST is a Debian package, which apt can only name when it has its lists.
 export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
@@ -74,8 +82,9 @@ $(LINK):
 
 # Tests ----------------------------------------------------------------------------------------------------------------
 
+# What is on the lab waits more than it computes: all else runs beside it
 test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab
-	$(PYTEST)
+	$(PYTEST) --numprocesses=2
 
 test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long
@@ -86,8 +95,8 @@ quality: .venv-test  ## Linters and sanity
 lint: .venv-test  ## Linters only (some seconds)
 	$(PYTEST) tests/quality/test_lint.py
 
-sanity: .venv-test  ## ansible-test sanity
-	$(PYTEST) tests/quality/test_sanity.py
+sanity: .venv-test  ## ansible-test, with the oldest and the newest ansible-core
+	$(PYTEST) tests/quality/test_ansible_test.py
 
 unit: .venv-test  ## Unit tests, which need neither lab nor network
 	$(PYTEST) tests/unit
@@ -139,9 +148,6 @@ generate: .venv-test  ## Write what comes from the list of the training's option
 	$(BIN)/python tools/training_options.py
 	$(BIN)/python tools/role_tables.py
 
-changelog: .venv-test  ## Make a release of the changelog's fragments, of the version in galaxy.yml
-	$(BIN)/antsibull-changelog release
-
 format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format .
@@ -151,6 +157,11 @@ lock: .venv-test  ## Lock what requirements*.in and the like ask for
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
 	    --no-emit-index-url --no-emit-find-links --python-version=3.11 $$name.in --output-file=$$name.txt; \
 	done
+	UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
+	  --no-emit-index-url --no-emit-find-links --python-version=3.12 requirements-newest.in --output-file=requirements-newest.txt
+
+changelog: .venv-test  ## Write CHANGELOG.md from the fragments, for the version in galaxy.yml
+	$(BIN)/antsibull-changelog release --reload-plugins --refresh-plugins --update-existing
 
 clean:  ## Remove environments and caches (not the lab, not results)
-	rm -rf $(VENV) .venv-fl .ansible build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-fl .venv-newest .ansible build .mypy_cache .pytest_cache .ruff_cache

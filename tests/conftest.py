@@ -1,12 +1,15 @@
-"""For all tests: the collection resolves from the checkout, and long programs show what they do."""
+"""For all tests: the collection resolves from the checkout, long programs show what they do, and `pytest -n 2` knows what must not run side by side."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from support import artifact as artifacts
 from support.browser import Browser
@@ -26,6 +29,30 @@ def pytest_configure(config: pytest.Config) -> None:
         LINK.symlink_to("../../../..")
 
 
+E2E = "tests/e2e/"
+
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests run one after the other; those on the lab, which is one for all, as if they were one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return E2E if nodeid.startswith(E2E) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """For `pytest -n 2`."""
+    # By default the file with the most tests would be first
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, what takes longest comes first; else in the order of pyproject.toml."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(E2E))
+
+
 @pytest.fixture(scope="session")
 def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """A function that writes a line to the terminal although pytest captures output: for programs that take minutes."""
@@ -33,7 +60,8 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
     def write(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(line, end="" if line.endswith("\n") else "\n", flush=True)
+            # A worker of `pytest -n` has no other way out
+            print(line, end="" if line.endswith("\n") else "\n", flush=True, file=sys.stderr)
 
     return write
 

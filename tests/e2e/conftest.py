@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from support.helpers import run, tail
-from support.running_lab import Lab
+from support.running_lab import Lab, Operator
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,12 @@ def lab(show: Callable[[str], None]) -> Lab:
         # Every test would repeat the whole output, which was shown as it came
         pytest.fail(f"make lab ended with {made.code}:\n{tail(made.output, 15)}", pytrace=False)
     return Lab(show)
+
+
+@pytest.fixture(scope="session")
+def operator(lab: Lab, collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """Plays from the installed artifact, on the lab."""
+    return Operator(lab, collection.parents[2], tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,10 @@
-"""An edited app, through the real playbooks: trained soon, or, when it is broken, told by the line."""
+"""An edited app that is broken is told by the line, through the real playbooks; tests/e2e/test_artifact.py trains one that is not."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from support.helpers import ROOT
-from support.running_lab import Lab, rounds, values
-
-
-def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
-    """A copy of the sources whose model has one line changed, as the option that names it, and the number of that line."""
-    source = shutil.copytree(ROOT / "fl_src", folder / "fl_src", ignore=shutil.ignore_patterns("__pycache__"))
-    model = source / "edgefl/apps/fashion_mnist/model.py"
-    lines = model.read_text().splitlines()
-    number = next(index for index, line in enumerate(lines) if before in line)
-    lines[number] = lines[number].replace(before, after)
-    model.write_text("\n".join(lines) + "\n")
-    return values(build_images_source=str(source)), number + 1
+from support.running_lab import Lab, edited
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
@@ -33,19 +20,6 @@ def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> N
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
     assert there() == before
-
-
-def test_an_edit_is_trained_and_leaves_nothing_to_do(lab: Lab, tmp_path: Path) -> None:
-    """What retrain.yml passes over is as site.yml wants it."""
-    before = rounds()[0]["run"]
-    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
-    lab.play("retrain.yml", sources).ok()
-    events = rounds()
-    assert events[0]["run"] != before
-    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
-    assert events[-1]["accuracy"] >= 0.82
-    assert lab.play("retrain.yml", sources, show=False).ok().sums["changed"] == 0
-    assert lab.play("site.yml", sources, show=False).ok().sums["changed"] == 0
 
 
 def test_what_the_cluster_does_not_take_is_told(lab: Lab) -> None:

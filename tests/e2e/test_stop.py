@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.helpers import ROOT
-from support.running_lab import NAMESPACE, Lab, differences, values
+from support.running_lab import NAMESPACE, Lab, Operator, differences, values
 
 # The cluster makes these in every namespace
 OF_THE_CLUSTER = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
@@ -20,10 +20,11 @@ def images(lab: Lab) -> dict[str, list[str]]:
     }
 
 
-def test_stop_leaves_no_object(lab: Lab) -> None:
+def test_stop_leaves_no_object(lab: Lab, operator: Operator) -> None:
+    """By the installed collection, what the checkout deployed."""
     before = images(lab)
     assert all(before.values())
-    lab.play("stop.yml").ok()
+    operator.play("stop").ok()
     kinds = "all,configmaps,secrets,serviceaccounts,endpoints,persistentvolumeclaims,roles.rbac.authorization.k8s.io"
     there = {f"{item['kind']}/{item['metadata']['name']}" for item in lab.ours(kinds)}
     assert there - OF_THE_CLUSTER == set()

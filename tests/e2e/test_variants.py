@@ -1,4 +1,4 @@
-"""Other ways to run it: one edge only, an inventory with names of its own, other kinds, and the way back to the lab's defaults."""
+"""Other ways to run it: one edge only, other kinds, and the way back to the lab's defaults."""
 
 from __future__ import annotations
 
@@ -35,18 +35,6 @@ def test_one_edge_only(lab: Lab, tmp_path: Path) -> None:
     assert clients(lab) == {"edge1": "Deployment"}
     assert trained() == [{"edge1"}] * 5
     assert lab.play("site.yml", inventory=inventory, show=False).ok().sums["changed"] == 0
-
-
-def test_names_of_their_own(lab: Lab, tmp_path: Path) -> None:
-    """Host names of the inventory differ from the node names: the nodes' names are those of the cluster's objects and of the results."""
-    names = {"headquarters": "cloud", "harbour-7": "edge1", "lighthouse": "edge2"}
-    inventory = lab.write_inventory(tmp_path / "hosts.yml", names)
-    lab.play("site.yml", inventory=inventory).ok()
-    assert clients(lab) == {"edge1": "Deployment", "edge2": "Deployment"}
-    assert trained() == [{"edge1", "edge2"}] * 5
-    assert lab.play("site.yml", inventory=inventory, show=False).ok().sums["changed"] == 0
-    shipped = lab.play("ship_images.yml", "-l", "lighthouse", inventory=inventory, show=False).ok()
-    assert shipped.sums["changed"] == 0
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", pytest.param("Pod", marks=pytest.mark.long)])

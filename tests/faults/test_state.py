@@ -36,7 +36,7 @@ def whole(folder: Path) -> None:
 
 
 def forked(folder: Path, step: int = 0, after: float = 0) -> bool:
-    """Do the run in a child that dies before the `step`-th line of the writing code, or `after` seconds; did it die?"""
+    """Do the run in a child that dies before the `step`-th line of the writing code, or `after` seconds: whether it died."""
     from faults import checkpoints
 
     child = os.fork()

@@ -7,7 +7,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from support.helpers import LINK, ROOT, environment, load_yaml, run
+from support.helpers import LINK, ROOT, load_yaml, run
 
 NAME = "edgefl.kubeedge"
 
@@ -37,7 +37,7 @@ def install(artifact: Path, collections: Path, umask: int = 0o077) -> Path:
     ]
     before = os.umask(umask)
     try:
-        run(*words, artifact, cwd=collections, env=installed(collections)).ok()
+        run(*words, artifact, cwd=collections, env={"ANSIBLE_COLLECTIONS_PATH": str(collections)}).ok()
     finally:
         os.umask(before)
     place = collections / LINK.relative_to(LINK.parents[2])
@@ -45,11 +45,6 @@ def install(artifact: Path, collections: Path, umask: int = 0o077) -> Path:
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & 0o555)
     return place
-
-
-def installed(collections: Path) -> dict[str, str]:
-    """Variables for a program that is to find the installed collection, and nothing of this checkout."""
-    return {"ANSIBLE_COLLECTIONS_PATH": str(collections), "PYTHONPATH": "", "HOME": environment()["HOME"]}
 
 
 def members(artifact: Path) -> dict[str, tarfile.TarInfo]:

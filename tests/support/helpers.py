@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +89,25 @@ def run(
     return Result(" ".join(words), code, "".join(lines), time.monotonic() - begin)
 
 
+@contextmanager
+def machine() -> Iterator[None]:
+    """One at a time: who installs packages on this machine, or wants that nobody does now. `make lab` takes the same lock."""
+    home = Path(os.environ.get("EDGEFL_LAB_HOME") or Path.home() / ".local/share/edgefl/lab")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f"{home.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def bring(program: str, *packages: str) -> None:
     """Sees to it that a program is there: installs the Debian packages that have it when it is not. Fails the test when that can't be done."""
     if shutil.which(program) is not None:
         return
     print(f"Installing {packages[0]}, a Debian package", flush=True)
     root = [] if os.getuid() == 0 else ["sudo"]
-    run(*root, "apt-get", "update", "-qq", timeout=300)
-    made = run(*root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages, timeout=900)
+    with machine():
+        run(*root, "apt-get", "update", "-qq", timeout=300)
+        made = run(*root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages, timeout=900)
     if made.code != 0:
         raise AssertionError(f"{program} is not there, and {' '.join(packages)} can't be installed:\n{made.output}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from support.helpers import BIN, ROOT, Result, inventory, run
 NAMESPACE = "edgefl"
 # What of an object nobody but the cluster itself writes
 OWN_BUSINESS = ("resourceVersion", "managedFields", "selfLink")
+
+# Name in the inventory -> node
+OPERATORS_HOSTS = {"headquarters": "cloud", "harbour-7": "edge1", "lighthouse": "edge2"}
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,19 @@ class Lab:
         there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
         return [pod for pod in there if pod["metadata"]["name"].startswith("fashion-mnist-client-") == clients]
 
-    def play(self, playbook: str, *words: str | Path, inventory: Path | None = None, show: bool = True) -> Run:
+    def play(
+        self,
+        playbook: str,
+        *words: str | Path,
+        inventory: Path | None = None,
+        show: bool = True,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
         """Runs a playbook as the README says, and shows its lines as they come."""
         chosen: list[str | Path] = ["--inventory", inventory] if inventory is not None else []
-        result = run("ansible-playbook", *chosen, playbook, *words, show=self.show if show else None, timeout=1200)
+        shown = self.show if show else None
+        result = run("ansible-playbook", *chosen, playbook, *words, cwd=cwd, env=env, show=shown, timeout=1200)
         sums: dict[str, int] = {}
         for name, count in re.findall(
             r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", result.output.rpartition("PLAY RECAP")[2]
@@ -154,11 +167,47 @@ class Lab:
         return found
 
 
+@dataclass(frozen=True)
+class Operator:
+    """Somebody who has the installed collection and an inventory of the lab's machines, and calls its playbooks from a folder of their own."""
+
+    lab: Lab
+    collections: Path
+    folder: Path
+
+    @cached_property
+    def inventory(self) -> Path:
+        """Hosts of other names than the nodes have."""
+        return self.lab.write_inventory(self.folder / "hosts.yml", OPERATORS_HOSTS)
+
+    def play(self, playbook: str, *words: str | Path, inventory: Path | None = None, show: bool = True) -> Run:
+        """Runs a playbook of the collection by its full name."""
+        return self.lab.play(
+            f"edgefl.kubeedge.{playbook}",
+            *words,
+            inventory=inventory or self.inventory,
+            show=show,
+            cwd=self.folder,
+            env={"ANSIBLE_COLLECTIONS_PATH": str(self.collections)},
+        )
+
+
 def values(**given: Any) -> str:
     """The word that gives variables to ansible-playbook, with their types."""
     return f"--extra-vars={json.dumps(given)}"
 
 
-def rounds() -> list[dict[str, Any]]:
-    """The events of the newest results on this machine."""
-    return [json.loads(line) for line in (ROOT / "results/latest/rounds.jsonl").read_text().splitlines()]
+def rounds(folder: Path = ROOT) -> list[dict[str, Any]]:
+    """The events of the newest results of who calls playbooks from a folder."""
+    return [json.loads(line) for line in (folder / "results/latest/rounds.jsonl").read_text().splitlines()]
+
+
+def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
+    """A copy of the sources whose model has one line changed, as the option that names it, and the number of that line."""
+    source = shutil.copytree(ROOT / "fl_src", folder / "fl_src", ignore=shutil.ignore_patterns("__pycache__"))
+    model = source / "edgefl/apps/fashion_mnist/model.py"
+    lines = model.read_text().splitlines()
+    number = next(index for index, line in enumerate(lines) if before in line)
+    lines[number] = lines[number].replace(before, after)
+    model.write_text("\n".join(lines) + "\n")
+    return values(build_images_source=str(source)), number + 1

@@ -36,6 +36,8 @@ class AppError(Exception):
 
 @dataclass(frozen=True)
 class App:
+    """An app: its name, and what its modules give."""
+
     name: str
     train: Callable[[int, int | None], Slice]
     test: Callable[[int, int | None], Slice]

@@ -69,6 +69,7 @@ def _few(app: App, part: str) -> Slice:
 
 
 def main() -> None:
+    """Tries the app that the command line names; ends with its error when it does not work."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m edgefl.client.check_app NAME")
     try:

@@ -194,7 +194,6 @@ class FlowerLink:
         self, one: Callable[[ClientProxy, Task], Answer | Lost], tasks: Sequence[Task], timeout: float
     ) -> list[Answer | Lost]:
         """Do all tasks at once, a thread for each."""
-
         waiting: dict[str, ClientProxy] = {}
 
         def guarded(task: Task) -> Answer | Lost:

@@ -18,7 +18,6 @@ def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
 
     It gives (HTTP status, parsed JSON or text); (0, the reason) when nothing answers within `timeout` seconds.
     """
-
     # A proxy is for the way out; the endpoint is on this host. Ansible's open_url reads all certificates of the system for each request, which takes
     # CPU from a training that is asked for news five times a second.
     opener = build_opener(ProxyHandler({}))

@@ -42,6 +42,8 @@ class Heading(Block):
 
 @dataclass(frozen=True)
 class Paragraph(Block):
+    """A text of its own."""
+
     text: str
 
 

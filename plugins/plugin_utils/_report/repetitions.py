@@ -82,6 +82,7 @@ def typical(setting: Setting) -> Run | None:
 
 
 def values_of(setting: Setting, key: str) -> list[float]:
+    """A figure of each repetition of a setting; those that lack it are left out."""
     return [each[key] for each in repetitions(setting) if each[key] is not None]
 
 

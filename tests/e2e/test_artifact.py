@@ -1,0 +1,73 @@
+"""
+The installed collection does the whole job on the lab: read-only, from an empty folder, without the checkout's ansible.cfg, and with host names that
+are not the nodes' names. tests/e2e/test_stop.py stops with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.artifact import content
+from support.helpers import ROOT
+from support.running_lab import Operator, edited, rounds, values
+
+pytestmark = pytest.mark.usefixtures("back_to_defaults")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def untouched(collection: Path) -> Iterator[None]:
+    """Nobody writes into the installed collection, nor into the checkout's results."""
+    before = content(collection)
+    results = sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []
+    yield
+    assert content(collection) == before
+    assert (sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []) == results
+
+
+def test_site(operator: Operator) -> None:
+    operator.play("site", values(edgefl_run="new")).ok()
+    events = rounds(operator.folder)
+    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
+    # In results and objects the nodes have the cluster's names
+    assert {client["node"] for event in events[1:6] for client in event["clients"]} == {"edge1", "edge2"}
+    assert events[-1]["accuracy"] >= 0.82
+    assert sorted(path.name for path in operator.folder.iterdir()) == ["hosts.yml", "results"]
+    assert (operator.folder / "results/latest/report.html").exists()
+
+
+def test_again_there_is_nothing_to_do(operator: Operator) -> None:
+    assert operator.play("site", show=False).ok().sums["changed"] == 0
+    shipped = operator.play("ship_images", "-l", "lighthouse", show=False).ok()
+    assert shipped.sums["changed"] == 0
+    assert "lighthouse" in shipped.output and "harbour-7" not in shipped.output
+
+
+def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
+    """What retrain passes over is as site wants it."""
+    before = rounds(operator.folder)[0]["run"]
+    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
+    operator.play("retrain", sources).ok()
+    events = rounds(operator.folder)
+    assert events[0]["run"] != before
+    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
+    assert events[-1]["accuracy"] >= 0.82
+    assert operator.play("retrain", sources, show=False).ok().sums["changed"] == 0
+    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
+
+
+def test_experiment(operator: Operator) -> None:
+    one = {"experiment_name": "short", "experiment_loops": 1, "experiment_settings": [{"name": "one"}]}
+    operator.play("experiment", values(**one, edgefl_rounds=1)).ok()
+    assert (operator.folder / "results/experiments/short/comparison/report.html").exists()
+
+
+def test_lab(operator: Operator) -> None:
+    """By an inventory of one line, it finds the lab that `make lab` made from the checkout, and nothing to do there but the default training."""
+    inventory = operator.folder / "lab.yml"
+    inventory.write_text("plugin: edgefl.kubeedge.lab\n")
+    again = operator.play("lab", inventory=inventory).ok()
+    assert "Compile" not in again.output
+    assert [event["event"] for event in rounds(operator.folder)] == ["start", *["round"] * 5, "done"]

@@ -1,0 +1,113 @@
+"""
+ansible-test, sanity without ignore entries and units, with the oldest ansible-core that the collection supports and with the newest one, on a copy at the
+path that it asks for. It needs a package index, but no other download.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from support.helpers import BIN, ROOT, Result, copy_collection, files, load_yaml, run
+
+# Kept between runs: the environments that ansible-test makes for its tools
+HOME = ROOT / ".ansible/sanity"
+# Environments with ansible-core, both made by `make .venv-test`: that of everything else, and one with the newest version, which wants a newer Python
+CORES = {"oldest": BIN, "newest": ROOT / ".venv-newest/bin"}
+
+# What ansible-test takes for pip's bootstrap script. In a process of its own, as ensurepip switches pip's configuration off where it runs.
+BOOTSTRAP = """\
+import subprocess
+import sys
+
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--default-pip"])
+packages = [word for word in sys.argv[1:] if not word.startswith("-")]
+if packages:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *packages])
+"""
+
+
+def ask(core: str, code: str) -> str:
+    """What a line of Python prints in an environment."""
+    python = CORES[core] / "python"
+    assert python.exists(), f"{python} is not there: run `make .venv-test`"
+    return run(python, "-c", code).ok().output.strip()
+
+
+def pip_version(core: str) -> str:
+    """Version of pip whose bootstrap script ansible-test looks for, such as 24.2: it is part of the script's name."""
+    source = Path(ask(core, "import ansible_test._internal.python_requirements as source; print(source.__file__)"))
+    found = re.search(r"pip='([0-9.]+)'", source.read_text())
+    assert found, f"{source} does not say which pip it wants: adapt this test to the new ansible-test"
+    return found[1]
+
+
+def write_home(core: str) -> None:
+    """A home for ansible-test: the bootstrap script, and pip's configuration as it is here, as ansible-test hands no PIP_* variable on."""
+    script = HOME / ".ansible/test/cache" / f"get_pip_{pip_version(core).replace('.', '_')}.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(BOOTSTRAP)
+    settings = {}
+    for line in run(BIN / "python", "-m", "pip", "config", "list").ok().output.splitlines():
+        key, value = line.split("=", 1)
+        # `:env:.cert='/a/file'`, `global.cert='/a/file'`: the environment, listed last, wins
+        settings[key.split(".", 1)[1]] = value.strip("'\"").replace("\\n", "\n ")
+    config = HOME / ".config/pip/pip.conf"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
+
+
+def test_no_ignore_entries() -> None:
+    assert files("tests/sanity/ignore*") == []
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The collection at the path that ansible-test asks for."""
+    collection = tmp_path / "ansible_collections/edgefl/kubeedge"
+    copy_collection(collection)
+    return collection
+
+
+def ansible_test(core: str, collection: Path, *words: str) -> Result:
+    """Runs ansible-test of an environment, by that environment's Python."""
+    python = ask(core, "import sys; print(*sys.version_info[:2], sep='.')")
+    env = {"HOME": str(HOME), "PATH": f"{CORES[core]}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+    fixed = ("--local", "--python", python, "--color", "no", "--truncate", "0")
+    return run(CORES[core] / "ansible-test", *words, *fixed, cwd=collection, env=env)
+
+
+def test_versions_are_the_supported_ones() -> None:
+    code = "import ansible.release; print(ansible.release.__version__)"
+    versions = {core: ask(core, code) for core in CORES}
+    floor = load_yaml(Path("meta/runtime.yml"))["requires_ansible"].removeprefix(">=")
+    assert versions["oldest"].rpartition(".")[0] == floor.rpartition(".")[0]
+    assert tuple(map(int, versions["newest"].split("."))) > tuple(map(int, versions["oldest"].split(".")))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_sanity(core: str, copy: Path) -> None:
+    write_home(core)
+    result = ansible_test(core, copy, "sanity", "--requirements")
+    if result.code != 0:
+        # Without the lines about installed tools, unless it never came to the tests
+        found = [
+            line for line in result.output.splitlines() if line.startswith(("ERROR", "WARNING", "FATAL", "See doc"))
+        ]
+        pytest.fail(
+            "\n".join(found) if "sanity test(s) listed below" in result.output else result.output, pytrace=False
+        )
+
+
+# With the oldest one `pytest tests/unit` runs the same tests, through ansible-core's own loader
+@pytest.mark.parametrize("core", [pytest.param("oldest", marks=pytest.mark.long), "newest"])
+def test_units(core: str, copy: Path) -> None:
+    # ansible-test reads no pyproject.toml
+    folders = json.dumps([str(copy), str(copy / "tests"), str(copy / "fl_src")])
+    (copy / "conftest.py").write_text(f"import sys\n\nsys.path[:0] = {folders}\n")
+    result = ansible_test(core, copy, "units", "tests/unit/plugins/")
+    assert re.search(r"\d{3,} passed", result.ok().output)
