@@ -30,6 +30,18 @@ OUT_OF_BOX = """
   return [...document.querySelectorAll('text')].filter(text => { const word = text.getBoundingClientRect(), y = (word.top + word.bottom) / 2;
     return boxes.some(box => holds(box, word.left, y) !== holds(box, word.right, y)) }).map(text => text.textContent) })()
 """
+# Text and the ground that is behind it, as RGB, of every element that holds words
+COLORS = """
+(() => { const rgb = text => text.match(/[\\d.]+/g).map(Number), found = {};
+  for (const e of document.querySelectorAll('article *')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) || e.closest('.highlight, .ansibleOptionLink, .headerlink, svg')) continue;
+    let box = e, ground = [0, 0, 0, 0];
+    while (box && ground.length === 4 && ground[3] === 0) { ground = rgb(getComputedStyle(box).backgroundColor); box = box.parentElement }
+    if (ground.length === 4) continue;
+    const ink = rgb(getComputedStyle(e).color).slice(0, 3);
+    found[ink + '/' + ground] = [ink, ground, e.textContent.trim().slice(0, 40)] }
+  return Object.values(found) })()
+"""
 PICTURES = "[...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src)"
 
 
@@ -78,18 +90,43 @@ def test_every_page_loads_and_fits(site: Path, width: int, browser: Browser) -> 
 
 
 @pytest.mark.parametrize("dark", [False, True])
+def test_words_can_be_read(site: Path, dark: bool, browser: Browser) -> None:
+    """Contrast of at least 4.5 to 1, on pages of each kind."""
+    found = []
+    for name in (
+        "index",
+        "troubleshooting",
+        "collection/index",
+        "collection/image_ship_module",
+        "collection/edgefl_role",
+    ):
+        browser.open(site / f"{name}.html", DESK, dark=dark)
+        colors = browser.ask(COLORS)
+        assert colors
+        for ink, ground, words in colors:
+            if contrast(ink, ground) < 4.5:
+                found.append(f"{name}: {words!r} {ink} on {ground}: {contrast(ink, ground):.1f}")
+    assert found == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
 def test_words_of_the_drawing_are_in_their_boxes_and_can_be_read(dark: bool, browser: Browser) -> None:
     browser.open(ROOT / "docs/images/data_way.svg", DESK, dark=dark)
     assert browser.ask("document.querySelectorAll('text').length") > 20
     assert browser.ask(OUT_OF_BOX) == []
     color = "getComputedStyle(document.querySelector('%s')).fill.match(/\\d+/g).slice(0, 3).map(Number)"
-    ground = luminance(browser.ask(color % ".host"))
+    ground = browser.ask(color % ".host")
     for kind in ("text", "text.small", "text.one", "text.two", "text.three", "text.four"):
-        ink = luminance(browser.ask(color % kind))
-        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5, kind
+        assert contrast(browser.ask(color % kind), ground) >= 4.5, kind
 
 
-def luminance(color: list[int]) -> float:
+def contrast(one: list[float], other: list[float]) -> float:
+    """Contrast ratio of two sRGB colours, 1 to 21 (WCAG 2.1)."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: list[float]) -> float:
     """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2.1)."""
     red, green, blue = (c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
