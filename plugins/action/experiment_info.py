@@ -43,7 +43,7 @@ class ActionModule(ControllerAction):
             raise EdgeflError(message(found))
         about = {"name": name, "pods": options["pods"], "settings": settings, "common": options["common"]}
         return {
-            "begun": _experiment.same(about, folder / "experiment.json"),
+            "begun": _experiment.was_begun(about, folder / "experiment.json"),
             "runs": _experiment.plan(name, settings, options["loops"], folder),
-            "about": _experiment.merged(about, folder / "experiment.json"),
+            "about": _experiment.with_earlier_settings(about, folder / "experiment.json"),
         }

@@ -86,7 +86,7 @@ def _done(path: Path) -> bool:
         raise EdgeflError(f"{path} can't be read ({error}): remove its folder, and the run is done again.") from error
 
 
-def same(about: Mapping[str, Any], path: Path) -> bool:
+def was_begun(about: Mapping[str, Any], path: Path) -> bool:
     """Whether this experiment was begun already, with what `about` says.
 
     More loops and further settings are the same experiment. Raises EdgeflError when it was begun with something else.
@@ -115,8 +115,8 @@ def same(about: Mapping[str, Any], path: Path) -> bool:
     return True
 
 
-def merged(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What is kept of an experiment: `about`, with settings that were there before and are not given now."""
+def with_earlier_settings(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What is kept of an experiment: `about`, and after its settings those that were there before and are not given now."""
     try:
         before = json.loads(path.read_text())["settings"]
     except FileNotFoundError:

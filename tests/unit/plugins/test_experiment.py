@@ -70,11 +70,11 @@ def test_nothing_is_wrong() -> None:
 def test_it_goes_on_with_the_same_values_only(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     first = about(setting("a", edgefl_replicas=1), edgefl_rounds=2)
-    assert not _experiment.same(first, path)
+    assert not _experiment.was_begun(first, path)
     path.write_text(json.dumps(first))
-    assert _experiment.same(first, path)
+    assert _experiment.was_begun(first, path)
     more = about(setting("b", edgefl_replicas=3), setting("a", edgefl_replicas=1), edgefl_rounds=2)
-    assert _experiment.same(more, path)
+    assert _experiment.was_begun(more, path)
     for other, words in (
         (about(setting("a", edgefl_replicas=2), edgefl_rounds=2), "setting a"),
         (about(setting("a", edgefl_replicas=1), edgefl_rounds=3), "edgefl_rounds of cloud"),
@@ -82,17 +82,17 @@ def test_it_goes_on_with_the_same_values_only(tmp_path: Path) -> None:
         (about(setting("a", edgefl_replicas=1), pods="cold", edgefl_rounds=2), "experiment_pods"),
     ):
         with pytest.raises(EdgeflError, match=words):
-            _experiment.same(other, path)
+            _experiment.was_begun(other, path)
 
 
 def test_a_setting_that_is_left_out_is_not_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
     path.write_text(json.dumps(about(setting("a", edgefl_replicas=1), setting("b"))))
-    kept = _experiment.merged(about(setting("c"), setting("b")), path)
+    kept = _experiment.with_earlier_settings(about(setting("c"), setting("b")), path)
     assert [each["name"] for each in kept["settings"]] == ["c", "b", "a"]
     path.write_text(json.dumps(kept))
     with pytest.raises(EdgeflError, match="setting a"):
-        _experiment.same(about(setting("a", edgefl_replicas=9)), path)
+        _experiment.was_begun(about(setting("a", edgefl_replicas=9)), path)
 
 
 def test_what_all_runs_have_in_common() -> None:
@@ -126,7 +126,7 @@ def test_runs_as_tasks() -> None:
 
 def test_an_experiment_that_cannot_be_read_needs_another_name(tmp_path: Path) -> None:
     path = tmp_path / "experiment.json"
-    assert _experiment.merged(about(setting("a")), path) == about(setting("a"))
+    assert _experiment.with_earlier_settings(about(setting("a")), path) == about(setting("a"))
     path.write_text("{")
     with pytest.raises(EdgeflError, match="choose another experiment_name"):
-        _experiment.same(about(setting("a")), path)
+        _experiment.was_begun(about(setting("a")), path)
