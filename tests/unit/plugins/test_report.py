@@ -305,6 +305,11 @@ def test_every_block_has_its_macro_and_every_macro_of_a_block_its_class() -> Non
     assert kinds == macros
 
 
+def test_only_templates_have_html() -> None:
+    for source in html.TEMPLATES.parent.glob("*.py"):
+        assert not re.search(r"</?[a-z!]", source.read_text()), source.name
+
+
 def test_a_long_table_shows_its_first_rows() -> None:
     table = blocks.Table("Rounds", ["round", "what"], [[number, "-"] for number in range(1, 202)])
     text = html.render("x", [], [blocks.Section("rounds", "Rounds", [table])])
