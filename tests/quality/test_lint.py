@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.helpers import LINK, ROOT, copy_collection, files, run
+from support.helpers import LINK, ROOT, copy_collection, files, load_yaml, run
 
 
 def shell_scripts() -> list[Path]:
@@ -64,8 +64,21 @@ def test_ansible_lint() -> None:
     )
 
 
-def test_changelog() -> None:
+def test_changelog(tmp_path: Path) -> None:
+    """Fragments and releases are in form, name every module and plugin, and CHANGELOG.md is what is made of them."""
     check("antsibull-changelog", "lint")
+    check("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml")
+    named: set[tuple[str, str]] = set()
+    for release in load_yaml(Path("changelogs/changelog.yaml"))["releases"].values():
+        kinds = release.get("plugins", {}) | {"modules": release.get("modules", [])}
+        named |= {(kind, entry["name"]) for kind, entries in kinds.items() for entry in entries}
+    kinds_here = {"callback": "*.py", "filter": "*.yml", "inventory": "*.py", "modules": "*.py"}
+    here = {(kind, path.stem) for kind, names in kinds_here.items() for path in (ROOT / "plugins" / kind).glob(names)}
+    assert here - named == set(), "run `make changelog`"
+    collection = tmp_path / "ansible_collections/edgefl/kubeedge"
+    copy_collection(collection)
+    check("antsibull-changelog", "generate", cwd=collection)
+    assert (collection / "CHANGELOG.md").read_text() == (ROOT / "CHANGELOG.md").read_text(), "run `make changelog`"
 
 
 def literal_defaults(value: Any) -> Any:
