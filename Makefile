@@ -152,13 +152,12 @@ format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format .
 
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-emit-find-links
 lock: .venv-test  ## Lock what requirements*.in and the like ask for
-	for name in requirements requirements-test roles/kubernetes_python/files/kubernetes; do \
-	  UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
-	    --no-emit-index-url --no-emit-find-links --python-version=3.11 $$name.in --output-file=$$name.txt; \
-	done
-	UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal \
-	  --no-emit-index-url --no-emit-find-links --python-version=3.12 requirements-newest.in --output-file=requirements-newest.txt
+	for name in requirements requirements-test; do $(LOCK) --python-version=3.11 $$name.in --output-file=$$name.txt; done
+	$(LOCK) --python-version=3.12 requirements-newest.in --output-file=requirements-newest.txt
+	@# For the cloud node's Python, which may be that of Debian 11
+	$(LOCK) --python-version=3.9 roles/kubernetes_python/files/kubernetes.in --output-file=roles/kubernetes_python/files/kubernetes.txt
 
 changelog: .venv-test  ## Write CHANGELOG.md from the fragments, for the version in galaxy.yml
 	$(BIN)/antsibull-changelog release --reload-plugins --refresh-plugins --update-existing

@@ -34,7 +34,7 @@ options:
   deployment:
     description: Name of the aggregator's Deployment.
     type: str
-    default: fashion-mnist
+    required: true
   service:
     description: Name of the Service that the clients connect to.
     type: str
@@ -48,9 +48,11 @@ options:
 EXAMPLES = r"""
 - name: Wait for the aggregator
   edgefl.kubeedge.aggregator_ready:
+    deployment: fashion-mnist
 
 - name: Wait for an aggregator with a status port of its own
   edgefl.kubeedge.aggregator_ready:
+    deployment: footwear
     namespace: second
     status_url: http://127.0.0.1:9889
     wait_timeout: 300
@@ -130,7 +132,7 @@ def main() -> None:
     run_module(
         work,
         argument_spec={
-            "deployment": {"type": "str", "default": "fashion-mnist"},
+            "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "default": "federated-learning-svc"},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             **KUBECONFIG,

@@ -152,3 +152,35 @@ def test_no_sudo(lab: Lab, tmp_path: Path) -> None:
         {"edge2": {"ansible_become_exe": "/bin/false"}},
     )
     refused(lab, ["edge2", "sudo"], inventory=inventory)
+
+
+@pytest.mark.parametrize("playbook", ["site", "retrain", "ship_images", "experiment", "stop"])
+def test_groups_of_other_names(lab: Lab, tmp_path: Path, playbook: str) -> None:
+    """No playbook passes over plays whose groups are not there, as Ansible does."""
+    right = lab.write_inventory(tmp_path / "right.yml", {"cloud0": "cloud", "edge1": "edge1"})
+    wrong = tmp_path / "hosts.yml"
+    wrong.write_text(right.read_text().replace("edges:", "edge_nodes:"))
+    run = lab.play(f"{playbook}.yml", inventory=wrong, show=False)
+    assert run.result.code != 0
+    for words in ("1 hosts in the group `cloud`", "0 in the group `edges`", "Its groups are cloud, edge_nodes"):
+        assert words in run.output, run.result.output
+    assert run.sums.get("changed", 0) == 0
+
+
+def test_no_inventory(lab: Lab, tmp_path: Path) -> None:
+    empty = tmp_path / "hosts.yml"
+    empty.write_text("all: {}\n")
+    run = lab.play("stop.yml", inventory=empty, show=False)
+    assert run.result.code != 0
+    assert "0 hosts in the group `cloud`" in run.output and "It has no groups" in run.output
+
+
+def test_a_host_of_another_family(lab: Lab, tmp_path: Path) -> None:
+    """The edge says for a moment that it is a Rocky Linux."""
+    lab.ssh("edge2", "cp /etc/os-release /etc/os-release.kept && rm /etc/os-release")
+    rocky = 'PRETTY_NAME="Rocky Linux 9.4 (Blue Onyx)"\nID="rocky"\nID_LIKE="rhel centos fedora"\n'
+    try:
+        lab.ssh("edge2", f"printf %s {shlex.quote(rocky)} >/etc/os-release")
+        refused(lab, ["edge2 runs Rocky Linux 9.4", "no Debian or Ubuntu", "edge_access", "SELinux"])
+    finally:
+        lab.ssh("edge2", "rm /etc/os-release; ln -s ../usr/lib/os-release /etc/os-release; rm /etc/os-release.kept")

@@ -37,6 +37,13 @@ def test_one_edge_only(lab: Lab, tmp_path: Path) -> None:
     assert lab.play("site.yml", inventory=inventory, show=False).ok().sums["changed"] == 0
 
 
+def test_another_name_in_the_inventory_is_the_same_training(lab: Lab, tmp_path: Path) -> None:
+    lab.play("site.yml", show=False).ok()
+    names = {"office": "cloud", "harbour-8": "edge1", "mill": "edge2"}
+    inventory = lab.write_inventory(tmp_path / "hosts.yml", names)
+    assert lab.play("site.yml", inventory=inventory).ok().sums["changed"] == 0
+
+
 @pytest.mark.parametrize("kind", ["StatefulSet", pytest.param("Pod", marks=pytest.mark.long)])
 def test_other_kind_leaves_nothing_of_the_old(lab: Lab, kind: str) -> None:
     lab.play("site.yml", "-e", f"edgefl_kind={kind}").ok()

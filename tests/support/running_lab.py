@@ -18,6 +18,8 @@ import yaml
 from support.helpers import BIN, ROOT, Result, inventory, run
 
 NAMESPACE = "edgefl"
+# Label of the clients' pods, whose names follow the app
+CLIENT = "federated-learning-client"
 # What of an object nobody but the cluster itself writes
 OWN_BUSINESS = ("resourceVersion", "managedFields", "selfLink")
 
@@ -101,7 +103,7 @@ class Lab:
     def pods(self, clients: bool) -> list[dict[str, Any]]:
         """The clients' pods, or the aggregator's; those that are on their way out are left out."""
         there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
-        return [pod for pod in there if pod["metadata"]["name"].startswith("fashion-mnist-client-") == clients]
+        return [pod for pod in there if (pod["metadata"].get("labels", {}).get("app") == CLIENT) == clients]
 
     def play(
         self,
