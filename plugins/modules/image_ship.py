@@ -280,7 +280,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes 
 
 JOBS = "/run/edgefl-ship"
 # Seconds without a question after which nobody follows any more, and the work ends
-FORGOTTEN = 60.0
+ABANDONED = 60.0
 TARGET = {
     "name": {"type": "str", "required": True},
     "host": {"type": "str", "default": ""},
@@ -297,8 +297,8 @@ TARGET = {
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
     if options["job"] and not module.check_mode:
-        job = Job(f"{JOBS}/{options['job'].rpartition('/')[2]}", "ships the images", FORGOTTEN)
-        if not job.there():
+        job = Job(f"{JOBS}/{options['job'].rpartition('/')[2]}", "ships the images", ABANDONED)
+        if not job.exists():
             job.begin(fleet(module))
         result = job.follow(options["linger"])
     else:

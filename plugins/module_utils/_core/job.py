@@ -18,7 +18,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 
 
 class Work(Protocol):
-    """What a job does: C(_ship.Fleet), C(_build.Build)."""
+    """What a job does, such as to build images (build.py) or to ship them (fleet.py)."""
 
     def run(self) -> dict[str, Any]:
         """Does it, and returns its result."""
@@ -49,16 +49,16 @@ def detach(work: Callable[[], object]) -> None:
 class Job:
     """One piece of work, in a folder of its own: C(lock) (held while it is done), C(progress), C(result).
 
-    `what` names the program that does it, for messages. After `forgotten` seconds in which nobody asked, the work ends.
+    `what` names the program that does it, for messages. After `abandoned` seconds in which nobody asked, the work ends.
     """
 
-    def __init__(self, folder: str, what: str, forgotten: float) -> None:
+    def __init__(self, folder: str, what: str, abandoned: float) -> None:
         self.folder = folder
         self.what = what
-        self.forgotten = forgotten
+        self.abandoned = abandoned
         self.lock = os.path.join(folder, "lock")
 
-    def there(self) -> bool:
+    def exists(self) -> bool:
         """Whether it was begun, and its result not yet read."""
         return os.path.isdir(self.folder)
 
@@ -78,10 +78,10 @@ class Job:
         os.utime(self.lock)
         pause = 0.01
         while True:
-            over = self.over()
+            ended = self.ended()
             result = self._read("result")
-            if over or result is not None:
-                self.forget()
+            if ended or result is not None:
+                self.remove()
                 if result is None:
                     raise EdgeflError(
                         f"The program that {self.what} was ended from outside: see that this host has memory, and run this again."
@@ -95,7 +95,7 @@ class Job:
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
 
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether nobody is at work any more."""
         lock = os.open(self.lock, os.O_RDWR)
         try:
@@ -106,7 +106,7 @@ class Job:
             os.close(lock)
         return True
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Removes its folder, with a result that nobody has read."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -127,7 +127,7 @@ class Job:
     def _watch(self, work: Work, ended: threading.Event) -> None:
         while not ended.wait(0.2):
             self._write("progress", work.progress())
-            if time.time() - os.stat(self.lock).st_mtime > self.forgotten:
+            if time.time() - os.stat(self.lock).st_mtime > self.abandoned:
                 work.stop()
 
     def _write(self, name: str, value: Any) -> None:

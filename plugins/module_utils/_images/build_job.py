@@ -18,7 +18,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build impo
 
 JOBS = "/run/edgefl-build"
 # A build that nobody waits for any more goes on, so that the next run finds the images; for hours it does not
-FORGOTTEN = 7200.0
+ABANDONED = 7200.0
 # Seconds that who only begins waits: after a change of the code alone all is done by then
 BRIEF = 1.0
 
@@ -34,11 +34,11 @@ def call(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
     if check_mode:
         snapshot = builder.snapshot(tag)
         return {**result, "missing": snapshot.missing, "changed": snapshot.lacking}
-    job = Job(os.path.join(JOBS, builder.recipe.job(tag)), "builds the images", FORGOTTEN)
-    if options["sources"] and job.there() and job.over():
+    job = Job(os.path.join(JOBS, builder.recipe.job(tag)), "builds the images", ABANDONED)
+    if options["sources"] and job.exists() and job.ended():
         # Of an earlier run, which did not wait for it
-        job.forget()
-    if not job.there() and not _begin(job, builder, options, result):
+        job.remove()
+    if not job.exists() and not _begin(job, builder, options, result):
         return result
     return {**result, **_follow(job, builder, tag, options["wait"], options["linger"]), "changed": result["changed"]}
 

@@ -161,7 +161,7 @@ class ContentFolder(DockerFolder):
 CTR = (
     f"#!{sys.executable} -IS"
     + """
-import hashlib, io, json, os, sys, tarfile
+import json, os, sys
 home = os.environ["FAKE_CONTAINERD"]
 if os.path.exists(home + "/stopped"):
     sys.exit("ctr: failed to dial: connect: no such file or directory")
@@ -177,6 +177,7 @@ for option in ("--address", "--namespace", "--snapshotter"):
 def blob(digest):
     return open(content + digest, "rb").read()
 def put(data):
+    import hashlib
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     open(content + digest, "wb").write(data)
     return digest
@@ -217,6 +218,7 @@ elif words[:3] == ["images", "import", "--help"]:
 elif words[:2] == ["images", "import"]:
     if os.path.exists(home + "/transfer"):
         words.remove("--local")
+    import tarfile
     blobs = {}
     try:
         with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:

@@ -42,7 +42,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def test_it_goes_on_and_is_followed(job: Job, tmp_path: Path) -> None:
-    assert not job.there()
+    assert not job.exists()
     job.begin(Slow())
     found = [job.follow(0.2)]
     while found[-1]["running"]:
@@ -65,7 +65,7 @@ def test_one_that_fails(job: Job) -> None:
     job.begin(Slow("no luck"))
     with pytest.raises(EdgeflError, match="no luck"):
         job.follow(5)
-    assert not job.there()
+    assert not job.exists()
 
 
 def test_one_that_is_killed(job: Job) -> None:
@@ -74,7 +74,7 @@ def test_one_that_is_killed(job: Job) -> None:
     os.kill(child, signal.SIGKILL)
     with pytest.raises(EdgeflError, match="that works slowly was ended from outside"):
         job.follow(5)
-    assert not job.there()
+    assert not job.exists()
 
 
 def test_nobody_asks_for_it(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_nobody_asks_for_it(tmp_path: Path) -> None:
     job.begin(Slow())
     os.utime(job.lock, (1, 1))
     end = time.monotonic() + 5
-    while not job.over() and time.monotonic() < end:
+    while not job.ended() and time.monotonic() < end:
         time.sleep(0.05)
-    assert job.over()
+    assert job.ended()
     assert not Path(job.folder, "result").exists()
 
 
