@@ -41,7 +41,9 @@ def _program() -> bytes:
     """The agent, compressed, without what only people read: it goes over the wire each time. Its lines keep their numbers."""
     # Inside Ansible's archive of modules there is no file to read
     loader: Any = agent.__loader__
-    source: str = loader.get_source(agent.__name__)
+    source: str | bytes = loader.get_source(agent.__name__)
+    # ansible-test's loader gives bytes
+    source = source if isinstance(source, str) else source.decode()
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

@@ -11,7 +11,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
@@ -151,7 +151,8 @@ def _layers_only(store: LayerStore | ContentStore, wanted: list[Step]) -> Shipme
 
 def _saved(names: list[str]) -> Iterator[bytes]:
     with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as process:
-        while piece := cast("IO[bytes]", process.stdout).read(PIPE):
+        output: Any = process.stdout
+        while piece := output.read(PIPE):
             yield piece
     if process.returncode:
         raise EdgeflError(
