@@ -74,3 +74,19 @@ def test_an_edge_that_is_away_is_named(lab: Lab) -> None:
     assert "Away: edge2." in run.output
     lab.play("stop.yml").ok()
     assert lab.ours("all") == []
+
+
+@pytest.mark.long
+def test_purge_leaves_nothing_of_ours_on_the_nodes(lab: Lab) -> None:
+    """Each role removes what it made; the next site.yml brings it back."""
+    lab.play("stop.yml", values(edgefl_purge=True)).ok()
+    assert not any(images(lab).values())
+    made = "/etc/edgefl/{ssh,tls} /opt/edgefl/kubernetes /var/lib/edgefl/{archives,incoming,state,telemetry,tried}"
+    for host in lab.hosts:
+        assert lab.ssh(host, f"bash -c 'ls -d {made} 2>/dev/null || true'") == ""
+        assert lab.ssh(host, "grep -l ' edgefl$' /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys || true") == ""
+    there = {item["metadata"]["name"] for item in lab.objects("deployments", "--namespace=kube-system")}
+    assert "metrics-server" not in there
+    assert lab.play("stop.yml", values(edgefl_purge=True), show=False).ok().sums["changed"] == 0
+    lab.play("site.yml").ok()
+    assert lab.play("site.yml", show=False).ok().sums["changed"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -288,6 +289,20 @@ def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[s
     controllers = {"experiment_info", "results_write"}
     for module in set(MODULES) - controllers:
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
+
+
+def test_filters_are_documented() -> None:
+    """A file beside them documents each filter, with an example that calls it by its full name."""
+    found = set()
+    for path in (ROOT / "plugins/filter").glob("*.py"):
+        module = importlib.import_module(f"ansible_collections.edgefl.kubeedge.plugins.filter.{path.stem}")
+        found |= set(module.FilterModule().filters())
+    assert found == {path.stem for path in (ROOT / "plugins/filter").glob("*.yml")}
+    for name in found:
+        about = load_yaml(Path("plugins/filter") / f"{name}.yml")
+        assert about["DOCUMENTATION"]["name"] == name
+        assert f"edgefl.kubeedge.{name}" in about["EXAMPLES"]
+        assert about["RETURN"]["_value"]["description"]
 
 
 def test_action_plugins_have_a_module_that_documents_them() -> None:
