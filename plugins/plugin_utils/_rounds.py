@@ -27,7 +27,7 @@ def newest_loop(events: list[Event]) -> list[Event]:
 
 @dataclass(frozen=True)
 class Share:
-    """What a node did in a round: samples trained, seconds of its slowest pod (None when not told), pods, tasks lost."""
+    """What a node did in a round: samples trained, seconds of its slowest pod (None when not known), pods, tasks lost."""
 
     samples: int
     seconds: float | None
@@ -154,12 +154,12 @@ def table(events: list[Event]) -> str:
     writer.writerow(head + [f"{name} {what}" for name in names for what in ("samples", "seconds")])
     for event in rounds(events):
         share = shares(event)
-        there = [name for name in names if name in share and share[name].pods]
+        trained = [name for name in names if name in share and share[name].pods]
         row = [event[key] for key in ("run", "loop", "round", "time")]
         row += [event.get(key) for key in ("accuracy", "loss", "seconds", "train_seconds")]
         row += [
             sum(item.samples for item in share.values()),
-            len(there),
+            len(trained),
             len(event.get("clients", [])),
             len(event.get("lost", [])),
             event.get("repeated", 0),
@@ -167,7 +167,7 @@ def table(events: list[Event]) -> str:
         row += [
             value
             for name in names
-            for value in ((share[name].samples, share[name].seconds) if name in there else (None, None))
+            for value in ((share[name].samples, share[name].seconds) if name in trained else (None, None))
         ]
         writer.writerow(row)
     return out.getvalue()

@@ -71,5 +71,5 @@ def state_of(events: list[Event], status: dict[str, Any] | None, run: str) -> st
 def failure(events: list[Event], status: dict[str, Any] | None) -> str:
     """Why the run failed, in the aggregator's words."""
     last = events[-1] if events else {}
-    told = (status or {}).get("reason") if (status or {}).get("state") == "failed" else None
-    return str(last.get("reason") or told or "the aggregator gave no reason, see its log")
+    reported = (status or {}).get("reason") if (status or {}).get("state") == "failed" else None
+    return str(last.get("reason") or reported or "the aggregator gave no reason, see its log")

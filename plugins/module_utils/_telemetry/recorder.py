@@ -116,10 +116,10 @@ class Recorder:
         return found
 
     def _pod_states(self) -> list[Line]:
-        found, there = [], {}
+        found, present = [], {}
         for item in self._list(f"/api/v1/namespaces/{self.namespace}/pods"):
             state = _pod_state(item)
-            there[state["pod"]] = state
+            present[state["pod"]] = state
             self._nodes[state["pod"]] = state["node"]
             before = self._pods.get(state["pod"])
             if before and state["restarts"] > before["restarts"]:
@@ -127,14 +127,14 @@ class Recorder:
                 found.append(self._line("event", {**event, "type": "Warning"}))
             if before != state:
                 found.append(self._line("pod_state", state))
-        for name in set(self._pods) - set(there):
+        for name in set(self._pods) - set(present):
             found.append(self._line("pod_state", {**self._pods[name], "phase": "Gone", "ready": False}))
             self._use.pop(name, None)
-        self._pods = there
+        self._pods = present
         return found
 
     def _replicas(self) -> list[Line]:
-        found, there = [], {}
+        found, present = [], {}
         runs = set()
         for kind in ("deployments", "statefulsets"):
             for item in self._list(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}"):
@@ -146,10 +146,10 @@ class Recorder:
                     "wanted": item["spec"].get("replicas", 1),
                     "ready": item.get("status", {}).get("readyReplicas", 0),
                 }
-                there[item["metadata"]["name"]] = line
+                present[item["metadata"]["name"]] = line
                 if self._workloads.get(item["metadata"]["name"]) != line:
                     found.append(self._line("replicas", line))
-        self._workloads, self._is_deployed = there, self.run in runs
+        self._workloads, self._is_deployed = present, self.run in runs
         self._was_deployed = self._was_deployed or self._is_deployed
         return found
 

@@ -320,8 +320,8 @@ def _panel_title(axes: Any, panel: Panel, above: Sequence[tuple[str, float]]) ->
     """The node's name, and the levels that are above what is drawn."""
     axes.set_title(panel.name, pad=3)
     if above:
-        told = ", ".join(f"{level} {exact(value)} ↑" for level, value in above)
-        axes.set_title(told, loc="right", pad=3, color=SOFT, fontsize=8)
+        limits = ", ".join(f"{level} {exact(value)} ↑" for level, value in above)
+        axes.set_title(limits, loc="right", pad=3, color=SOFT, fontsize=8)
 
 
 def _panel_tips(drawings: Sequence[Panel]) -> dict[str, list[str]]:
