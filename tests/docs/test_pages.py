@@ -45,6 +45,7 @@ def facts() -> set[str]:
     def collect(value: Any) -> None:
         if isinstance(value, dict):
             found.update(value.get("ansible.builtin.set_fact", {}))
+            found.add(str(value.get("register", "")))
             value = list(value.values())
         if isinstance(value, list):
             for part in value:
@@ -52,6 +53,8 @@ def facts() -> set[str]:
 
     for path in (ROOT / "roles").glob("*/tasks/*.yml"):
         collect(load_yaml(path))
+    for path in (ROOT / "roles").glob("*/vars/*.yml"):
+        found.update(load_yaml(path) or {})
     return found
 
 
