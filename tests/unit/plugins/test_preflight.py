@@ -208,3 +208,77 @@ def test_as_many_as_there_will_be() -> None:
     }
     assert check.quorum(values, [EDGE1, replace(EDGE2, replicas=3)]) == []
     assert check.quorum({"edgefl_min_nodes": "many"}, [EDGE1]) == []
+
+
+# As the module asks -----------------------------------------------------------------------------------------------------
+
+
+def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The module's options, with what is right."""
+    given = edges or (
+        {"host": "edge1", "node": "edge1", "name": "app-client-edge1", "slice_start": 0, "slice_stop": 10_000},
+    )
+    return {
+        "edges": given,
+        "cloud_node": "cloud",
+        "namespace": "edgefl",
+        "server_port": 47011,
+        "status_port": 47012,
+        "samples": 60_000,
+        "apps": [],
+        "training": {},
+        "training_options": [],
+        "aggregator_resources": {},
+        "known_variables": [],
+        "given_variables": [],
+        **more,
+    }
+
+
+def test_right_settings() -> None:
+    assert check.settings(options()) == []
+    training = {"edgefl_app": "fashion_mnist"}
+    assert check.settings(options(apps=["fashion_mnist"], training=training, known_variables=["edgefl_app"])) == []
+
+
+def test_all_that_is_wrong_with_the_settings_is_told_at_once() -> None:
+    edge = {
+        "host": "edge1",
+        "node": "cloud",
+        "name": "app-client-edge1",
+        "slice_start": 5,
+        "slice_stop": 5,
+        "replicas": 0,
+    }
+    own = {"variable": "edgefl_selection", "choices": ["node", "pod"], "type": "str"}
+    found = check.settings(
+        options(
+            {**edge, "training": {"edgefl_selection": "nod"}},
+            namespace="kube-system",
+            status_port=47011,
+            apps=["fashion_mnist"],
+            training={"edgefl_app": "fashion", "edgefl_selection": "both"},
+            training_options=[own],
+            known_variables=["edgefl_rounds"],
+            given_variables=["edgefl_round"],
+        )
+    )
+    for words in (
+        "There is no variable edgefl_round. Did you mean edgefl_rounds?",
+        "edgefl_namespace is kube-system",
+        "edgefl_selection is 'both'",
+        "edge1: edgefl_selection is 'nod'",
+        "edgefl_app is 'fashion'",
+        "with the node name of the cloud",
+        "edgefl_replicas is 0",
+        "give it no samples",
+        "are both 47011",
+    ):
+        assert any(words in text for text in found), (words, found)
+
+
+def test_what_does_not_fit_to_the_cluster() -> None:
+    assert check.fit(options(), {}) == [
+        "The cloud: cloud is not a node of the cluster, which has none: let it join, or set edgefl_node_name of this host.",
+        "edge1: edge1 is not a node of the cluster, which has none: let it join, or set edgefl_node_name of this host.",
+    ]
