@@ -100,7 +100,7 @@ with link.Link(target, [], request, 60) as agent:
 # Modules as Ansible runs them -------------------------------------------------------------------------------------------
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "aggregator_ready": {},
+    "aggregator_ready": {"deployment": "app"},
     "cluster_info": {"namespace": "edgefl"},
     "cluster_telemetry": {"run": "one"},
     "cluster_telemetry_info": {"run": "one", "telemetry_dir": "{{ folder }}", "wait_timeout": 0},

@@ -6,10 +6,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from unit.plugins.docker_api import DockerApi
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+
+# How long an example takes says how busy this machine is
+hypothesis.settings.register_profile("unit", deadline=None)
+hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture
