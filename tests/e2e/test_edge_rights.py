@@ -1,0 +1,74 @@
+"""An edge that was taken over: what its certificate opens on cloudcore, and what not."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from support.helpers import ROOT
+from support.running_lab import NAMESPACE, Lab
+
+PROGRAM = ROOT / "tests/support/edge_session.py"
+
+
+def ask(lab: Lab, resource: str, node: str = "edge1") -> str:
+    """What edge1, as `node`, gets from cloudcore when it asks for an object."""
+    program = base64.b64encode(PROGRAM.read_bytes()).decode()
+    words = shlex.join([lab.hosts["cloud"]["ansible_host"], node, resource, "6"])
+    return lab.ssh(
+        "edge1", f"echo {program} | base64 -d >/run/session.py; python3 /run/session.py {words}; rm /run/session.py"
+    )
+
+
+@pytest.fixture(scope="module")
+def foreign(lab: Lab) -> Iterator[str]:
+    """A Secret that no pod of edge1 has."""
+    lab.kubectl("-n", NAMESPACE, "create", "secret", "generic", "of-edge2", "--from-literal=mark=of another node")
+    yield f"{NAMESPACE}/secret/of-edge2"
+    lab.kubectl("-n", NAMESPACE, "delete", "secret", "of-edge2")
+
+
+def refusals(lab: Lab) -> str:
+    """What cloudcore said in the last minute of messages and connections that it refused."""
+    return lab.ssh(
+        "cloud", "journalctl --unit=cloudcore --since='1 minute ago' --output=cat | grep -e rejected || true"
+    )
+
+
+def refused(lab: Lab, resource: str) -> bool:
+    """Whether edge1 gets no answer, and cloudcore says why."""
+    answer = ask(lab, resource)
+    told = [line for line in refusals(lab).splitlines() if f"Resource:{resource}" in line]
+    return answer == "" and any("no relationship found between node 'edge1' and this object" in line for line in told)
+
+
+def test_an_edge_gets_no_other_secret(lab: Lab, foreign: str) -> None:
+    assert refused(lab, foreign)
+
+
+@pytest.mark.parametrize("resource", ["kube-system/configmap/kubeadm-config", "kubeedge/secret/tokensecret"])
+def test_an_edge_gets_nothing_of_the_system(lab: Lab, resource: str) -> None:
+    assert refused(lab, resource)
+
+
+def test_an_edge_is_no_other_edge(lab: Lab, foreign: str) -> None:
+    assert ask(lab, foreign, node="edge2") == ""
+    assert "common name of peer certificate didn't match node ID" in refusals(lab)
+
+
+def test_cloudcore_is_no_administrator(lab: Lab) -> None:
+    kubeconfig = "--kubeconfig=/etc/kubeedge/config/kubeconfig"
+    allowed = [
+        lab.ssh("cloud", f"kubectl {kubeconfig} auth can-i {what} || true").strip()
+        for what in (
+            "create deployments -A",
+            "create pods -A",
+            "update secrets -n edgefl",
+            "create clusterrolebindings",
+            "get pods -A",
+        )
+    ]
+    assert allowed == ["no", "no", "no", "no", "yes"]
