@@ -26,9 +26,8 @@ import numpy as np
 from edgefl import apps
 from edgefl.apps import Weights
 from edgefl.apps.fashion_mnist import data, model
-from edgefl.client import __main__ as client
+from edgefl.client import clientapp, worker
 from edgefl.common import settings
-from edgefl.link import client as flower_client
 from support.light_client import NumpyTrainer
 
 # isort: split
@@ -53,7 +52,8 @@ class Trainer(NumpyTrainer):
 def ours(address: str, index: int) -> None:
     slice_ = (f"--partition={index * SAMPLES}", f"--clients={(index + 1) * SAMPLES}")
     chosen = settings.client([f"--server_address={address}", f"--node=node{index}", "--batch_size=50", *slice_])
-    flower_client.serve(address, client.Worker(chosen, apps.load("fashion_mnist")), None)
+    app = worker.clientapp(worker.Worker(chosen, apps.load("fashion_mnist")))
+    clientapp.Client(chosen, app, chosen.app, {"start": chosen.partition, "stop": chosen.clients}).work()
 
 
 def plain(address: str, index: int) -> None:
@@ -124,7 +124,7 @@ def main() -> None:
         return server(a.server_address, a.count, a.rounds)
     if a.role == "floor":
         return floor(a.count, a.rounds)
-    setattr(client, "Trainer", Trainer)  # noqa: B010 (mypy minds an assignment)
+    setattr(worker, "Trainer", Trainer)  # noqa: B010 (mypy minds an assignment)
     work = ours if a.role == "ours" else plain
     threads = [
         threading.Thread(target=work, args=(a.server_address, index)) for index in range(a.first, a.first + a.count)

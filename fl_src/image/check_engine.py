@@ -1,73 +1,72 @@
-"""Prove that the installed Flower works: a server and a client on loopback, one round. Run by install.py."""
+"""Prove that the installed Flower works: what edgefl.link.flower uses of it, over a gRPC stream on loopback. Run by install.py."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import asyncio
 import os
-import queue
-import threading
-import time
 from importlib import metadata
+from typing import Any
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 
 import grpc
+import grpc.aio
 import numpy as np
 import prometheus_client
-from flwr.common import (
-    Code,
-    FitIns,
-    FitRes,
-    GetPropertiesIns,
-    GetPropertiesRes,
-    Status,
-    ndarrays_to_parameters,
-    parameters_to_ndarrays,
-    serde,
-)
-from flwr.proto.transport_pb2 import ClientMessage
-from flwr.proto.transport_pb2_grpc import FlowerServiceStub
-from flwr.server import Server, ServerConfig, SimpleClientManager, start_server, strategy
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp, mod
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as Proto
+from flwr.serverapp import Grid, ServerApp, strategy
+from flwr.supercore.task_identity import TaskIdentity
 
-OK = Status(Code.OK, "")
-logging.getLogger("flwr").setLevel(logging.CRITICAL)
+TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 2, 1
+STRATEGIES = ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg")
+client = ClientApp(mods=[mod.arrays_size_mod])
 
 
-def add_one() -> None:
-    """A client as edgefl.link.client is one."""
-    answers: queue.SimpleQueue[ClientMessage] = queue.SimpleQueue()
-    for message in FlowerServiceStub(grpc.insecure_channel(ADDRESS)).Join(iter(answers.get, None)):
-        if message.HasField("fit_ins"):
-            (array,) = parameters_to_ndarrays(serde.fit_ins_from_proto(message.fit_ins).parameters)
-            fitted = FitRes(OK, ndarrays_to_parameters([array + 1]), 3, {"loss": 0.5})
-            answers.put(ClientMessage(fit_res=serde.fit_res_to_proto(fitted)))
-        else:
-            properties = serde.get_properties_res_to_proto(GetPropertiesRes(OK, {"node": "here"}))
-            answers.put(ClientMessage(get_properties_res=properties))
+@client.train()
+def add_one(message: Message, context: Context) -> Message:
+    (array,) = message.content["arrays"].to_numpy_ndarrays()
+    metrics = MetricRecord({"num-examples": message.content["config"]["examples"], "loss": 0.5})
+    return Message(RecordDict({"arrays": ArrayRecord({"w": Array(array + 1)}), "metrics": metrics}), reply_to=message)
 
 
-class Once(Server):
-    def fit(self, num_rounds: int, timeout: float | None) -> None:
-        threading.Thread(target=add_one, daemon=True).start()
-        while not self.client_manager().num_available():
-            time.sleep(0.05)
-        (proxy,) = self.client_manager().all().values()
-        assert proxy.get_properties(GetPropertiesIns({}), 10, 0).properties["node"] == "here"
-        sent = ndarrays_to_parameters([np.zeros((4, 4), np.float32)])
-        result = proxy.fit(FitIns(sent, {"start": 0}), timeout=10, group_id=1)
-        for name in ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg"):
-            more = {"proximal_mu": 0.1} if name == "FedProx" else {}
-            made = getattr(strategy, name)(initial_parameters=sent, fit_metrics_aggregation_fn=lambda _: {}, **more)
-            combined, _dummy = made.aggregate_fit(1, [(proxy, result)], [])
-            assert parameters_to_ndarrays(combined)[0].shape == (4, 4)
-        with contextlib.suppress(Exception):
-            proxy.fit(FitIns(sent, {}), timeout=0.001, group_id=1)  # the way of a client that is too slow
-        np.linalg.norm(np.random.default_rng(1).random((64, 64)) @ np.ones(64))
-        prometheus_client.generate_latest(prometheus_client.CollectorRegistry())
-        print("Flower", metadata.version("flwr"), "works", flush=True)
-        os._exit(0)
+async def echo(_requests: Any, call: Any) -> None:
+    while (frame := await call.read()) is not grpc.aio.EOF:
+        await call.write(frame)
 
 
-ADDRESS = "127.0.0.1:39475"
-start_server(server_address=ADDRESS, server=Once(client_manager=SimpleClientManager()), config=ServerConfig(1))
+async def there_and_back(frame: bytes) -> bytes:
+    """As edgefl.link does it: bytes over a stream of a server on asyncio."""
+    server = grpc.aio.server()
+    methods = {"Join": grpc.stream_stream_rpc_method_handler(echo)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("check.Link", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stream = channel.stream_stream("/check.Link/Join")()
+        await stream.write(frame)
+        return bytes(await stream.read())
+
+
+def main() -> None:
+    start = ArrayRecord({"w": Array(np.zeros((4, 4), np.float32))})
+    content = RecordDict({"arrays": start, "config": ConfigRecord({"examples": 3})})
+    sent = message_to_proto(Message(content, dst_node_id=5, message_type="train")).SerializeToString()
+    message = message_from_proto(Proto.FromString(asyncio.run(there_and_back(sent))))
+    context = Context(run_id=2, node_id=5, node_config={}, state=RecordDict(), run_config={})
+    failed = message_from_proto(message_to_proto(Message(Error(2, "no"), reply_to=message)))
+    assert failed.error.reason == "no" and issubclass(ServerApp, object) and issubclass(Grid, object)
+    for name in STRATEGIES:
+        made = getattr(strategy, name)()
+        if hasattr(made, "current_arrays"):
+            made.current_arrays = {"w": np.zeros((4, 4), np.float32)} if hasattr(made, "v_t") else start
+        arrays, metrics = made.aggregate_train(1, [client(message, context)])  # some take the arrays out of the reply
+        assert arrays is not None and metrics is not None and arrays.to_numpy_ndarrays()[0].shape == (4, 4), name
+    np.linalg.norm(np.random.default_rng(1).random((64, 64)) @ np.ones(64))
+    prometheus_client.generate_latest(prometheus_client.CollectorRegistry())
+    print("Flower", metadata.version("flwr"), "works", flush=True)
+
+
+main()

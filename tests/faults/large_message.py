@@ -1,4 +1,4 @@
-"""Sends one message that is a byte too large to Flower's service at HOST:PORT; prints what gRPC answers."""
+"""Sends one frame that is a byte too large to the link at HOST:PORT; prints what gRPC answers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import grpc
 
-from edgefl.link.channel import MAX_MESSAGE
+from edgefl.link.wire import METHOD, MOST_FRAME, SERVICE
 
 if __name__ == "__main__":
     with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:
-        join = channel.stream_stream("/flwr.proto.FlowerService/Join")
+        join = channel.stream_stream(f"/{SERVICE}/{METHOD}")
 
         def one() -> Iterator[bytes]:
-            yield bytes(MAX_MESSAGE + 1)
+            yield bytes(MOST_FRAME + 1)
             time.sleep(60)  # the stream stays open: the answer must not wait for its end
 
         try:

@@ -77,7 +77,7 @@ def test_an_exception_in_fit_of_all(federation: Federation, data: Path, recovere
 
 def test_an_exception_in_the_strategy(federation: Federation, recovered: Recovered) -> None:
     """The aggregator ends with the reason; a corrected one goes on with the round that failed."""
-    options = (f"--state_dir={federation.folder / 'state'}", "--rounds=3")
+    options = (f"--state_dir={federation.folder / 'state'}", "--rounds=3", "--strategy=FedAvgM")
     broken = federation.aggregator(*options, module="faults.failing_strategy")
     clients = federation.pair()
     failed = federation.event(broken, "failed")

@@ -1,10 +1,14 @@
-"""Do the adapters work with the newest Flower that pip installs? Tells when the pin or what is known here must move."""
+"""Does the link work with the newest Flower that pip installs? Tells when the pin or what is known here must move. Scikit-learn comes along."""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,8 @@ from support import processes
 from support.processes import SOURCE, Federation, until
 
 KNOWN = {"version": "1.42.0", "works": True}
-"""The newest flwr that was tried, and whether the adapters work with it."""
+"""The newest flwr that was tried, and whether the link works with it."""
+APPS = Path(__file__).parent / "flower_apps"
 
 
 def pip(python: Path, *arguments: str) -> str:
@@ -37,35 +42,72 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     python = folder / "bin" / "python"
     asked = (SOURCE / "requirements-aggregator.in").read_text().splitlines()
     names = [re.split(r"[=<>;\[ ]", row)[0] for row in asked if row.strip() and not row.startswith(("#", "-"))]
-    pip(python, "install", "--quiet", "--prefer-binary", *names)
+    pip(python, "install", "--quiet", "--prefer-binary", "scikit-learn", *names)
     shown = pip(python, "show", "flwr")
     return re.findall(r"^Version: (\S+)", shown, re.M)[0], python
+
+
+def works(federation: Federation, rounds: list[tuple[int, int]], *start: Callable[[], object]) -> bool:
+    """Whether the training that `start` begins comes to its end."""
+    for one in start:
+        one()
+    aggregator = federation.programs[-3]
+
+    def over() -> bool:
+        ended = any(not one.lives for one in federation.programs[-3:])
+        return ended or any(entry["event"] == "done" for entry in federation.lines(aggregator))
+
+    try:
+        until(over, "the training", 120)
+    except AssertionError:
+        return False
+    finally:
+        federation.close()
+    return federation.rounds(aggregator) == rounds
 
 
 def test_what_is_known_of_the_newest_flower_is_true(
     federation: Federation, newest: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A training of ours, and two apps: one in NumPy, one with messages of its own."""
     version, python = newest
     monkeypatch.setattr(processes, "PYTHON", str(python))
-    aggregator = federation.aggregator("--rounds=2", f"--state_dir={federation.folder / 'state'}")
-    clients = federation.pair()
-
-    def over() -> bool:
-        ended = not aggregator.lives or any(not one.lives for one in clients)
-        return ended or any(entry["event"] == "done" for entry in federation.lines(aggregator))
-
-    try:
-        until(over, "the training", 60)
-    except AssertionError:
-        works = False
-    else:
-        works = federation.rounds(aggregator) == [(1, 1), (1, 2)]
+    state = f"--state_dir={federation.folder / 'state'}"
+    good = works(federation, [(1, 1), (1, 2)], lambda: federation.aggregator("--rounds=2", state), federation.pair)
+    for name in ("means", "asking"):
+        app, own = APPS / name, (state, f"--run={name}")
+        begin = partial(federation.aggregator, f"--app={app}", *own)
+        good &= works(federation, [(1, 1), (1, 2), (1, 3)], begin, partial(federation.app_pair, app))
     said = "\n".join(one.err.read_text()[-1500:] for one in federation.programs)
     pinned = re.findall(r"^flwr==(\S+)", (SOURCE / "requirements-aggregator.in").read_text(), re.M)[0]
     advice = (
-        f"the adapters work with flwr {version}: move the pin ({pinned}) in fl_src/requirements-aggregator.in when it suits"
-        if works
-        else f"the adapters do not work with flwr {version}: the pin ({pinned}) must stay until they do"
+        f"the link works with flwr {version}: move the pin ({pinned}) in fl_src/requirements-aggregator.in when it suits"
+        if good
+        else f"the link does not work with flwr {version}: the pin ({pinned}) must stay until it does"
     )
     print(advice)
-    assert {"version": version, "works": works} == KNOWN, f"{advice}; then correct KNOWN in {__file__}\n{said}"
+    assert {"version": version, "works": good} == KNOWN, f"{advice}; then correct KNOWN in {__file__}\n{said}"
+
+
+def test_an_app_with_scikit_learn(
+    federation: Federation, newest: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PYTHON", str(newest[1]))
+    app = APPS / "digits"
+    aggregator = federation.aggregator(f"--app={app}", f"--state_dir={federation.folder / 'state'}")
+    federation.app_pair(app)
+    assert federation.event(aggregator, "done")["accuracy"] > 0.85
+    about = json.loads((federation.folder / "state/default/model/model.json").read_text())
+    assert [one["shape"] for one in about["arrays"]] == [[10, 64], [10]]
+
+
+def test_flower_is_known_in_one_file() -> None:
+    """Nothing else in the package imports flwr."""
+    users = set()
+    for path in (SOURCE / "edgefl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.partition(".")[0] == "flwr" for name in names):
+                users.add(path.relative_to(SOURCE / "edgefl").as_posix())
+    assert users == {"link/flower.py"}

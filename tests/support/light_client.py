@@ -11,6 +11,7 @@ import numpy as np
 from edgefl.apps import Array, Weights
 from edgefl.apps.fashion_mnist import model
 from edgefl.client import __main__ as client
+from edgefl.client import worker
 
 
 class NumpyTrainer:
@@ -49,5 +50,5 @@ class NumpyTrainer:
 
 
 if __name__ == "__main__":
-    client.Trainer = NumpyTrainer  # type: ignore[assignment,attr-defined]
+    worker.Trainer = NumpyTrainer  # type: ignore[assignment,misc]
     client.main()

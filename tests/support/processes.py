@@ -118,6 +118,17 @@ class Federation:
         )
         return self._add(Program(self.folder, name, module, *own, *arguments, POD_NAME=name, **more))
 
+    def app_client(self, node: str, app: Path, *arguments: str, pod: str = "", **more: str) -> Program:
+        """The client's program with a Flower app of its own."""
+        name = pod or f"{node}-{len(self.programs)}"
+        own = (f"--server_address={self.host}:{self.port}", f"--app={app}", f"--node={node}")
+        return self._add(Program(self.folder, name, "edgefl.client", *own, *arguments, POD_NAME=name, **more))
+
+    def app_pair(self, app: Path, *arguments: str, **more: str) -> list[Program]:
+        """Clients of a Flower app on edge1 (partition 0 of 2) and edge2."""
+        parts = (f"--node_config=partition-id={number} num-partitions=2" for number in (0, 1))
+        return [self.app_client(f"edge{n}", app, part, *arguments, **more) for n, part in enumerate(parts, 1)]
+
     def light_client(self, node: str, start: int, stop: int, *arguments: str, fit: float = 0, **more: str) -> Program:
         """The same program without TensorFlow, for what has nothing to do with it; a pass takes `fit` seconds more."""
         return self.client(

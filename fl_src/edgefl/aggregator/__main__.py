@@ -11,11 +11,10 @@ from typing import Any
 
 from edgefl import apps
 from edgefl.aggregator import status
-from edgefl.aggregator.checkpoint import Store
-from edgefl.aggregator.coordinator import Coordinator, RunError
-from edgefl.common import settings
+from edgefl.aggregator.coordinator import RunError
+from edgefl.common import app_folder, settings
 from edgefl.common.idx import DataError
-from edgefl.common.journal import Journal, say
+from edgefl.common.journal import say
 
 EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 """Errors whose text is enough for the user; others are shown with their traceback."""
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _obey_signals()
     chosen = settings.aggregator(arguments)
     state = status.Status()
-    coordinator: Coordinator | None = None
+    run: Any = None
     try:
         folder = chosen.state_dir / chosen.run if chosen.state_dir else None
         if folder:
@@ -35,27 +34,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say("no --state_dir: nothing survives a restart")
         port = status.serve(chosen.status_address, state)
         say(f"status at port {port}: /healthz /readyz /status /metrics")
-        app = apps.load(chosen.app)
-        coordinator = Coordinator(chosen, app, Journal(folder), Store(folder) if folder else None, state)
-        coordinator.accept()
-        from edgefl.link import server  # half a second: probes are answered meanwhile
+        # Flower takes half a second: probes are answered meanwhile
+        if app_folder.is_folder(chosen.app):
+            from edgefl.aggregator.serverapp import AppRun, stdout_for_lines
 
-        def work(link: server.FlowerLink) -> None:
-            assert coordinator
-            _obey_signals()  # Flower has put its own handlers there: they wait for threads that wait for clients
-            state.members = link.members
-            state.update(ready=True)
-            say(f"clients can connect to {chosen.server_address}{' with TLS' if chosen.tls else ''}")
-            coordinator.run(link)
+            run = AppRun(chosen, state, folder, stdout_for_lines())
+        else:
+            from edgefl.aggregator.training import TrainingRun
 
-        server.serve(chosen, work)
-    except SystemExit as err:  # Flower's way to say that the port is taken
-        _fail(coordinator, f"{err.code}; end what uses it, or choose another --server_address")
+            run = TrainingRun(chosen, state, folder)
+        run.accept()
+        run.open()
+        state.update(ready=True)
+        say(f"clients can connect to {chosen.server_address}{' with TLS' if chosen.tls else ''}")
+        run.run()
+        while True:
+            signal.pause()
     except EXPECTED as err:
-        _fail(coordinator, str(err))
+        _fail(run, str(err))
     except BaseException as err:
         traceback.print_exc()
-        _fail(coordinator, f"{type(err).__name__}: {err}")
+        _fail(run, f"{type(err).__name__}: {err}")
 
 
 def _obey_signals() -> None:
@@ -69,11 +68,11 @@ def _end(number: int, _frame: Any) -> None:
     os._exit(0)  # every line and checkpoint is on the disk; gRPC's threads would wait for clients
 
 
-def _fail(coordinator: Coordinator | None, reason: str) -> None:
+def _fail(run: Any, reason: str) -> None:
     say(f"failed: {reason}")
     try:
-        if coordinator:
-            coordinator.fail(reason)
+        if run:
+            run.fail(reason)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -15,9 +15,13 @@ from edgefl.link.protocol import Answer, Lost
 
 def start(settings: AggregatorSettings, loss: float | None, accuracy: float | None) -> Line:
     """The first line: settings, versions, and how good the untrained model is (None when the clients evaluate)."""
-    versions = {"edgefl": __version__} | {name: _version(name) for name in ("flwr", "numpy")}
     about = {"accuracy": rounded(accuracy), "loss": rounded(loss)}
-    return line("start", settings.run, 1, 0, **about, settings=settings.shaping(), engine=versions)
+    return line("start", settings.run, 1, 0, **about, settings=settings.shaping(), engine=versions())
+
+
+def versions() -> dict[str, str | None]:
+    """Of what a training's result may depend on."""
+    return {"edgefl": __version__} | {name: _version(name) for name in ("flwr", "numpy")}
 
 
 def client(answer: Answer) -> dict[str, Any]:
@@ -47,7 +51,9 @@ def lost(items: Sequence[Lost]) -> list[dict[str, str]]:
 
 def done(run: str, rounds: Sequence[Line]) -> Line:
     """The last line: the totals over the lines of all rounds."""
-    last = rounds[-1]
+    last: Line = (
+        rounds[-1] if rounds else {"loop": 1, "round": 0, "accuracy": None, "loss": None}
+    )  # an app may have sent nothing
     return line(
         "done", run, last["loop"], last["round"], accuracy=last["accuracy"], loss=last["loss"],
         seconds=round(sum(item["seconds"] for item in rounds), 4), train_seconds=round(sum(item["train_seconds"] for item in rounds), 4),

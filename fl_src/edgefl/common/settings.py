@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefl import __version__, apps
+from edgefl.common import app_folder
 
 OPTIONS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("options.toml").read_text())
 """Every option by its name, as options.toml describes it."""
@@ -54,6 +55,8 @@ class AggregatorSettings(argparse.Namespace):
     server_address: str
     status_address: str
     state_dir: Path | None
+    app_config: dict[str, app_folder.Value]
+    max_pods: int
     client_settings: dict[str, str]
     client_slices: dict[str, str]
     tls: Tls | None
@@ -78,6 +81,8 @@ class ClientSettings(argparse.Namespace):
     batch_size: int
     threads: int
     settings: str
+    node_config: dict[str, app_folder.Value]
+    data_dir: Path | None
     tls: Tls | None
 
 
@@ -135,11 +140,13 @@ def name(text: str) -> str:
 
 
 def app_name(text: str) -> str:
-    """The name of an app that is in this image."""
+    """The name of an app that is in this image, or the path of a Flower app."""
+    if app_folder.is_folder(text):
+        return text
     known = apps.names()
     if text not in known:
         raise argparse.ArgumentTypeError(
-            f"is not an app; there are: {', '.join(known)} (an app is a folder under edgefl/apps), got {text!r}"
+            f"is not an app; there are: {', '.join(known)} (an app is a folder under edgefl/apps; the path of another one has a slash), got {text!r}"
         )
     return text
 
@@ -162,6 +169,14 @@ def named_node(text: str) -> tuple[str, str]:
     if not named:
         raise argparse.ArgumentTypeError(f"must be NODE=VALUE such as edge1=1f0c, got {text!r}")
     return name(node), named
+
+
+def named_values(text: str) -> dict[str, app_folder.Value]:
+    """KEY=VALUE, several divided by spaces."""
+    try:
+        return app_folder.pairs(text)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(str(err)) from None
 
 
 def tls_folder(text: str) -> Tls | None:
@@ -195,8 +210,9 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "tls": tls_folder,
     "numbers": named_number,
     "names": named_node,
+    "pairs": named_values,
 }
-_REPEATED = ("numbers", "names")
+_REPEATED = ("numbers", "names", "pairs")
 _COMPUTED: dict[str, Callable[[], str]] = {"node": socket.gethostname}
 """Defaults that no list can name."""
 
@@ -228,6 +244,11 @@ def _parser(program: str, about: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _together(several: Any) -> dict[str, Any]:
+    """One of what an option that may be given several times holds; the later value of a key counts."""
+    return {key: value for one in several for key, value in one.items()}
+
+
 def aggregator(arguments: Sequence[str] | None = None) -> AggregatorSettings:
     """Parse the aggregator's options; exits with code 2 when one is wrong."""
     about = "Collects what the clients train and makes one model of it, round after round."
@@ -235,6 +256,7 @@ def aggregator(arguments: Sequence[str] | None = None) -> AggregatorSettings:
     chosen.strategy_options = dict(chosen.strategy_options)
     chosen.client_settings = dict(chosen.client_settings)
     chosen.client_slices = dict(chosen.client_slices)
+    chosen.app_config = _together(chosen.app_config)
     return chosen
 
 
@@ -246,5 +268,6 @@ def client(arguments: Sequence[str] | None = None) -> ClientSettings:
         parser.error(
             f"--partition={chosen.partition} must be below --clients={chosen.clients}: they are the first sample and the end of this node's slice"
         )
+    chosen.node_config = _together(chosen.node_config)
     chosen.pod = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
     return chosen

@@ -1,15 +1,221 @@
-"""What both adapters set up around Flower: import this before flwr, call `quiet` after."""
+"""All that this project knows of Flower: its names, public and private, are in this file and nowhere else.
+
+Flower's messages travel as two byte strings: a head (metadata, error) and a body (content). So what a message is about can be read, and a
+content that many nodes get is made into bytes once. Both are Flower's own protobuf messages, made by its own functions.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import logging
 import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"  # Flower would report each start to its makers
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+import numpy as np
+
+# Public
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+
+# Private: the same in Flower 1.22 to 1.42
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as Proto
+
+try:
+    from flwr.supercore.task_identity import TaskIdentity  # since 1.37; without it set no message can be made
+except ImportError:
+    TaskIdentity = None
+
+SERVER = 1
+"""Node id of the aggregator: flwr.common.constant.SUPERLINK_NODE_ID."""
+RAISED, UNAVAILABLE = 2, 5
+"""flwr.common.constant.ErrorCode: CLIENT_APP_RAISED_EXCEPTION, NODE_UNAVAILABLE."""
+
+__all__ = ["Array", "ArrayRecord", "ConfigRecord", "Context", "Message", "MetricRecord", "RecordDict"]
+
+Encoded = tuple[bytes, bytes]
+
 
 def quiet() -> None:
-    """Silence Flower's and gRPC's own messages, the deprecation notice among them; ours say what matters."""
+    """Silence Flower's and gRPC's own messages; ours say what matters."""
     for name in ("flwr", "grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def node_id(name: str) -> int:
+    """Always the same number for a name, above SERVER and below 2^63: Flower's node ids are 64 bits with a sign on some of their ways."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1 | 2
+
+
+def context(run: int, node: int, node_config: Mapping[str, Any], run_config: Mapping[str, Any]) -> Context:
+    """What an app is called with; also tells Flower who this process is."""
+    if TaskIdentity is not None:
+        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, run, node
+    return Context(
+        run_id=run, node_id=node, node_config=dict(node_config), state=RecordDict(), run_config=dict(run_config)
+    )
+
+
+def body_of(content: RecordDict, like: Message) -> bytes:
+    """The body of a message like `like` with this content."""
+    proto = message_to_proto(like)
+    proto.ClearField("metadata")
+    return bytes(proto.SerializeToString())
+
+
+def encode(message: Message, shared: dict[int, tuple[Any, bytes]] | None = None, **metadata: Any) -> Encoded:
+    """Head and body; `metadata` replaces fields. `shared` keeps bodies by their content, for several messages that have the same."""
+    shared = {} if shared is None else shared
+    content, body = (message.content if message.has_content() else None), b""
+    if content is not None:
+        if id(content) not in shared:
+            shared[id(content)] = content, body_of(content, message)
+        body, message.content = shared[id(content)][1], RecordDict()
+    try:
+        proto = message_to_proto(message)
+    finally:
+        if content is not None:
+            message.content = content
+    proto.ClearField("content")
+    for key, value in metadata.items():
+        setattr(proto.metadata, key, value)
+    return proto.SerializeToString(), body
+
+
+def decode(head: bytes, body: bytes, **metadata: Any) -> Message:
+    """The message; `metadata` replaces fields. Raises ValueError or what Flower raises for bytes that are none."""
+    try:
+        proto = Proto.FromString(head)
+        proto.MergeFromString(body)
+    except Exception as err:
+        raise ValueError(f"no message of Flower: {err}") from err
+    if not proto.HasField("error") and not proto.HasField("content"):
+        proto.content.SetInParent()
+    for key, value in metadata.items():
+        setattr(proto.metadata, key, value)
+    return message_from_proto(proto)
+
+
+def metadata_of(head: bytes) -> Any:
+    """message_id, reply_to_message_id, src_node_id, dst_node_id, message_type, group_id of a head."""
+    return Proto.FromString(head).metadata
+
+
+def failed(head: bytes, code: int, text: str) -> Encoded:
+    """The reply that tells an error; `head` is the instruction's."""
+    proto = Proto.FromString(head)
+    proto.ClearField("error")
+    proto.content.SetInParent()
+    return encode(Message(Error(code, text), reply_to=message_from_proto(proto)))
+
+
+def unavailable(head: bytes, reason: str) -> Encoded:
+    """The reply in place of one that will not come."""
+    return failed(head, UNAVAILABLE, reason)
+
+
+def numbers(content: RecordDict) -> dict[str, Any]:
+    """The metrics of a content: each MetricRecord's numbers by name; a later record's come over an earlier one's."""
+    found: dict[str, Any] = {}
+    for record in content.metric_records.values():
+        found |= dict(record.items())
+    return found
+
+
+def round_of(content: RecordDict) -> int | None:
+    """The number of the round that Flower's strategies put into what they send; None where there is none."""
+    for record in content.config_records.values():
+        value = record.get("server-round")
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def arrays_of(content: RecordDict) -> Any:
+    """The first ArrayRecord of a content, or None."""
+    return next(iter(content.array_records.values()), None)
+
+
+def ndarrays(record: Any) -> dict[str, Any]:
+    """The arrays of an ArrayRecord by name, as NumPy has them."""
+    return {str(key): array.numpy() for key, array in record.items()}
+
+
+def arrays_record(arrays: list[Any]) -> Any:
+    """An ArrayRecord of arrays without names: they are called by their numbers, in order."""
+    return ArrayRecord({f"{number:04d}": Array(np.asarray(array)) for number, array in enumerate(arrays)})
+
+
+def strategy(name: str, options: Mapping[str, float]) -> Any:
+    """One of Flower's strategies, for its way to combine. Raises TypeError for options that it does not take."""
+    from flwr.serverapp import strategy as strategies
+
+    return getattr(strategies, name)(**options)
+
+
+def combine(chosen: Any, number: int, before: list[Any], results: list[tuple[int, list[Any]]]) -> list[Any]:
+    """What the strategy makes, in round `number`, of models weighted by their numbers of samples; `before` is the model that was sent out."""
+    record = arrays_record(before)
+    if hasattr(
+        chosen, "current_arrays"
+    ):  # Flower's strategies with an optimizer keep it when they send: as a record, or as arrays by name
+        chosen.current_arrays = ndarrays(record) if hasattr(chosen, "v_t") else record
+    messages = []
+    for examples, arrays in results:
+        metrics = MetricRecord({"num-examples": examples})
+        content = RecordDict({"arrays": arrays_record(arrays), "metrics": metrics})
+        messages.append(Message(content, dst_node_id=SERVER, message_type="train"))
+    combined, _dummy = chosen.aggregate_train(number, messages)
+    return list(ndarrays(combined).values())
+
+
+def watch_strategies(after_round: Callable[[int, Any, dict[str, Any] | None], None]) -> None:
+    """Have `after_round` called with number, arrays and the aggregator's own metrics after each round of every strategy (0: before the first).
+
+    Strategy.start calls an `evaluate_fn` at just these moments; it gets one that asks the app's, if it has one, and tells us.
+    """
+    from flwr.serverapp.strategy import Strategy
+
+    start = Strategy.start
+    signature = inspect.signature(start)
+
+    def watched(self: Any, *arguments: Any, **named: Any) -> Any:
+        bound = signature.bind(self, *arguments, **named)
+        theirs = bound.arguments.get("evaluate_fn")
+
+        def evaluate(number: int, arrays: Any) -> Any:
+            metrics = theirs(number, arrays) if theirs else None
+            after_round(number, arrays, None if metrics is None else dict(metrics.items()))
+            return metrics
+
+        bound.arguments["evaluate_fn"] = evaluate
+        return start(*bound.args, **bound.kwargs)
+
+    Strategy.start = watched
+
+
+def client_app() -> Any:
+    """A ClientApp without functions yet."""
+    from flwr.clientapp import ClientApp
+
+    return ClientApp()
+
+
+def components() -> Iterator[tuple[str, type]]:
+    """What an app's pyproject.toml names, and of what class each must be."""
+    from flwr.clientapp import ClientApp
+    from flwr.serverapp import ServerApp
+
+    yield "serverapp", ServerApp
+    yield "clientapp", ClientApp
+
+
+def grid() -> type:
+    """Flower's Grid, to be derived from."""
+    from flwr.serverapp import Grid
+
+    return Grid

@@ -1,0 +1,57 @@
+"""A run of one of this package's apps: the coordinator, on the link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgefl import apps
+from edgefl.aggregator.checkpoint import Store
+from edgefl.aggregator.coordinator import Coordinator
+from edgefl.aggregator.status import Status
+from edgefl.common.journal import Journal
+from edgefl.common.settings import AggregatorSettings
+from edgefl.link import flower
+from edgefl.link.endpoint import Endpoint, admission
+from edgefl.link.grid import LinkGrid, Nothing
+from edgefl.link.hub import Hub, RefusedError
+from edgefl.link.training import TrainingLink
+
+
+class TrainingRun:
+    """One run. Make it, `accept` the run, `open` the port, then `run` it."""
+
+    def __init__(self, chosen: AggregatorSettings, status: Status, folder: Path | None) -> None:
+        flower.quiet()
+        self._settings, self._status = chosen, status
+        store = Store(folder) if folder else None
+        self._coordinator = Coordinator(chosen, apps.load(chosen.app), Journal(folder), store, status)
+        number = flower.node_id(f"run {chosen.run}")
+        flower.context(number, flower.SERVER, {}, {})
+        self._hub = Hub(flower.node_id, flower.unavailable, shards=True, most_of_a_node=chosen.max_pods)
+        nothing = Nothing()
+        grid = LinkGrid(self._hub, number, nothing, nothing, chosen.round_timeout)
+        self._link = TrainingLink(chosen, self._hub, grid)
+        self._welcome = {"run": number, "config": {}}
+
+    def accept(self) -> None:
+        self._coordinator.accept()
+
+    def open(self) -> None:
+        s = self._settings
+        known = admission(s.app, s.tls, s.client_settings)
+
+        def admit(about: dict[str, Any], names: frozenset[str]) -> None:
+            known(about, names)
+            start, stop = about["about"].get("start"), about["about"].get("stop")
+            if not isinstance(start, int) or not isinstance(stop, int) or not 0 <= start < stop:
+                raise RefusedError(f"{about['node']}/{about['pod']} has no samples ({start} to {stop})")
+
+        Endpoint(self._hub, s.server_address, s.tls, self._welcome, admit)
+        self._status.members = self._link.members
+
+    def run(self) -> None:
+        self._coordinator.run(self._link)
+
+    def fail(self, reason: str) -> None:
+        self._coordinator.fail(reason)

@@ -1,0 +1,111 @@
+"""Runs the ClientApp of any Flower app: imported once, called for each message that the aggregator sends."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from edgefl.client import limits
+from edgefl.common import app_folder
+from edgefl.common.journal import say
+from edgefl.common.settings import ClientSettings
+from edgefl.link import flower
+from edgefl.link.connection import Connection
+
+LONGEST_REASON = 500
+
+
+class Client:
+    """One pod: the app, its context in each run, and its last answer, which it may have to give again."""
+
+    def __init__(
+        self, chosen: ClientSettings, call: Callable[[Any, Any], Any], identity: str, about: dict[str, Any]
+    ) -> None:
+        self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
+        self._instance = uuid.uuid4().hex
+        self._contexts: dict[int, Any] = {}
+        self._welcome: dict[str, Any] = {}
+        self._busy = ""
+        self._last: tuple[str, tuple[dict[str, Any], bytes, bytes]] | None = None
+        self._connection = Connection(chosen.server_address, chosen.tls, self)
+
+    # -- called by the connection -----------------------------------------------------------------------------------
+
+    def greeting(self) -> dict[str, Any]:
+        c = self._chosen
+        holds = [key for key in (self._busy, self._last[0] if self._last else "") if key]
+        return {
+            "node": c.node, "pod": c.pod, "instance": self._instance, "app": self._identity, "settings": c.settings,
+            "about": self._about, "holds": holds,
+        }  # fmt: skip
+
+    def welcomed(self, welcome: dict[str, Any]) -> None:
+        self._welcome = welcome
+        last = self._last
+        if last and last[0] in welcome["wanted"]:  # the connection was lost before the aggregator had it
+            self._connection.send(*last[1])
+
+    # -- the work ----------------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Answer messages for ever, in the thread that calls this: apps expect it to be the main one."""
+        while True:
+            note, head, body = self._connection.inbox.get()
+            key = str(note["key"])
+            if self._last and self._last[0] == key:  # asked again, for the answer was lost on its way
+                self._connection.send(*self._last[1])
+                continue
+            self._busy = key
+            answer = self._answer(note, head, body)
+            self._last, self._busy = (key, answer), ""
+            self._connection.send(*answer)
+            del body, answer
+
+    def _answer(self, note: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+        usage = limits.Usage()
+        run, node = int(self._welcome["run"]), int(self._welcome["node"])
+        shard = note.get("shard", [0, 1])
+        try:
+            message = flower.decode(head, body)
+            context = self._context(run, node, shard)
+            reply = self._call(message, context)
+            if not isinstance(reply, flower.Message):
+                raise TypeError(f"the ClientApp gave {type(reply).__name__} instead of a Message")
+            encoded = flower.encode(reply)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as err:  # SystemExit too: an app that exits must not take the pod with it
+            traceback.print_exc()
+            encoded = flower.failed(head, flower.RAISED, f"{type(err).__name__}: {err}"[:LONGEST_REASON])
+        return {"key": note["key"], "shard": shard, **usage.figures()}, *encoded
+
+    def _context(self, run: int, node: int, shard: list[int]) -> Any:
+        """The context of a run stays as long as no other one begins; what it knows of the pods of this node is new each time."""
+        if run not in self._contexts:
+            self._contexts = {run: flower.context(run, node, self._node_config(), self._welcome["config"])}
+        context = self._contexts[run]
+        context.node_config |= {"shard-index": shard[0], "shard-count": shard[1]}
+        return context
+
+    def _node_config(self) -> dict[str, Any]:
+        c = self._chosen
+        found: dict[str, Any] = {"node-name": c.node}
+        if c.data_dir:
+            found["data-path"] = str(c.data_dir)
+        return found | c.node_config
+
+
+def run(chosen: ClientSettings) -> None:
+    """Load the app, then work for ever. Raises AppError when it can't be loaded."""
+    app = app_folder.read(chosen.app)
+    # Before a framework is imported: with more threads than processors, the kernel stops all of them for the rest of each period
+    count = str(limits.threads(limits.cpu_limit(), chosen.threads))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, count)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
+    say(f"app {app.name} is ready")
+    Client(chosen, clientapp, app.identity, {}).work()

@@ -1,0 +1,188 @@
+"""A Flower app: a folder with a pyproject.toml as Flower wants it, or a .fab file, which is such a folder zipped. Knows nothing of Flower's code.
+
+[tool.flwr.app.components]   serverapp = "module:attribute", clientapp = "module:attribute"
+[tool.flwr.app.config]       what the app is configured with; `flwr run -c` and --app_config replace values
+[tool.edgefl]                shards = true: the app divides a node's data among its pods by shard-index and shard-count of its node_config
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import linecache
+import operator
+import re
+import sys
+import tempfile
+import tomllib
+import traceback
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgefl.apps import AppError
+
+FILE = "pyproject.toml"
+Value = bool | int | float | str
+_PAIR = re.compile(r"(\S+?)=('[^']*'|\"[^\"]*\"|\S+)")
+_COMPONENT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_folder(text: str) -> bool:
+    """Whether --app names a folder or a .fab rather than an app of this package."""
+    return "/" in text or text.endswith(".fab") or text in (".", "..")
+
+
+@dataclass(frozen=True)
+class AppFolder:
+    """What the pyproject.toml says. `identity` changes with any file of the app."""
+
+    folder: Path
+    name: str
+    components: dict[str, str]
+    config: dict[str, Value]
+    shards: bool = False
+    identity: str = field(default="", repr=False)
+
+    def load(self, part: str, kind: type) -> Any:
+        """Import `part` (serverapp, clientapp), an object of class `kind`. Raises AppError with file and line."""
+        module_name, _dummy, attribute = self.components[part].partition(":")
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as err:
+            if err.name and (module_name == err.name or module_name.startswith(f"{err.name}.")):
+                raise AppError(
+                    f'app {self.name}: {self.folder / FILE} names {part} = "{self.components[part]}", but there is no module {err.name} in {self.folder}'
+                ) from err
+            hint = f"add it to the dependencies in {self.folder / FILE}, and build the image again"
+            raise AppError(f"{self.where(err)}there is no module {err.name}: {hint}") from err
+        except BaseException as err:  # SystemExit too
+            raise AppError(f"{self.where(err)}{type(err).__name__}: {err}") from err
+        try:
+            found = operator.attrgetter(attribute)(module)
+        except AttributeError:
+            raise AppError(
+                f"app {self.name}: {module.__file__} defines no {attribute}, which {FILE} names as {part}"
+            ) from None
+        if not isinstance(found, kind):
+            raise AppError(
+                f"app {self.name}: {attribute} in {module.__file__} is a {type(found).__name__}, not a {kind.__name__}"
+            )
+        return found
+
+    def where(self, err: BaseException) -> str:
+        """The app's name and the innermost of its lines that an exception came through."""
+        place = ""
+        if isinstance(err, SyntaxError):
+            place = f"{err.filename} line {err.lineno}: "
+        for frame in traceback.extract_tb(err.__traceback__):
+            if Path(frame.filename).is_relative_to(self.folder):
+                place = f"{frame.filename} line {frame.lineno}: "
+        linecache.clearcache()
+        return f"app {self.name}: {place}"
+
+
+def read(path: str | Path) -> AppFolder:
+    """The app in a folder or .fab. Raises AppError that says what is missing in which file."""
+    folder = Path(path)
+    if folder.suffix == ".fab":
+        folder = _unpacked(folder)
+    folder = folder.resolve()
+    file = folder / FILE
+    try:
+        document = tomllib.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise AppError(f"app {path}: there is no {FILE} in it; a Flower app has one (flwr new makes one)") from None
+    except (OSError, UnicodeDecodeError) as err:
+        raise AppError(f"app {path}: {file} can't be read: {err}") from err
+    except tomllib.TOMLDecodeError as err:
+        raise AppError(f"app {path}: {file} is no TOML: {err}") from err
+    name = _text(document, file, "project", "name")
+    components = {
+        part: _text(document, file, "tool", "flwr", "app", "components", part) for part in ("serverapp", "clientapp")
+    }
+    for part, value in components.items():
+        if not _COMPONENT.fullmatch(value):
+            raise AppError(
+                f'app {name}: {file}: {part} = "{value}" must be "module:attribute", such as "{name}.{part}:app"'
+            )
+    tool = document["tool"]
+    config = flat(tool["flwr"]["app"].get("config", {}), f"{file}: [tool.flwr.app.config]")
+    shards = tool.get("edgefl", {}).get("shards", False)
+    if not isinstance(shards, bool):
+        raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
+    return AppFolder(folder, name, components, config, shards, f"{name}@{_identity(folder)}")
+
+
+def _text(document: dict[str, Any], file: Path, *keys: str) -> str:
+    value: Any = document
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value:
+        raise AppError(f'app {file.parent}: {file} has no [{".".join(keys[:-1])}] {keys[-1]} = "..."; add it')
+    return value
+
+
+def _identity(folder: Path) -> str:
+    """A hash of the app's files, without what Python and tools leave behind."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or not path.is_file():
+            continue
+        found.update(f"{inside}\0{path.stat().st_size}\0".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def _unpacked(fab: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="fab-"))
+    try:
+        with zipfile.ZipFile(fab) as archive:
+            for member in archive.namelist():
+                if not (folder / member).resolve().is_relative_to(folder.resolve()):
+                    raise AppError(f"app {fab}: it holds {member}, which is outside of the app")
+            archive.extractall(folder)
+    except (OSError, zipfile.BadZipFile) as err:
+        raise AppError(f"app {fab}: it can't be unpacked: {err}") from err
+    return folder
+
+
+def flat(tree: dict[str, Any], where: str, prefix: str = "") -> dict[str, Value]:
+    """Flower's configurations have no depth: {"a": {"b": 1}} is {"a.b": 1}. Raises AppError for values of other types."""
+    found: dict[str, Value] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= flat(value, where, f"{prefix}{key}.")
+        elif isinstance(value, (bool, int, float, str)):
+            found[prefix + key] = value
+        else:
+            raise AppError(f"{where} {prefix}{key} = {value!r}: must be a number, a text, true or false")
+    return found
+
+
+def pairs(text: str) -> dict[str, Value]:
+    """KEY=VALUE, several divided by spaces, values as in TOML: `lr=0.1 name="x"`, as `flwr run -c` takes them. Raises ValueError."""
+    matches = _PAIR.findall(text)
+    if not matches or _PAIR.sub("", text).strip():
+        raise ValueError(f"must be KEY=VALUE such as lr=0.1 or name='x', got {text!r}")
+    try:
+        return flat(tomllib.loads("\n".join(f"{key} = {value}" for key, value in matches)), "")
+    except (tomllib.TOMLDecodeError, AppError) as err:
+        raise ValueError(
+            f"must be KEY=VALUE with a number, true, false or a text in quotes, got {text!r} ({err})"
+        ) from None
+
+
+def configured(app: AppFolder, changes: dict[str, Value]) -> dict[str, Value]:
+    """The app's configuration with `changes`. Raises AppError for a key that the app does not have."""
+    unknown = sorted(changes.keys() - app.config.keys())
+    if unknown:
+        raise AppError(
+            f"app {app.name}: --app_config has {', '.join(unknown)}, which [tool.flwr.app.config] in {app.folder / FILE} has not; "
+            f"there are: {', '.join(sorted(app.config)) or 'none'}"
+        )
+    return app.config | changes

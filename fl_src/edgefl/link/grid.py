@@ -1,0 +1,231 @@
+"""What a ServerApp gets: Flower's Grid, on the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgefl.link import flower
+from edgefl.link.hub import Hub, Reply
+
+if TYPE_CHECKING:
+    Grid = Any
+else:
+    Grid = flower.grid()
+
+FOREVER = 10 * 365 * 86400.0
+
+
+class Memory(Protocol):
+    """Replies from before a restart: aggregator.replies.Replies."""
+
+    @property
+    def left(self) -> int: ...
+
+    def take(self, keys: Any) -> dict[str, Reply | None]: ...
+    def add(self, key: str, reply: Reply | None) -> None: ...
+    def nodes(self, now: list[int]) -> list[int]: ...
+    def diverge(self, what: str) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who is told what passes: aggregator.rounds.Rounds."""
+
+    loop: int
+
+    def sent(self, mark: object, kind: str, count: int, size: int) -> Any: ...
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None: ...
+    def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None: ...
+    def diverged(self) -> None: ...
+
+
+class Nothing:
+    """A Memory and a Watcher that keep nothing: for a coordinator that has checkpoints and writes its own lines."""
+
+    left, loop = 0, 1
+
+    def take(self, keys: Any) -> dict[str, Reply | None]:
+        return {}
+
+    def add(self, key: str, reply: Reply | None) -> None:
+        pass
+
+    def nodes(self, now: list[int]) -> list[int]:
+        return now
+
+    def diverge(self, what: str) -> None:
+        pass
+
+    def sent(self, mark: object, kind: str, count: int, size: int) -> Any:
+        return None
+
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None:
+        pass
+
+    def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None:
+        pass
+
+    def diverged(self) -> None:
+        pass
+
+
+@dataclass
+class _Sent:
+    node: int
+    head: bytes
+    exchange: Any
+    reply: Reply | None = None
+
+
+class LinkGrid(Grid):
+    """`longest`: seconds that an app waits at most, whatever it asks for.
+
+    `arrays` are the first arrays of the last message that had some: of an app whose strategy is not Flower's, the last model that was seen.
+    """
+
+    def __init__(self, hub: Hub, run: int, memory: Memory, watcher: Watcher, longest: float) -> None:
+        self._hub, self._memory, self._watcher, self._longest = hub, memory, watcher, longest
+        self._run: Any = None
+        self.set_run(SimpleNamespace(run_id=run, fab_id="", fab_version="", fab_hash="", override_config={}))
+        self._sent: dict[str, _Sent] = {}
+        self._known: dict[str, Reply | None] = {}
+        self._seen: dict[str, int] = {}
+        self.arrays: Any = None
+
+    # -- Flower's interface ------------------------------------------------------------------------------------------
+
+    def set_run(self, run: Any) -> None:
+        self._run = run
+
+    @property
+    def run(self) -> Any:
+        return self._run
+
+    def create_message(
+        self, content: Any, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Any:
+        return flower.Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> list[int]:
+        return self._memory.nodes(self._hub.nodes())
+
+    def push_messages(self, messages: Iterable[Any]) -> list[str]:
+        """Send all; an id for each, by which its reply is pulled."""
+        waiting = list(messages)
+        shared: dict[int, tuple[Any, bytes]] = {}
+        keys: list[str] = []
+        if not waiting:
+            return []
+        for message in waiting:
+            # Made in the same way again after a restart, so that a client that was at work then can still deliver
+            _head, body = flower.encode(message, shared)
+            keys.append(self._key(message, body))
+        first = waiting[0]
+        number = flower.round_of(first.content)
+        mark = f"round {number}" if number is not None else f"group {first.metadata.group_id}"
+        exchange = self._watcher.sent(
+            None if mark == "group " else mark,
+            str(first.metadata.message_type),
+            len(waiting),
+            sum(len(shared[id(message.content)][1]) for message in waiting),
+        )
+        arrays = flower.arrays_of(first.content)
+        if arrays is not None:
+            self.arrays = arrays
+        self._remember(keys)
+        for key, message in zip(keys, waiting):
+            sure = {"message_id": key, "run_id": self._run.run_id, "src_node_id": flower.SERVER}
+            head, body = flower.encode(message, shared, **sure)
+            self._sent[key] = _Sent(message.metadata.dst_node_id, head, exchange)
+            if key not in self._known:
+                self._hub.send(message.metadata.dst_node_id, key, head, body)
+        return keys
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Any]:
+        """The replies that are here already."""
+        return list(self._taken(set(message_ids), 0.0, self._hub.wait))
+
+    def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
+        """Send all, and wait for the replies; as in Flower, what did not come in time is just missing."""
+        return list(self.stream(messages, timeout=timeout))
+
+    # -- the same, as they come --------------------------------------------------------------------------------------
+
+    def stream(self, messages: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
+        """`send_and_receive` that gives each reply when it comes."""
+        left = set(self.push_messages(messages))
+        end = time.monotonic() + min(self._longest, FOREVER if timeout is None else timeout)
+        try:
+            while left:
+                came = False
+                for reply in self._taken(left, end - time.monotonic(), self._hub.wait):
+                    came = True
+                    yield reply
+                    del reply
+                if not came and time.monotonic() >= end:
+                    break
+        finally:
+            self._hub.forget(left)
+            for key in left:
+                if self._sent.pop(key, None) is not None:
+                    self._memory.add(key, None)
+
+    # -- how ---------------------------------------------------------------------------------------------------------
+
+    def _key(self, message: Any, body: bytes) -> str:
+        about = message.metadata
+        text = f"{self._run.run_id} {self._watcher.loop} {about.dst_node_id} {about.message_type} {about.group_id} "
+        found = hashlib.sha256(text.encode())
+        found.update(body)
+        digest = found.hexdigest()[:40]
+        self._seen[digest] = count = self._seen.get(digest, 0) + 1
+        return f"{digest}-{count}"
+
+    def _remember(self, keys: list[str]) -> None:
+        """Find the replies from before a restart. Where some are left but none is for these, the app does something else than before."""
+        if not self._memory.left:
+            return
+        found = self._memory.take(set(keys))
+        self._known |= found
+        if not found or (self._memory.left and len(found) < len(keys)):
+            self._memory.diverge("sends another message than before the restart")
+            self._watcher.diverged()
+
+    def _taken(self, keys: set[str], seconds: float, wait: Any) -> Iterator[Any]:
+        """Replies to `keys`, those from before first; what is taken is removed from `keys`."""
+        for key in [key for key in self._known if key in keys]:
+            reply = self._known.pop(key)
+            keys.discard(key)
+            sent = self._sent.pop(key)
+            if reply is not None:
+                yield self._decoded(key, sent, reply)
+        if not keys:
+            return
+        for key, reply in wait(keys, seconds).items():
+            keys.discard(key)
+            if key in self._sent:
+                self._memory.add(key, reply)
+                yield self._decoded(key, self._sent.pop(key), reply)
+
+    def _decoded(self, key: str, sent: _Sent, reply: Reply) -> Any:
+        """Flower's message; whatever a client sent, it is one with an error at worst."""
+        sure = {
+            "reply_to_message_id": key, "src_node_id": sent.node, "dst_node_id": flower.SERVER, "run_id": self._run.run_id,
+        }  # fmt: skip
+        size = len(reply.body)
+        try:
+            message = flower.decode(reply.head, reply.body, **sure)
+            metrics = {} if message.has_error() else flower.numbers(message.content)
+        except Exception as err:
+            reply.reason = f"its answer can't be read: {type(err).__name__}: {err}"
+            message = flower.decode(*flower.failed(sent.head, flower.RAISED, reply.reason), **sure)
+            metrics = {}
+        if message.has_error():
+            self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)
+        else:
+            self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+        return message

@@ -1,0 +1,151 @@
+"""The coordinator's Link over the Grid: tasks become Flower messages, replies become answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgefl.apps import Weights
+from edgefl.common.plan import Member, Task
+from edgefl.common.settings import AggregatorSettings
+from edgefl.link import flower
+from edgefl.link.grid import LinkGrid
+from edgefl.link.hub import Hub, Pod
+from edgefl.link.protocol import Answer, Lost
+
+REMEMBERED = ("m_t", "v_t", "momentum_vector")
+"""What Flower's strategies with an optimizer carry from round to round: arrays, by name or as a list."""
+EACH = ("FedMedian", "FedTrimmedAvg")
+"""Flower's strategies that need what each client sent; the others take its mean, which is made here from arrays that were read already."""
+PLAIN = ("FedAvg", "FedProx")
+"""Those that the mean is all of."""
+
+
+class TrainingLink:
+    """A Link over a LinkGrid whose nodes are pods."""
+
+    def __init__(self, settings: AggregatorSettings, hub: Hub, grid: LinkGrid) -> None:
+        self._settings, self._hub, self._grid = settings, hub, grid
+        self._strategy: Any = None
+
+    def members(self) -> list[Member]:
+        return [member(pod) for pod in self._hub.pods()]
+
+    def wait(self, enough: Callable[[list[Member]], bool], seconds: float) -> bool:
+        return self._hub.until(lambda pods: enough([member(pod) for pod in pods]), seconds)
+
+    def initial_weights(self, member: Member, timeout: float) -> Weights:
+        message = flower.Message(flower.RecordDict(), int(member.id), "query")
+        for reply in self._grid.stream([message], timeout=timeout):
+            if reply.has_error():
+                raise ConnectionError(reply.error.reason)
+            return list(flower.ndarrays(reply.content["arrays"]).values())
+        raise ConnectionError(f"it did not answer within {timeout:g} s")
+
+    def train(
+        self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
+    ) -> list[Answer | Lost]:
+        record = flower.arrays_record(weights)
+        sent = [array.data for array in record.values()]
+
+        def read(task: Task, content: Any) -> Answer:
+            received = arrays(sent, weights, [array.data for array in content["arrays"].values()])
+            figures = flower.numbers(content)
+            return Answer(task, figures.pop("num-examples"), figures, received)
+
+        return self._all("train", record, config, tasks, timeout, read)
+
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
+        def read(task: Task, content: Any) -> Answer:
+            figures = flower.numbers(content)
+            return Answer(task, figures.pop("num-examples"), figures)
+
+        return self._all("evaluate", flower.arrays_record(weights), {}, tasks, timeout, read)
+
+    def _all(
+        self,
+        kind: str,
+        record: Any,
+        config: dict[str, int | float],
+        tasks: Sequence[Task],
+        timeout: float,
+        read: Callable[[Task, Any], Answer],
+    ) -> list[Answer | Lost]:
+        """Have all tasks done at the same time; whatever one answer is, it is that task's affair alone."""
+        left = {int(task.member.id): task for task in tasks}
+        messages = []
+        for node, task in left.items():
+            part = flower.ConfigRecord(config | {"start": task.start, "stop": task.stop})
+            messages.append(flower.Message(flower.RecordDict({"arrays": record, "config": part}), node, kind))
+        told = "evaluation: " if kind == "evaluate" else ""
+        outcomes: list[Answer | Lost] = []
+        for reply in self._grid.stream(messages, timeout=timeout):
+            task = left.pop(reply.metadata.src_node_id)
+            if reply.has_error():
+                raised = reply.error.code == flower.RAISED
+                outcomes.append(Lost(task, f"{told if raised else ''}{reply.error.reason}", error=raised))
+                continue
+            try:
+                outcomes.append(read(task, reply.content))
+            except Exception as err:
+                outcomes.append(Lost(task, f"{told}its answer can't be used: {type(err).__name__}: {err}", error=True))
+        late = f"no answer within --round_timeout={timeout:g} s; raise it if the work takes longer"
+        return outcomes + [Lost(task, late) for task in left.values()]
+
+    def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
+        bodies = [(answer.examples, answer.weights) for answer in answers]
+        name = self._settings.strategy
+        if name not in EACH:
+            bodies = [(sum(examples for examples, _dummy in bodies), mean(bodies))]
+        combined = bodies[0][1] if name in PLAIN else flower.combine(self._strategy, round_, weights, bodies)
+        # The mean and Flower's adaptive strategies are calculated in double precision; the model keeps its own
+        with np.errstate(over="ignore"):  # infinite then, which the coordinator tells
+            return [new.astype(old.dtype) for new, old in zip(combined, weights)]
+
+    def state(self) -> dict[str, Weights]:
+        found = {name: getattr(self._strategy, name, None) for name in REMEMBERED}
+        return {
+            name: list(value.values() if isinstance(value, dict) else value) for name, value in found.items() if value
+        }
+
+    def restore(self, weights: Weights, state: dict[str, Weights]) -> None:
+        s = self._settings
+        try:
+            self._strategy = flower.strategy(s.strategy, s.strategy_options)
+        except TypeError as err:
+            raise ValueError(f"--strategy_options does not fit --strategy={s.strategy}: {err}") from err
+        names = flower.arrays_record(weights).keys()
+        for name, arrays in state.items():
+            setattr(self._strategy, name, arrays if name == "momentum_vector" else dict(zip(names, arrays)))
+
+
+def member(pod: Pod) -> Member:
+    """A pod as the coordinator and the status know it."""
+    about = pod.about
+    start, stop = about.get("start", 0), about.get("stop", 0)
+    return Member(pod.node, pod.name, pod.instance, str(pod.id), start, stop, about["app"])
+
+
+def arrays(sent: Sequence[bytes], weights: Weights, received: Sequence[bytes]) -> Weights:
+    """The arrays in `received`: in place where their .npy headers are those of `weights` in `sent`, so that nothing is parsed or copied."""
+    found = []
+    for ours, array, theirs in zip(sent, weights, received):
+        head = len(ours) - array.nbytes
+        if len(theirs) != len(ours) or theirs[:head] != ours[:head] or not array.flags.c_contiguous:
+            break
+        found.append(np.frombuffer(theirs, array.dtype, offset=head).reshape(array.shape))
+    if len(found) == len(received):
+        return found
+    return [flower.Array(dtype="", shape=(), stype="numpy.ndarray", data=data).numpy() for data in received]
+
+
+def mean(bodies: Sequence[tuple[int, Weights]]) -> Weights:
+    """The mean of models, weighted by their numbers of samples: FedAvg (McMahan et al. 2017, algorithm 1)."""
+    total = sum(examples for examples, _dummy in bodies)
+    sums: Weights = [np.zeros(array.shape, np.result_type(array, np.float64)) for array in bodies[0][1]]
+    for examples, arrays in bodies:
+        for into, array in zip(sums, arrays):
+            into += np.multiply(array, examples, dtype=into.dtype)
+    return [array / total for array in sums]

@@ -1,0 +1,119 @@
+"""What both ends of the link agree on: one gRPC method, frames of bytes, settings, certificates.
+
+A client opens one stream, /edgefl.Link/Join, and keeps it. Its first frame says who it is, the server's first what it has become; both are
+JSON. All further frames belong to messages: a heading (sizes; a note in JSON; the message's head), then its body in chunks.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from edgefl.common.settings import Tls
+
+SERVICE, METHOD = "edgefl.Link", "Join"
+VERSION = 1
+"""Of what is written here; a client of another one is refused by name."""
+CHUNK = 256 * 1024
+MOST_BODY = 512 * 1024 * 1024
+"""Bytes of the largest body that either side takes; a model must fit into it."""
+MOST_FRAME = 1024 * 1024
+"""Bytes of the largest frame. gRPC refuses larger ones by their announced length, before anything is kept."""
+MOST_NOTE = 64 * 1024
+GREETING = 15.0
+"""Seconds in which a new connection must have said who it is."""
+
+# A silent peer is noticed after 10 + 15 s. The 15 s leave room for a processor that is starved by training.
+# The one timeout is for bytes that the peer's kernel does not take, the other for a ping that its process does not answer.
+_BOTH = {
+    "keepalive_time_ms": 10_000,
+    "keepalive_timeout_ms": 15_000,
+    "http2.ping_timeout_ms": 15_000,
+    "keepalive_permit_without_calls": 1,
+    "http2.max_pings_without_data": 0,
+    "http2.min_ping_interval_without_data_ms": 5_000,
+    "http2.bdp_probe": 0,  # else windows grow to megabytes a stream, and with a thousand clients that is the memory
+    "max_receive_message_length": MOST_FRAME,
+    "max_send_message_length": MOST_FRAME,
+}
+_SERVER = _BOTH | {
+    "http2.min_recv_ping_interval_without_data_ms": 5_000,  # or it would take the clients' pings for an attack
+    "so_reuseport": 0,  # two aggregators on one port would share out the clients between them
+    "max_concurrent_streams": 4,  # of a connection; a client needs one
+    "server_handshake_timeout_ms": 5_000,
+    "max_connection_idle_ms": int(GREETING * 1000),  # without a stream
+}
+_CLIENT = _BOTH | {
+    "use_local_subchannel_pool": 1,  # a new channel must not inherit the back-off of the last one
+    "min_reconnect_backoff_ms": 5_000,  # how long one attempt to connect may take
+}
+
+
+def options(side: dict[str, int]) -> list[tuple[str, int]]:
+    """As gRPC takes them (include/grpc/impl/channel_arg_names.h)."""
+    return [(f"grpc.{name}", value) for name, value in side.items()]
+
+
+SERVER_OPTIONS = options(_SERVER)
+
+
+def connect(address: str, tls: Tls | None) -> grpc.Channel:
+    """A client's connection; with `tls` our certificate is shown to the server. Connects with its first call."""
+    if tls is None:
+        return grpc.insecure_channel(address, options(_CLIENT))
+    return grpc.secure_channel(
+        address, grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate), options(_CLIENT)
+    )
+
+
+class FrameError(Exception):
+    """The other end sent what is no frame of this link, or more than is allowed; the text says what."""
+
+
+def greeting(about: dict[str, Any]) -> bytes:
+    return json.dumps({"version": VERSION} | about, separators=(",", ":")).encode()
+
+
+def greeted(frame: bytes) -> dict[str, Any]:
+    """The other end's greeting. Raises FrameError when it is none, or of another version."""
+    try:
+        about = json.loads(frame)
+        version = about["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        raise FrameError("a greeting that is none of this link") from err
+    if version != VERSION:
+        raise FrameError(
+            f"the other end speaks version {version!r:.20} of the link, this end {VERSION}: use images of one version"
+        )
+    return dict(about)
+
+
+_SIZES = struct.Struct(">QI")
+
+
+def frames(note: dict[str, Any], head: bytes, body: bytes) -> Iterator[bytes]:
+    """A message as it is sent. `note` is what the link itself tells beside it."""
+    text = json.dumps(note, separators=(",", ":")).encode()
+    yield _SIZES.pack(len(body), len(text)) + text + head
+    for at in range(0, len(body), CHUNK):
+        yield body[at : at + CHUNK]
+
+
+def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:
+    """Size of the body that follows, note and head. Raises FrameError."""
+    try:
+        size, length = _SIZES.unpack_from(frame)
+        if length > MOST_NOTE:
+            raise ValueError("a note beyond all bounds")
+        note = json.loads(frame[_SIZES.size : _SIZES.size + length])
+        if not isinstance(note, dict):
+            raise ValueError("a note that is no object")
+    except (ValueError, struct.error, RecursionError) as err:
+        raise FrameError(f"a heading that is none ({err})") from err
+    if size > MOST_BODY:
+        raise FrameError(f"announced a message of {size} bytes; {MOST_BODY} are allowed")
+    return size, note, frame[_SIZES.size + length :]

@@ -1,0 +1,346 @@
+"""Flower apps, unmodified, on the link: real processes. The apps in flower_apps are written as Flower's quickstarts are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.processes import Federation, Program, until
+
+APPS = Path(__file__).parent / "flower_apps"
+MEANS = APPS / "means"
+
+
+def state(federation: Federation) -> Path:
+    return federation.folder / "state" / "default"
+
+
+def started(federation: Federation, app: Path, *arguments: str, **more: str) -> Program:
+    return federation.aggregator(f"--app={app}", f"--state_dir={federation.folder / 'state'}", *arguments, **more)
+
+
+def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
+    return [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+
+
+def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 learning-rate=0.25")
+    clients = federation.app_pair(MEANS)
+    done = federation.event(aggregator, "done")
+    lines = federation.lines(aggregator)  # what the app prints is not among them
+    assert [entry["event"] for entry in lines] == ["start", "round", "round", "done"] and aggregator.told("trained")
+    assert lines[0]["settings"]["app"] == "means" and lines[0]["settings"]["config"]["learning-rate"] == 0.25
+    first = lines[1]
+    assert [(one["node"], one["examples"]) for one in first["clients"]] == [("edge1", 10), ("edge2", 10)]
+    assert all(one["peak_rss_bytes"] > 1e7 and one["seconds"] > 0 for one in first["clients"])
+    assert [one["metrics"]["train"]["calls"] for one in lines[2]["clients"]] == [2, 2]  # context.state is kept
+    assert [(one["type"], one["sent"], one["answered"], one["errors"]) for one in first["exchanges"]] == [
+        ("train", 2, 2, 0),
+        ("evaluate", 2, 2, 0),
+    ]
+    assert all(one["bytes_sent"] > 100 and one["bytes_received"] > 100 for one in first["exchanges"])
+    means = [one["metrics"]["evaluate"]["eval_loss"] for one in first["clients"]]
+    assert first["metrics"]["evaluate"]["eval_loss"] == pytest.approx(sum(means) / 2, abs=1e-5) == first["loss"]
+    assert first["accuracy"] == 0.5 and "distance" in first["metrics"]["aggregator"]
+    assert (done["rounds"], done["examples"], done["lost_total"]) == (2, 40, 0)
+    # the model, from the strategy and as the app wrote it where it runs
+    about = json.loads((state(federation) / "model" / "model.json").read_text())
+    kept = np.load(state(federation) / "model" / "model.npz")
+    (array,) = about["arrays"]
+    assert (array["shape"], array["dtype"], about["app"]) == ([4], "float32", "means")
+    written = np.load(state(federation) / "work" / "final_model.npz")
+    np.testing.assert_array_equal(kept[array["name"]], written["arr_0"])
+    assert not (state(federation) / "replies.bin").exists()
+    assert federation.status()["state"] == "done" and all(one.lives for one in clients)
+    assert clients[0].end() < 2 and clients[0].process.returncode == 0
+    # the same run again: done at once
+    assert aggregator.end() < 2
+    again = started(federation, MEANS)
+    assert federation.event(again, "done") == done
+
+
+def test_a_fab(federation: Federation, tmp_path: Path) -> None:
+    fab = tmp_path / "means.fab"
+    with zipfile.ZipFile(fab, "w") as archive:
+        for path in MEANS.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, path.relative_to(MEANS))
+    aggregator = started(federation, fab, "--app_config=num-server-rounds=1")
+    federation.app_pair(MEANS)  # the same files, so the same app
+    assert federation.event(aggregator, "done")["rounds"] == 1
+
+
+def test_data_that_lies_on_the_edge(federation: Federation, tmp_path: Path) -> None:
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 learning-rate=1.0")
+    for node, numbers in (("edge1", "3 5"), ("edge2", "10 10")):
+        folder = tmp_path / node
+        folder.mkdir()
+        (folder / "numbers.txt").write_text(numbers)
+        federation.app_client(node, MEANS, f"--data_dir={folder}")
+    federation.event(aggregator, "done")
+    about = json.loads((state(federation) / "model" / "model.json").read_text())
+    kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
+    assert kept.tolist() == [7.0] * 4
+
+
+def test_messages_of_its_own(federation: Federation) -> None:
+    """No strategy: queries, named actions, push and pull, state on the clients."""
+    aggregator = started(federation, APPS / "asking")
+    federation.app_pair(APPS / "asking")
+    federation.event(aggregator, "done")
+    found = json.loads((state(federation) / "work" / "found.json").read_text())
+    assert found == {"names": ["edge1", "edge2"], "counts": [1, 1, 3, 3]}
+    made = rounds(federation, aggregator)
+    assert [one["exchanges"][0]["type"] for one in made] == ["query", "train.count", "train.count"]
+    assert [client["metrics"]["train.count"]["count"] for client in made[2]["clients"]] == [3, 3]
+
+
+def test_mods(federation: Federation) -> None:
+    """Each client's step of length 300 is clipped to 1, twice."""
+    aggregator = started(federation, APPS / "private")
+    federation.app_pair(APPS / "private")
+    federation.event(aggregator, "done")
+    about = json.loads((state(federation) / "model" / "model.json").read_text())
+    kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
+    assert np.linalg.norm(kept) == pytest.approx(2, abs=0.01)
+
+
+def test_a_client_that_raises(federation: Federation, tmp_path: Path) -> None:
+    """It is lost with the reason, for these rounds; nothing else ends."""
+    broken = tmp_path / "broken"
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=6 pause=0.3")
+    bad, good = federation.app_pair(MEANS, BREAK="")
+    bad.kill()
+    federation.app_client("edge1", MEANS, "--node_config=partition-id=0", BREAK=str(broken))
+    federation.event(aggregator, "round", 1)
+    broken.touch()
+    federation.event(aggregator, "round", 3)
+    broken.unlink()
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)
+    lost = [item for one in made for item in one["lost"]]
+    assert lost and {item["node"] for item in lost} == {"edge1"}
+    assert "FileNotFoundError: no data any more" in [item["reason"] for item in lost][-1]
+    assert made[-1]["lost"] == [] and len(made[-1]["clients"]) == 2 and good.lives
+
+
+def weights(federation: Federation) -> bytes:
+    return (state(federation) / "model" / "model.npz").read_bytes()
+
+
+def test_five_kills_of_the_aggregator(federation: Federation, tmp_path: Path) -> None:
+    """main() begins again each time and gets its replies of before: in the end the weights are those of an undisturbed run, bit by bit."""
+    options = ("--app_config=num-server-rounds=12 learning-rate=0.3 pause=0.1",)
+    calm = Federation(tmp_path / "calm")
+    (tmp_path / "calm").mkdir()
+    aggregator = started(calm, MEANS, *options)
+    clients = calm.app_pair(MEANS)
+    calm.event(aggregator, "done")
+    calm.close()
+    assert clients
+    federation.app_pair(MEANS)
+    for kill in range(5):
+        aggregator = started(federation, MEANS, *options)
+        federation.event(aggregator, "round", 2 * kill + 1)
+        time.sleep(0.07 * kill)
+        aggregator.end(signal.SIGKILL)
+    last = started(federation, MEANS, *options)
+    federation.event(last, "done")
+    made = rounds(federation, last)
+    assert [one["round"] for one in made] == list(range(1, 13))
+    assert last.told("replies of before") and not last.told("goes on live")
+    assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in made)
+    # no client did a round twice: its count of calls is the number of the round
+    assert [one["metrics"]["train"]["calls"] for entry in made for one in entry["clients"]] == [
+        n for n in range(1, 13) for _ in (1, 2)
+    ]
+    mine, theirs = (dict(np.load(state(one) / "model" / "model.npz")) for one in (federation, calm))
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name])
+    assert (state(federation) / "rounds.jsonl").read_text() == last.out.read_text()
+
+
+def test_an_app_that_is_not_the_same_after_a_restart(federation: Federation, tmp_path: Path) -> None:
+    """Its numbers do not come from a seed: that is told, and it trains from where it begins, each round once."""
+    app = tmp_path / "unseeded"
+    shutil.copytree(MEANS, app)
+    server = app / "means" / "server_app.py"
+    server.write_text(server.read_text().replace("np.random.rand", "np.random.default_rng().random"))
+    options = ("--app_config=num-server-rounds=4 pause=0.2",)
+    first = started(federation, app, *options)
+    federation.app_pair(app)
+    federation.event(first, "round", 2)
+    first.end(signal.SIGKILL)
+    again = started(federation, app, *options)
+    federation.event(again, "done")
+    assert again.told("sends another message than before the restart") and again.told("goes on live")
+    assert [one["round"] for one in json_lines(state(federation) / "rounds.jsonl") if one["event"] == "round"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(row) for row in path.read_text().splitlines()]
+
+
+def test_pods_that_stand_by(federation: Federation) -> None:
+    """One pod of a node works. When it dies in a round, the other does what it was asked: nothing is lost."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=3 pause=2.0", "--min_num_clients=3")
+    first = federation.app_client("edge1", MEANS, "--node_config=partition-id=0", pod="first")
+    until(lambda: aggregator.told("edge1/first joined"), "the first")
+    federation.app_client("edge1", MEANS, "--node_config=partition-id=0", pod="second")
+    until(lambda: aggregator.told("stands by for first"), "the stand-by")
+    federation.app_client("edge2", MEANS, "--node_config=partition-id=1")
+    until(lambda: federation.status()["state"] == "training", "the training")
+    time.sleep(0.7)
+    first.end(signal.SIGKILL)
+    begin = time.monotonic()
+    line = federation.event(aggregator, "round", 1)
+    assert time.monotonic() - begin < 4 and line["lost"] == []
+    assert next((one["node"], one["pod"]) for one in line["clients"]) == ("edge1", "second")
+    federation.event(aggregator, "done")
+    assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in rounds(federation, aggregator))
+
+
+def test_a_client_killed_in_a_round(federation: Federation) -> None:
+    """Nobody stands by: the round goes on without it after the grace time."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=3 pause=1.0")
+    edge1, _edge2 = federation.app_pair(MEANS)
+    until(federation.ready, "ready")
+    until(lambda: federation.status()["state"] == "training", "the training")
+    time.sleep(0.3)
+    edge1.end(signal.SIGKILL)
+    federation.app_client("edge3", MEANS, "--node_config=partition-id=0")  # the strategy wants two nodes
+    line = federation.event(aggregator, "round", 1)
+    assert [(one["node"], one["reason"]) for one in line["lost"]] == [("edge1", "the connection was lost")]
+    assert line["seconds"] < 8
+    federation.event(aggregator, "done")
+
+
+def test_more_pods_of_a_node_than_allowed(federation: Federation) -> None:
+    aggregator = started(federation, MEANS, "--max_pods=2", "--min_nodes=2")
+    for number in range(3):
+        federation.app_client("edge1", MEANS, "--node_config=partition-id=0", pod=f"pod{number}")
+    until(lambda: aggregator.told("2 clients of node edge1 are connected: raise --max_pods"), "the refusal")
+    assert len(federation.status()["nodes"]["edge1"]) == 2
+
+
+def test_clients_of_another_app(federation: Federation) -> None:
+    aggregator = started(federation, MEANS)
+    other = federation.app_client("edge1", APPS / "asking")
+    until(lambda: aggregator.told("has app asking@"), "the refusal")
+    until(lambda: other.told("give it the same --app"), "the client knows why")
+    assert federation.status()["nodes"] == {} and other.lives
+
+
+WRONG = {
+    "no module": ("server_app.py", None, "there is no module means.server_app in"),
+    "a syntax error": ("server_app.py", "app = (\n", "server_app.py line 1: SyntaxError"),
+    "a missing package": ("server_app.py", "\nimport nosuch\n", "server_app.py line 2: there is no module nosuch: add it to the dependencies"),
+    "no app": ("server_app.py", "x = 1\n", "defines no app, which pyproject.toml names as serverapp"),
+    "no ServerApp": ("server_app.py", "app = 1\n", "is a int, not a ServerApp"),
+    "an exception in main": (
+        "server_app.py",
+        "from flwr.serverapp import ServerApp\napp = ServerApp()\n@app.main()\ndef main(grid, context):\n    [][1]\n",
+        "server_app.py line 5: IndexError: list index out of range",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_broken_serverapp(federation: Federation, tmp_path: Path, what: str) -> None:
+    """It ends with the file, the line and what to change; the clients live."""
+    file, text, reason = WRONG[what]
+    app = tmp_path / "app"
+    shutil.copytree(MEANS, app, ignore=shutil.ignore_patterns("__pycache__"))
+    path = app / "means" / file
+    path.unlink() if text is None else path.write_text(text)
+    aggregator = started(federation, app)
+    if what == "an exception in main":
+        clients = federation.app_pair(app)
+        assert reason in federation.event(aggregator, "failed")["reason"]
+        assert all(one.lives for one in clients)
+    assert aggregator.process.wait(60) == 1
+    assert aggregator.told(reason), aggregator.err.read_text()
+
+
+def test_a_broken_clientapp(federation: Federation, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    shutil.copytree(MEANS, app)
+    (app / "means" / "client_app.py").write_text("raise RuntimeError('no')\n")
+    client = federation.app_client("edge1", app)
+    assert client.process.wait(60) == 65
+    assert client.told("client_app.py line 1: RuntimeError: no"), client.err.read_text()
+
+
+def test_an_unknown_key(federation: Federation) -> None:
+    aggregator = started(federation, MEANS, "--app_config=rounds=3")
+    assert aggregator.process.wait(60) == 1
+    assert aggregator.told("--app_config has rounds, which [tool.flwr.app.config]") and aggregator.told(
+        "num-server-rounds"
+    )
+
+
+def test_no_app_there(federation: Federation, tmp_path: Path) -> None:
+    client = federation.app_client("edge1", tmp_path)
+    assert client.process.wait(60) == 65 and client.told("there is no pyproject.toml in it")
+
+
+def descriptors(program: Program) -> int:
+    return len(list(Path(f"/proc/{program.process.pid}/fd").iterdir()))
+
+
+def test_a_thousand_clients(federation: Federation) -> None:
+    """Each a node; they live in a few processes. No thread for each, and a round takes seconds."""
+    count, processes = 1000, 4
+    enough = (f"--min_nodes={count}", f"--min_num_clients={count}")
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 size=1000", *enough)
+    until(federation.ready, "ready")
+    for number in range(processes):
+        federation.program(
+            f"crowd{number}", "support.crowd", f"{federation.host}:{federation.port}", str(MEANS), str(number * count // processes),
+            str(count // processes),
+        )  # fmt: skip
+    federation.event(aggregator, "done", seconds=300)
+    made = rounds(federation, aggregator)
+    assert [len(one["clients"]) for one in made] == [count, count] and all(one["lost"] == [] for one in made)
+    threads = len(list(Path(f"/proc/{aggregator.process.pid}/task").iterdir()))
+    print(f"{count} clients: rounds of {[round(one['seconds'], 1) for one in made]} s, {threads} threads")
+    assert threads < 60
+
+
+def test_sizes(federation: Federation) -> None:
+    """A model of 40 MB goes there and back in chunks."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 size=10000000")
+    federation.app_pair(MEANS)
+    federation.event(aggregator, "done")
+    (made,) = rounds(federation, aggregator)
+    assert made["exchanges"][0]["bytes_received"] > 80e6 and made["lost"] == []
+
+
+@pytest.mark.parametrize("what", ["noise", "another answer", "a huge announcement"])
+def test_hostile_answers(federation: Federation, what: str) -> None:
+    """The hostile client's part is lost with the reason; the run goes on."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2", "--min_nodes=3")
+    federation.program("hostile", "support.hostile", f"{federation.host}:{federation.port}", str(MEANS), what)
+    for node in ("edge2", "edge3"):
+        federation.app_client(node, MEANS, "--node_config=partition-id=1")
+    federation.event(aggregator, "done", seconds=60)
+    first, *_others = rounds(federation, aggregator)
+    assert {one["node"] for one in first["lost"]} == {"edge1"} and len(first["clients"]) == 2
+    if what == "noise":
+        assert "its answer can't be read" in first["lost"][0]["reason"]
+    else:
+        assert aggregator.told("edge1/hostile is cut off: ")
