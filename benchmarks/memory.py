@@ -18,6 +18,11 @@ def _fields(path: Path) -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
 
 
+def pss(pid: int) -> int:
+    """The proportional set size of a process now; 0 when it has ended."""
+    return _fields(Path("/proc", str(pid), "smaps_rollup")).get("Pss", 0)
+
+
 class Sampler:
     """Notes the peaks of processes, in bytes by pid, while it is open: `with Sampler(pids) as sampler: ...`.
 
@@ -38,9 +43,8 @@ class Sampler:
 
     def _look(self) -> None:
         for pid in self.pss:
-            folder = Path("/proc", str(pid))
-            self.pss[pid] = max(self.pss[pid], _fields(folder / "smaps_rollup").get("Pss", 0))
-            self.rss[pid] = max(self.rss[pid], _fields(folder / "status").get("VmHWM", 0))
+            self.pss[pid] = max(self.pss[pid], pss(pid))
+            self.rss[pid] = max(self.rss[pid], _fields(Path("/proc", str(pid), "status")).get("VmHWM", 0))
 
     def __enter__(self) -> Sampler:
         self._thread.start()

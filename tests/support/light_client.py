@@ -50,5 +50,5 @@ class NumpyTrainer:
 
 
 if __name__ == "__main__":
-    worker.Trainer = NumpyTrainer  # type: ignore[assignment,misc]
+    worker.Trainer = NumpyTrainer  # type: ignore[assignment,attr-defined]
     client.main()

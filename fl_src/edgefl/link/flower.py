@@ -214,7 +214,7 @@ def components() -> Iterator[tuple[str, type]]:
     yield "clientapp", ClientApp
 
 
-def grid() -> type:
+def grid() -> Any:
     """Flower's Grid, to be derived from."""
     from flwr.serverapp import Grid
 

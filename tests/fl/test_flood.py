@@ -1,0 +1,82 @@
+"""What strangers can do to the port: a flood of handshakes, connections that say nothing. Honest clients join all the same."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from faults.test_tls import folders
+from support.processes import Federation, Program, until
+
+__all__ = ["folders"]  # the fixture of mutual TLS
+JOINED = 5.0
+"""Seconds in which an honest client must have joined, as issue and documentation promise."""
+
+
+def hello() -> bytes:
+    """The first record of a TLS 1.2 handshake, as any client sends it; nothing follows it."""
+    body = bytes.fromhex("0303") + bytes(32) + b"\x00" + bytes.fromhex("0004c02bc02f") + b"\x01\x00"
+    groups = bytes.fromhex("000a00040002001d000d0006000404030804")
+    body += len(groups).to_bytes(2, "big") + groups
+    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
+    return bytes.fromhex("160301") + len(handshake).to_bytes(2, "big") + handshake
+
+
+@contextmanager
+def flood(port: int, each: float, first: bytes) -> Iterator[list[int]]:
+    """New connections all the time, `each` seconds apart; the newest 900 stay open. Gives how many there were."""
+    count, over = [0], threading.Event()
+
+    def run() -> None:
+        held: list[socket.socket] = []
+        while not over.is_set():
+            try:
+                one = socket.create_connection(("127.0.0.1", port), 2)
+                one.sendall(first)
+                held.append(one)
+                count[0] += 1
+            except OSError:
+                pass
+            while len(held) > 900:
+                held.pop(0).close()
+            over.wait(each)
+        for one in held:
+            one.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield count
+    over.set()
+    thread.join(10)
+
+
+def memory(program: Program) -> int:
+    """Bytes that are resident now, of proc(5)."""
+    return int(Path(f"/proc/{program.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("first", [hello(), b""], ids=["hellos", "silence"])
+def test_a_flood_of_strangers(federation: Federation, folders: dict[str, Path], first: bytes) -> None:
+    """2,500 connections without a certificate, or without a word; an honest client joins, and trains, meanwhile."""
+    options = ("--rounds=2", "--min_num_clients=1", "--min_sample_size=1")
+    aggregator = federation.aggregator(*options, f"--tls_dir={folders['aggregator']}")
+    until(federation.ready, "ready")
+    before = memory(aggregator)
+    with flood(federation.port, 0.0016, first) as count:
+        until(lambda: count[0] >= 2500, "the flood")
+        honest = federation.light_client("edge1", 0, 500, f"--tls_dir={folders['edge1']}")
+        until(lambda: honest.told("is ready"), "the client")
+        begin = time.monotonic()
+        until(lambda: aggregator.told("joined from"), "the honest client")
+        took = time.monotonic() - begin
+        federation.event(aggregator, "done")
+        print(f"{count[0]} connections; joined after {took:.1f} s; {(memory(aggregator) - before) / 1e6:.0f} MB more")
+    assert took <= JOINED
+    assert memory(aggregator) - before < 300e6
+    until(lambda: len(list(Path(f"/proc/{aggregator.process.pid}/fd").iterdir())) < 100, "closed connections", 60)
