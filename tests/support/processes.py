@@ -23,10 +23,18 @@ STUBBORN = 120.0
 """Seconds after which something that should happen is given up."""
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port that nobody uses, never the same twice: the kernel may name one again when nobody has opened it yet."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def until(happened: Callable[[], Any], what: str, seconds: float = STUBBORN, pause: float = 0.02) -> Any:
