@@ -171,7 +171,12 @@ def superlink(federation: Federation, rounds: int, size: int) -> Measured:
             ]
             # until the port is open
             until(
-                lambda: subprocess.run(run, env=environment, capture_output=True, check=False).returncode == 0,
+                lambda: (
+                    subprocess.run(run, env=environment, capture_output=True, check=False).stdout.find(
+                        b'"success": true'
+                    )
+                    >= 0
+                ),
                 "flwr run",
             )
             noted = times(path, rounds)
