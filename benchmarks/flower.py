@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import contextlib
 import itertools
 
 from benchmarks.memory import pss
@@ -169,21 +170,24 @@ def superlink(federation: Federation, rounds: int, size: int) -> Measured:
                 "-c",
                 config(path, rounds, size),
             ]
-            # until the port is open
-            until(
-                lambda: (
-                    subprocess.run(run, env=environment, capture_output=True, check=False).stdout.find(
-                        b'"success": true'
-                    )
-                    >= 0
-                ),
-                "flwr run",
-            )
+
+            def accepted() -> bool:
+                """Not while the port is not open; the exit code is 0 then, too."""
+                said = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+                return '"success": true' in said.stdout
+
+            until(accepted, "flwr run")
             noted = times(path, rounds)
         return measured(launched, noted, trees)
     finally:
+        # They end what they have started when they are told to; the rest is killed
         for process in started:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.terminate()
+        for process in started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
