@@ -298,8 +298,15 @@ def test_no_app_there(federation: Federation, tmp_path: Path) -> None:
     assert client.process.wait(60) == 65 and client.told("there is no pyproject.toml in it")
 
 
-def descriptors(program: Program) -> int:
-    return len(list(Path(f"/proc/{program.process.pid}/fd").iterdir()))
+def test_a_check_before_anything_is_deployed(federation: Federation, tmp_path: Path) -> None:
+    good = federation.program("good", "edgefl.client.check_app", str(MEANS))
+    assert good.process.wait(60) == 0, good.err.read_text()
+    assert good.out.read_text().startswith("app means works: means.server_app:app and means.client_app:app are there")
+    app = tmp_path / "app"
+    shutil.copytree(MEANS, app)
+    (app / "means" / "client_app.py").write_text("import nosuch\n")
+    bad = federation.program("bad", "edgefl.client.check_app", str(app))
+    assert bad.process.wait(60) == 1 and bad.told("client_app.py line 1: there is no module nosuch")
 
 
 def test_a_thousand_clients(federation: Federation) -> None:
