@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import random
@@ -75,6 +76,9 @@ class Connection:
         # one of its own for each connection: what was for the last one must not come before the greeting
         outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._outbox = outbox
+        while not self.inbox.empty():  # what waits is not held: it comes again, if it is still wanted
+            with contextlib.suppress(queue.Empty):
+                self.inbox.get_nowait()
         outbox.put(wire.greeting(self._owner.greeting()))
         try:
             call = channel.stream_stream(f"/{wire.SERVICE}/{wire.METHOD}")(iter(outbox.get, None))
