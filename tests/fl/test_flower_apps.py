@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from faults.test_tls import folders
 from support.processes import Federation, Program, until
+
+__all__ = ["folders"]  # the fixture of mutual TLS
 
 APPS = Path(__file__).parent / "flower_apps"
 MEANS = APPS / "means"
@@ -212,6 +215,39 @@ def test_pods_that_stand_by(federation: Federation) -> None:
     assert next((one["node"], one["pod"]) for one in line["clients"]) == ("edge1", "second")
     federation.event(aggregator, "done")
     assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in rounds(federation, aggregator))
+
+
+def test_pods_that_share_their_nodes_data(federation: Federation, tmp_path: Path) -> None:
+    """An app that says so gets every pod as a node, and tells each its part by shard-index and shard-count."""
+    app = tmp_path / "app"
+    shutil.copytree(MEANS, app)
+    with (app / "pyproject.toml").open("a") as file:
+        file.write("\n[tool.edgefl]\nshards = true\n")
+    client = app / "means" / "client_app.py"
+    told = 'context.node_config["shard-index"] * 10 + context.node_config["shard-count"]'
+    client.write_text(client.read_text().replace('"calls": calls["count"]', f'"calls": {told}'))
+    aggregator = started(federation, app, "--min_num_clients=3", "--app_config=num-server-rounds=1")
+    for node in ("edge1", "edge1", "edge2"):
+        federation.app_client(node, app, "--node_config=partition-id=0")
+    federation.event(aggregator, "done")
+    (made,) = rounds(federation, aggregator)
+    parts = sorted((one["node"], one["shard"], one["metrics"]["train"]["calls"]) for one in made["clients"])
+    assert parts == [("edge1", "1/2", 2), ("edge1", "2/2", 12), ("edge2", "1/1", 1)]
+
+
+def test_mutual_tls(federation: Federation, folders: dict[str, Path]) -> None:
+    """The node is the one in the certificate: whoever says it is another is refused, and has no part in the run."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1", f"--tls_dir={folders['aggregator']}")
+    pretender = federation.app_client("edge2", MEANS, f"--tls_dir={folders['edge1']}", pod="pretender")
+    until(lambda: aggregator.told("with the certificate of edge1 says it is node edge2"), "the pretender")
+    until(lambda: pretender.told("says it is node edge2"), "the pretender knows why")
+    for number, node in enumerate(("edge1", "edge2")):
+        own = (f"--node_config=partition-id={number}", f"--tls_dir={folders[node]}")
+        federation.app_client(node, MEANS, *own)
+    federation.event(aggregator, "done")
+    (made,) = rounds(federation, aggregator)
+    assert sorted(one["node"] for one in made["clients"]) == ["edge1", "edge2"]
+    assert "pretender" not in {one["pod"] for one in made["clients"]}
 
 
 def test_a_client_killed_in_a_round(federation: Federation) -> None:
