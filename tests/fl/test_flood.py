@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
@@ -80,3 +81,23 @@ def test_a_flood_of_strangers(federation: Federation, folders: dict[str, Path], 
     assert took <= JOINED
     assert memory(aggregator) - before < 300e6
     until(lambda: len(list(Path(f"/proc/{aggregator.process.pid}/fd").iterdir())) < 100, "closed connections", 60)
+
+
+def test_more_connections_than_files(federation: Federation) -> None:
+    """A flood larger than the number of files that the process may have open: it lives, and who comes after the flood joins."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        aggregator = federation.aggregator("--rounds=1", "--min_num_clients=1", "--min_sample_size=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    until(federation.ready, "ready")
+    with flood(federation.port, 0.002, b"") as count:
+        until(lambda: count[0] >= 1000, "the flood")
+        assert aggregator.lives and federation.ready()
+        files = len(list(Path(f"/proc/{aggregator.process.pid}/fd").iterdir()))
+    federation.light_client("edge1", 0, 500)
+    begin = time.monotonic()
+    federation.event(aggregator, "done")
+    print(f"{count[0]} connections, {files} files of 256; done {time.monotonic() - begin:.1f} s after the flood")
+    assert files < 220 and aggregator.lives and not aggregator.told("Too many open files")

@@ -48,7 +48,7 @@ class Endpoint:
 
     async def _serve(self, opened: threading.Event) -> None:
         self._loop, self._sending = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
-        server = grpc.aio.server(options=wire.SERVER_OPTIONS)
+        server = grpc.aio.server(options=wire.server_options(self._hub.most))
         method = {wire.METHOD: grpc.stream_stream_rpc_method_handler(self._join)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, method),))
         self._door = None

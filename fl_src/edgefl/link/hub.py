@@ -76,7 +76,7 @@ class Hub:
         most_of_a_node: int = 64,
     ) -> None:
         self._identify, self._lost, self._shards = identify, lost, shards
-        self.grace, self._most, self._most_of_a_node = grace, most, most_of_a_node
+        self.grace, self.most, self._most_of_a_node = grace, most, most_of_a_node
         self.changed = threading.Condition()
         self.came: dict[str, Reply] = {}
         self._seats: dict[int, list[Pod]] = {}
@@ -98,7 +98,7 @@ class Hub:
         with self.changed:
             before = self._pods.get((pod.id, pod.instance))
             same = self._named.get(pod.node, [])
-            if before is None and len(self._pods) >= self._most:
+            if before is None and len(self._pods) >= self.most:
                 raise RefusedError(
                     f"{len(self._pods)} clients are connected, which is the most that this aggregator takes"
                 )

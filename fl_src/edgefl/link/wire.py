@@ -7,6 +7,7 @@ JSON. All further frames belong to messages: a heading (sizes; a note in JSON; t
 from __future__ import annotations
 
 import json
+import resource
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,8 @@ MOST_BODY = 512 * 1024 * 1024
 MOST_FRAME = 1024 * 1024
 """Bytes of the largest frame. gRPC refuses larger ones by their announced length, before anything is kept."""
 MOST_NOTE = 64 * 1024
+SPARE = 100
+"""Connections beyond the clients that may be there, for those that come and go; and files that are not for connections."""
 GREETING = 15.0
 """Seconds in which a new connection must have said who it is."""
 
@@ -58,7 +61,10 @@ def options(side: dict[str, int]) -> list[tuple[str, int]]:
     return [(f"grpc.{name}", value) for name, value in side.items()]
 
 
-SERVER_OPTIONS = options(_SERVER)
+def server_options(most: int) -> list[tuple[str, int]]:
+    """For a server with `most` clients at a time; files that this process may open are left for its own work, whoever connects."""
+    files, _dummy = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return options(_SERVER | {"max_allowed_incoming_connections": max(1, min(most + SPARE, files - SPARE))})
 
 
 def connect(address: str, tls: Tls | None) -> grpc.Channel:
