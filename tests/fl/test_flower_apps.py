@@ -387,3 +387,19 @@ def test_hostile_answers(federation: Federation, what: str) -> None:
         assert "its answer can't be read" in first["lost"][0]["reason"]
     else:
         assert aggregator.told("edge1/hostile is cut off: ")
+
+
+def test_hostile_greetings(federation: Federation) -> None:
+    """None joins, none ends anything, and none writes a line of its own into the log."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1")
+    until(federation.ready, "ready")
+    hostile = federation.program(
+        "hostile", "support.hostile", f"{federation.host}:{federation.port}", str(MEANS), "greetings"
+    )
+    assert hostile.process.wait(60) == 0, hostile.err.read_text()
+    assert hostile.out.read_text().split() == ["PERMISSION_DENIED"] * 9
+    assert federation.status()["nodes"] == {}
+    said = aggregator.err.read_text()
+    assert "\x1b[31m" not in said and not [row for row in said.splitlines() if row.startswith("12:00:00 forged")]
+    federation.app_pair(MEANS)
+    federation.event(aggregator, "done")

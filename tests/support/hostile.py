@@ -15,6 +15,28 @@ from edgefl.common import app_folder
 from edgefl.link import wire
 
 
+def greet(address: str, about: dict[str, Any]) -> None:
+    """Greetings that none may be taken for; prints what gRPC answers to each."""
+    bad = (
+        b"\xff\x00",
+        b"[" * 100_000,
+        b"{}",
+        json.dumps({"version": 99} | about).encode(),
+        wire.greeting(about | {"node": "edge1\n12:00:00 forged"}),
+        wire.greeting(about | {"node": 5}),
+        wire.greeting(about | {"pod": "x" * 10_000}),
+        wire.greeting(about | {"holds": "all"}),
+        wire.greeting(about | {"app": "another\x1b[31m"}),
+    )
+    with wire.connect(address, None) as channel:
+        for first in bad:
+            try:
+                list(channel.stream_stream(f"/{wire.SERVICE}/{wire.METHOD}")(iter([first])))
+                print("taken", flush=True)
+            except grpc.RpcError as err:
+                print(err.code().name if isinstance(err, grpc.Call) else repr(err), flush=True)
+
+
 def main(address: str, folder: str, what: str) -> None:
     about: dict[str, Any] = {
         "node": "edge1",
@@ -23,6 +45,9 @@ def main(address: str, folder: str, what: str) -> None:
         "app": app_folder.read(folder).identity,
     }
     about |= {"settings": "", "about": {}, "holds": []}
+    if what == "greetings":
+        greet(address, about)
+        return
     while True:
         outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         outbox.put(wire.greeting(about))
