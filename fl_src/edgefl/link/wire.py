@@ -81,6 +81,7 @@ class FrameError(Exception):
 
 
 def greeting(about: dict[str, Any]) -> bytes:
+    """The first frame of either end."""
     return json.dumps({"version": VERSION} | about, separators=(",", ":")).encode()
 
 

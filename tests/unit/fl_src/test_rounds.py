@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds as reader
 from edgefl.aggregator.rounds import Rounds
 from edgefl.aggregator.status import Status
 from edgefl.common.journal import Journal, line
@@ -91,12 +92,12 @@ def test_the_collection_reads_them() -> None:
     rounds.close()
     found = events.parse(out.getvalue().encode()).events
     assert len(found) == 2 and json.loads(out.getvalue().splitlines()[1]) == found[1]
-    summary = events.summary(found, "first")
+    summary = reader.summary(found, "first")
     assert (summary["app"], summary["samples"], summary["lost"], summary["nodes"]["edge1"]["slices"]) == (
         "means",
         40,
         1,
         [],
     )
-    assert "round 1,1" not in events.table(found) and "40" in events.table(found)
-    assert "edge1" in events.line(found[1], None) and "edge2/b (part 1/1) is lost" in events.losses(found[1])[0]
+    assert "round 1,1" not in reader.table(found) and "40" in reader.table(found)
+    assert "edge1" in reader.line(found[1], None) and "edge2/b (part 1/1) is lost" in reader.losses(found[1])[0]

@@ -1,0 +1,1 @@
+"""A vector that is pulled towards a mean."""
