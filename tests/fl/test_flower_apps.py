@@ -86,12 +86,16 @@ def test_data_that_lies_on_the_edge(federation: Federation, tmp_path: Path) -> N
     for node, numbers in (("edge1", "3 5"), ("edge2", "10 10")):
         folder = tmp_path / node
         folder.mkdir()
-        (folder / "numbers.txt").write_text(numbers)
+        (folder / "numbers.txt").write_text(f"{numbers}\n" * 100_000)
         federation.app_client(node, MEANS, f"--data_dir={folder}")
     federation.event(aggregator, "done")
     about = json.loads((state(federation) / "model" / "model.json").read_text())
     kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
     assert kept.tolist() == [7.0] * 4
+    (made,) = rounds(federation, aggregator)
+    assert all(
+        one["bytes_received"] < 5_000 for one in made["exchanges"]
+    )  # weights and metrics, of 400 KB of data none
 
 
 def test_messages_of_its_own(federation: Federation) -> None:
@@ -263,6 +267,15 @@ def test_a_client_killed_in_a_round(federation: Federation) -> None:
     assert [(one["node"], one["reason"]) for one in line["lost"]] == [("edge1", "the connection was lost")]
     assert line["seconds"] < 8
     federation.event(aggregator, "done")
+
+
+def test_a_client_that_is_too_slow(federation: Federation) -> None:
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 pause=6.0", "--round_timeout=2")
+    federation.app_pair(MEANS)
+    federation.event(aggregator, "done")
+    (made,) = rounds(federation, aggregator)
+    assert sorted(one["node"] for one in made["lost"] if "--round_timeout" in one["reason"])[:2] == ["edge1", "edge1"]
+    assert made["clients"] == [] and made["seconds"] < 10
 
 
 def test_more_pods_of_a_node_than_allowed(federation: Federation) -> None:

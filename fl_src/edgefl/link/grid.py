@@ -171,8 +171,9 @@ class LinkGrid(Grid):
         finally:
             self._hub.forget(left)
             for key in left:
-                if self._sent.pop(key, None) is not None:
+                if key in self._sent:
                     self._memory.add(key, None)
+                    self._missing(self._sent.pop(key))
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
@@ -201,7 +202,9 @@ class LinkGrid(Grid):
             reply = self._known.pop(key)
             keys.discard(key)
             sent = self._sent.pop(key)
-            if reply is not None:
+            if reply is None:
+                self._missing(sent)
+            else:
                 yield self._decoded(key, sent, reply)
         if not keys:
             return
@@ -210,6 +213,13 @@ class LinkGrid(Grid):
             if key in self._sent:
                 self._memory.add(key, reply)
                 yield self._decoded(key, self._sent.pop(key), reply)
+
+    def _missing(self, sent: _Sent) -> None:
+        """The app waited in vain, for as long as it wanted or as --round_timeout lets it."""
+        late = (
+            "no answer in time: the app waits that long, and at most --round_timeout; raise it if the work takes longer"
+        )
+        self._watcher.lost(sent.exchange, *self._hub.name(sent.node), late)
 
     def _decoded(self, key: str, sent: _Sent, reply: Reply) -> Any:
         """Flower's message; whatever a client sent, it is one with an error at worst."""
