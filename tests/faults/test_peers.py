@@ -105,7 +105,7 @@ def test_a_client_killed_in_a_round(federation: Federation, recovered: Recovered
     in_round(federation, joined + 1)
     edge1.end(signal.SIGKILL)
     begin = time.monotonic()
-    until(lambda: aggregator.told("edge1-1 left"), "the loss")
+    until(lambda: aggregator.told("edge1-1 (part 1/1) is lost"), "the loss")
     recovered("client killed in a round: killed -> its part is given up", since(begin), BACK)
     line = federation.event(aggregator, "round", joined + 1)
     assert [one["node"] for one in line["clients"]] == ["edge2"]
