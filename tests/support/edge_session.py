@@ -4,6 +4,8 @@ Asks cloudcore for an object over an edge's own connection, as somebody who took
 usage: python3 edge_session.py CLOUD NODE RESOURCE SECONDS     RESOURCE: NAMESPACE/secret/NAME and the like; prints the answer, nothing when none comes
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import os
@@ -18,21 +20,21 @@ PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
 CERTIFICATES = "/etc/kubeedge"
 
 
-def frame(data):
+def frame(data: bytes) -> bytes:
     """A masked binary frame of a client (RFC 6455)."""
     size = bytes([0x80 | 126]) + struct.pack(">H", len(data)) if len(data) > 125 else bytes([0x80 | len(data)])
     mask = os.urandom(4)
     return b"\x82" + size + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
 
 
-def query(resource):
+def query(resource: str) -> bytes:
     """KubeEdge's message that asks for an object."""
     header = {"msg_id": str(uuid.uuid4()), "timestamp": int(time.time() * 1000), "sync": False}
     route = {"source": "edged", "group": "meta", "operation": "query", "resource": resource}
     return json.dumps({"header": header, "route": route}).encode()
 
 
-def connect(cloud, node):
+def connect(cloud: str, node: str) -> ssl.SSLSocket:
     # Nobody who attacks checks the server; and OpenSSL would send an authority that it knows along, which cloudcore refuses
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -48,7 +50,7 @@ def connect(cloud, node):
     return link
 
 
-def answer(cloud, node, resource, seconds):
+def answer(cloud: str, node: str, resource: str, seconds: float) -> str:
     """What comes in `seconds` about the resource; nothing when cloudcore says nothing or hangs up."""
     wanted, received, until = f"node/{node}/{resource}".encode(), b"", time.monotonic() + seconds
     try:
@@ -67,7 +69,7 @@ def answer(cloud, node, resource, seconds):
     return received[begin:].decode(errors="replace") if begin >= 0 else ""
 
 
-def main():
+def main() -> None:
     cloud, node, resource, seconds = sys.argv[1:]
     sys.stdout.write(answer(cloud, node, resource, float(seconds)))
 

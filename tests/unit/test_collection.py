@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
 from support.helpers import ROOT, files, load_yaml, run
 from tools import training_options
 from tools.role_tables import render
@@ -164,7 +165,7 @@ def test_somebody_reads_each_variable(role: str) -> None:
         )
     )
     # What reads each of the training's variables by the list of its options
-    listed = {option.variable for option in training_options._options.options()}
+    listed = {option.variable for option in _options.options()}
     for name in [*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")]:
         reads = re.findall(rf"(?<![\w.-]){name}\b(?! *:(?:\s|$))", all_texts, re.MULTILINE)
         assert reads or name in listed | READ_BY_NAME, f"nobody reads {name}"
