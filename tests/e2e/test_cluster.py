@@ -6,10 +6,11 @@ import csv
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from support.helpers import ROOT
+from support.helpers import ROOT, inventory, run
 from support.running_lab import Lab, rounds
 
 LATEST = ROOT / "results/latest"
@@ -118,3 +119,16 @@ def test_nothing_secret_in_results(path: str) -> None:
     text = (LATEST / path).read_text()
     for word in ("PRIVATE KEY", "client-key-data", "token:"):
         assert word not in text
+
+
+def test_lab_needs_no_inventory(lab: Lab) -> None:
+    """As somebody calls it who has the collection and nothing else: the same machines, and nothing changes."""
+    done = lab.play("edgefl.kubeedge.lab", inventory=Path("/dev/null"), show=False).ok()
+    assert done.sums["changed"] == 0
+    assert "edge1 : ok=" in done.output
+
+
+def test_the_labs_own_inventory_is_the_checkouts(lab: Lab) -> None:
+    home = Path(lab.hosts["cloud"]["ansible_ssh_private_key_file"]).parent
+    listed = inventory(run("ansible-inventory", "--inventory", home / "inventory.yml", "--list").ok().output)
+    assert {about["edgefl_node_name"]: about for about in listed["_meta"]["hostvars"].values()} == lab.hosts
