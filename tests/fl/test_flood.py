@@ -101,3 +101,23 @@ def test_more_connections_than_files(federation: Federation) -> None:
     federation.event(aggregator, "done")
     print(f"{count[0]} connections, {files} files of 256; done {time.monotonic() - begin:.1f} s after the flood")
     assert files < 220 and aggregator.lives and not aggregator.told("Too many open files")
+
+
+def test_slow_connections_to_the_status_port(federation: Federation) -> None:
+    """More of them than the process may have files: probes are answered within a second, and the training ends well."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        aggregator = federation.aggregator(
+            "--rounds=20", "--min_num_clients=1", "--min_sample_size=1", f"--state_dir={federation.folder}"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    until(federation.ready, "ready")
+    with flood(federation.status_port, 0.002, b"GET /healthz HTTP/1.1\r\nX-Slow: ") as count:
+        until(lambda: count[0] >= 300, "the flood")
+        federation.light_client("edge1", 0, 500)
+        federation.event(aggregator, "done")
+        begin = time.monotonic()
+        assert federation.ready() and time.monotonic() - begin < 1
+    assert aggregator.lives and not aggregator.told("oo many")

@@ -61,9 +61,12 @@ class Store:
         np.savez(buffer, **about, **arrays)  # type: ignore[arg-type]
         path = self.folder / f"model-{point.loop:04d}-{point.round_:05d}.npz"
         patiently(lambda: write_atomically(path, buffer.getvalue()), str(path))
+        patiently(self._prune, str(self.folder))
+        return path
+
+    def _prune(self) -> None:
         for old in self.files()[KEEP:]:
             old.unlink(missing_ok=True)
-        return path
 
     def load(self) -> Checkpoint | None:
         """The newest one that is whole; a damaged one is named on stderr and skipped. None when there is none."""

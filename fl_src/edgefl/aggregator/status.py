@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import resource
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +23,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, genera
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from edgefl import SCHEMA, __version__
+from edgefl.common.journal import short_of_files
 from edgefl.common.plan import Member, nodes_of
 from edgefl.common.settings import host_port
 
 STATES = ("waiting", "training", "done", "failed")
+DEADLINE = 10.0
+"""Seconds for a whole request, however slowly it drips, and as many for its answer."""
+MOST = 64
+"""Connections at a time; the oldest one makes room for a new one: a request that is honest is answered in milliseconds."""
+LONGEST = 16384
+"""Bytes of a request."""
 
 
 class Status:
@@ -107,7 +118,26 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version = "edgefl"
     sys_version = ""
-    timeout = 10  # seconds for a request: a peer that sends nothing must not hold a thread
+    timeout = DEADLINE  # of each call on the socket; sendall() has it for all that it sends
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(io.BytesIO(self._request()))
+
+    def _request(self) -> bytes:
+        """All of a request, or nothing of one that is too slow or too long."""
+        end = time.monotonic() + DEADLINE
+        found = b""
+        with contextlib.suppress(OSError):
+            while len(found) <= LONGEST and (left := end - time.monotonic()) > 0:
+                self.connection.settimeout(left)
+                chunk: bytes = self.connection.recv(4096)
+                found += chunk
+                if not chunk or b"\r\n\r\n" in found or b"\n\n" in found:
+                    self.connection.settimeout(DEADLINE)
+                    return found
+        return b""
 
     def do_GET(self) -> None:
         status, path = self.server.status, self.path.partition("?")[0]
@@ -142,11 +172,44 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], status: Status) -> None:
         self.status = status
+        self.most = max(1, min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self._left = threading.Condition()
+        self._open: dict[socket.socket, None] = {}
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError as err:
+            if short_of_files(err):  # the connection waits in the kernel until there is one
+                time.sleep(0.1)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, when there is room: the oldest connection is cut off for that."""
+        with self._left:
+            while len(self._open) >= self.most:
+                with contextlib.suppress(OSError):
+                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
+                self._left.wait(0.1)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._left:
+            self._open.pop(request, None)
+            self._left.notify()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that goes away is not told; it could fill the log."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def server_bind(self) -> None:
         """As the base class's, without its look-up of the host's name, which may take seconds."""

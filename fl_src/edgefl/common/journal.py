@@ -69,17 +69,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def short_of_files(err: OSError) -> bool:
+    """Whether it failed because this process, or the machine, has too many files and connections open: that passes."""
+    return err.errno in (errno.EMFILE, errno.ENFILE)
+
+
 def patiently(work: Callable[[], None], what: str, pause: float = 1.0) -> None:
-    """Do `work`; while the disk is full, say so and try again: room may be made, and a trained round is worth the wait."""
+    """Do `work`; while the disk is full, or too many files are open, say so and try again: a trained round is worth the wait."""
     told = 0.0
     while True:
         try:
             return work()
         except OSError as err:
-            if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if err.errno not in (errno.ENOSPC, errno.EDQUOT) and not short_of_files(err):
                 raise
             if time.monotonic() - told >= 10 or not told:
-                say(f"no space to write {what} ({err.strerror}); waiting: free some on the volume of --state_dir")
+                say(
+                    f"too many files are open to write {what} ({err.strerror}); waiting: raise the limit (ulimit -n)"
+                    if short_of_files(err)
+                    else f"no space to write {what} ({err.strerror}); waiting: free some on the volume of --state_dir"
+                )
                 told = time.monotonic()
             time.sleep(pause)
 

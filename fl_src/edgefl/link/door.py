@@ -47,7 +47,10 @@ class Door:
             if now - self._looked < APART:
                 return
             self._looked = now
-        found = self._open()
+        try:
+            found = self._open()
+        except OSError:  # too many files are open: the next connection is noted
+            return
         with self._change:
             self._good &= found
             self._waiting |= {one: self._waiting.get(one, now) for one in list(found - self._good)[:MOST]}
@@ -86,7 +89,10 @@ class Door:
             with self._change:
                 self._change.wait_for(lambda: self._waiting)
             time.sleep(1)
-            found, now = self._open(), time.monotonic()
+            try:
+                found, now = self._open(), time.monotonic()
+            except OSError:  # too many files are open: who has gone is seen when there is one
+                continue
             with self._change:
                 waiting = self._waiting.items()
                 gone = [address for address, begin in waiting if address not in found and now - begin > SETTLE]

@@ -6,6 +6,8 @@ import errno
 import io
 import json
 import os
+import resource
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,30 @@ def test_other_errors_are_not_waited_for() -> None:
 
     with pytest.raises(OSError):
         lines_of.patiently(refuse, "x")
+
+
+def test_a_process_without_a_file_left_waits_for_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every file that this process may open is taken; half a second later they are given back."""
+    journal = filled(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    taken: list[int] = []
+
+    def take_all() -> None:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+
+    def release() -> None:
+        while taken:
+            os.close(taken.pop())
+
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            take_all()
+        threading.Timer(0.5, release).start()
+        journal.append(lines_of.line("done", "r", 1, 3))
+    finally:
+        release()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "too many files are open to write" in capsys.readouterr().err
+    assert [entry["event"] for entry in Journal(tmp_path).lines][-2:] == ["round", "done"]

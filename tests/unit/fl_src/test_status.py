@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgefl.aggregator import status
 from edgefl.aggregator.status import Status
 from edgefl.common.plan import Member
+from support.processes import SOURCE, until
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -89,3 +99,88 @@ def test_other_paths_say_what_there_is(port: int) -> None:
 def test_a_taken_port_is_an_error(port: int) -> None:
     with pytest.raises(OSError):
         status.serve(f"127.0.0.1:{port}", Status())
+
+
+@contextmanager
+def slow_connections(port: int, count: int = 300) -> Iterator[list[socket.socket]]:
+    """Each has begun a request that does not come to its end."""
+    held = []
+    try:
+        for _dummy in range(count):
+            one = socket.create_connection(("127.0.0.1", port), 5)
+            held.append(one)
+            one.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+        yield held
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_slow_connections_do_not_keep_probes_out(port: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with slow_connections(port) as held:
+        for _dummy in range(5):
+            begin = time.monotonic()
+            assert get(port, "/healthz") == (200, "ok\n")
+            assert time.monotonic() - begin < 1
+        ours = len(os.listdir("/proc/self/fd")) - before - len(held)
+        assert ours <= status.MOST
+
+
+def pour(port: int, data: bytes, pause: float) -> float:
+    """Send `data` again and again, for 10 s at most; gives the seconds until that was cut off."""
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 5) as one:
+        while time.monotonic() - begin < 10:
+            try:
+                one.sendall(data)
+            except OSError:
+                break
+            time.sleep(pause)
+    return time.monotonic() - begin
+
+
+def test_a_request_that_drips_ends_at_its_deadline(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "DEADLINE", 1.0)
+    assert pour(port, b"G", 0.1) < 5
+
+
+def test_an_endless_request_is_cut_off(port: int) -> None:
+    assert pour(port, b"X-More: 1\r\n" * 100, 0.1) < 5
+
+
+WRITER = """
+import resource, sys, time
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from edgefl.aggregator import status
+from edgefl.common.journal import Journal, line
+print(status.serve("127.0.0.1:0", status.Status()), flush=True)
+journal = Journal(Path(sys.argv[1]), sys.stderr)
+while True:
+    journal.append(line("round", "r", 1, len(journal.lines)))
+    time.sleep(0.02)
+"""
+
+
+def test_slow_connections_take_no_files_of_the_run(tmp_path: Path) -> None:
+    """A process that may have 64 files open writes its lines, and answers, while 300 connections hang on its status port."""
+    program = [sys.executable, "-c", WRITER, str(tmp_path)]
+    with (
+        (tmp_path / "err").open("w") as err,
+        subprocess.Popen(
+            program, stdout=subprocess.PIPE, stderr=err, text=True, env=os.environ | {"PYTHONPATH": str(SOURCE)}
+        ) as run,
+    ):
+        try:
+            assert run.stdout is not None
+            port = int(run.stdout.readline())
+            with slow_connections(port):
+                written = (tmp_path / "rounds.jsonl").stat().st_size
+                begin = time.monotonic()
+                assert get(port, "/healthz") == (200, "ok\n")
+                assert time.monotonic() - begin < 1
+                until(lambda: (tmp_path / "rounds.jsonl").stat().st_size > written + 500, "further lines", 10)
+                assert run.poll() is None
+        finally:
+            run.send_signal(signal.SIGKILL)
