@@ -10,6 +10,9 @@ from typing import Any
 
 # Their packages are what the roles docker, edge_access, containerd and kubernetes_python install
 FAMILY = "debian"
+# The least version for our modules and the shipping of images, and for the locked libraries of the role kubernetes_python
+PYTHON = (3, 8)
+PYTHON_OF_LIBRARIES = (3, 9)
 
 
 def facts(lines: Iterable[str]) -> dict[str, str]:
@@ -22,15 +25,19 @@ def facts(lines: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def problems(lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: int, memory_mb: int) -> list[str]:
+def problems(
+    lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: int, memory_mb: int, libraries: bool = False
+) -> list[str]:
     """
     Everything that is wrong with a host: sentences that say what to change.
 
-    :param lines: what it says of itself: os-release(5), C(disk_mb), C(memory_mb), C(sudo) (status of C(sudo -n) as `user`) and C(pods), ours on it
+    :param lines: what it says of itself: os-release(5), C(python) (version of python3, such as 3.11), C(disk_mb), C(memory_mb), C(sudo) (status of
+        C(sudo -n) as `user`) and C(pods), ours on it
     :param user: who the cloud node logs in as
     :param edge: whether images come to it from the cloud node
     :param disk_mb: MB that must be free under /var/lib
     :param memory_mb: MB that must be available
+    :param libraries: whether the role kubernetes_python installs its libraries there
     """
     about = facts(lines)
     found = []
@@ -41,6 +48,18 @@ def problems(lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: in
             f"{host} runs {named}, which is no Debian or Ubuntu: the roles edge_access, docker, kubernetes_python and containerd install Debian's packages, and"
             " neither dnf, firewalld nor SELinux's labels of the pods' folders are set up by any role. Use a machine with Debian 11 or Ubuntu 20.04 (or newer"
             " ones) for this node, or leave it out of the inventory."
+        )
+    wanted = PYTHON_OF_LIBRARIES if libraries else PYTHON
+    if _version(about.get("python", "")) < wanted:
+        least = ".".join(map(str, wanted))
+        found.append(
+            f"{host} has {'Python ' + about['python'] if about.get('python') else 'no python3'}; {least} or newer is needed. Upgrade the system (Debian 11 has"
+            " 3.9, Ubuntu 20.04 has 3.8, Ubuntu 22.04 has 3.10)"
+            + (
+                ", or let edgefl_kubernetes_python name another Python on it that has kubernetes and cryptography."
+                if libraries
+                else "."
+            )
         )
     # Images come from the cloud node, where nobody is there to type one
     if edge and about.get("sudo") != "0":
@@ -56,6 +75,12 @@ def problems(lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: in
             " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
         )
     return found
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Numbers of a version; none of them when it is no version."""
+    parts = text.split(".")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 
 
 def _whole(about: dict[str, Any], name: str) -> int:

@@ -160,7 +160,9 @@ def test_no_sudo(lab: Lab, tmp_path: Path) -> None:
     refused(lab, ["edge2", "sudo"], inventory=inventory)
 
 
-@pytest.mark.parametrize("playbook", ["site", "retrain", "ship_images", "experiment", "stop"])
+@pytest.mark.parametrize(
+    "playbook", ["site", "retrain", "ship_images", "experiment", "stop", "cluster", "cluster_down"]
+)
 def test_groups_of_other_names(lab: Lab, tmp_path: Path, playbook: str) -> None:
     """No playbook passes over plays whose groups are not there, as Ansible does."""
     right = lab.write_inventory(tmp_path / "right.yml", {"cloud0": "cloud", "edge1": "edge1"})

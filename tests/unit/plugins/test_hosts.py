@@ -12,7 +12,7 @@ UBUNTU = ['PRETTY_NAME="Ubuntu 22.04.4 LTS"', "ID=ubuntu", "ID_LIKE=debian"]
 RASPBERRY = ["ID=raspbian", "ID_LIKE=debian"]
 ROCKY = ['PRETTY_NAME="Rocky Linux 9.4 (Blue Onyx)"', 'ID="rocky"', 'ID_LIKE="rhel centos fedora"']
 ALPINE = ["ID=alpine"]
-ROOM = ["0", "disk_mb=9000", "memory_mb=1000", "pods=0", "sudo=0"]
+ROOM = ["0", "python=3.11", "disk_mb=9000", "memory_mb=1000", "pods=0", "sudo=0"]
 
 
 def found(lines: list[str], edge: bool = True) -> list[str]:
@@ -48,9 +48,27 @@ def test_little_room(little: str) -> None:
     assert "4000 MB and 700 MB are needed" in problem and "edgefl_min_memory_mb" in problem
 
 
+@pytest.mark.parametrize(
+    ("version", "libraries", "told"),
+    [
+        ("3.8", False, None),
+        ("3.9", True, None),
+        ("3.10", True, None),
+        ("3.7", False, "edge1 has Python 3.7; 3.8 or newer is needed"),
+        ("3.8", True, "edge1 has Python 3.8; 3.9 or newer is needed"),
+        ("", False, "edge1 has no python3; 3.8 or newer is needed"),
+    ],
+)
+def test_the_python_that_is_there(version: str, libraries: bool, told: str | None) -> None:
+    lines = [f"python={version}" if line.startswith("python=") else line for line in [*ROOM, *DEBIAN]]
+    problems = hosts.problems(lines, "edge1", "ops", True, 4000, 700, libraries)
+    assert [problem.split(". ")[0] for problem in problems] == ([told] if told else [])
+    assert all(("edgefl_kubernetes_python" in problem) == libraries for problem in problems)
+
+
 def test_what_our_own_pods_hold_is_not_asked_for_twice() -> None:
-    assert found(["memory_mb=10", "disk_mb=10", "pods=1", "sudo=0", *DEBIAN]) == []
+    assert found(["python=3.8", "memory_mb=10", "disk_mb=10", "pods=1", "sudo=0", *DEBIAN]) == []
 
 
 def test_all_problems_at_once() -> None:
-    assert len(found(["memory_mb=10", "disk_mb=10", "pods=0", "sudo=1", *ROCKY])) == 3
+    assert len(found(["python=3.8", "memory_mb=10", "disk_mb=10", "pods=0", "sudo=1", *ROCKY])) == 3
