@@ -15,6 +15,7 @@ import numpy as np
 from edgefl import apps
 from edgefl.aggregator import answers as examine
 from edgefl.aggregator import lines
+from edgefl.aggregator.aside import IN_A_ROW, Aside, Division
 from edgefl.aggregator.checkpoint import Checkpoint, Store
 from edgefl.aggregator.status import Status
 from edgefl.apps import App, Weights
@@ -51,6 +52,7 @@ class Attempt:
     """One try of a round: what was planned, and what became of it; `seconds` from its beginning until all had answered."""
 
     begin: float
+    division: Division
     tasks: list[Task]
     answers: list[Answer]
     lost: list[Lost]
@@ -65,6 +67,12 @@ class Attempt:
     def returned(self) -> int:
         """Samples of the tasks that were answered."""
         return sum(answer.task.samples for answer in self.answers)
+
+    @property
+    def suspect(self) -> int:
+        """Samples that came to nothing by nodes that would be set aside if enough others were left."""
+        flawed = [item.task for item in self.lost if item.error and item.task.member.node in self.division.suspect]
+        return sum(task.samples for task in flawed)
 
     @property
     def nodes(self) -> set[str]:
@@ -108,6 +116,7 @@ class Coordinator:
         self._test = apps.guarded(app.name, app.test, 0, None) if app.evaluate else None
         self._test_size = app.sizes("test")
         self._told: dict[str, float] = {}
+        self._aside = Aside()
 
     # -- before the port opens -----------------------------------------------------------------------------------
 
@@ -231,7 +240,7 @@ class Coordinator:
         entry = line(
             "round", self.settings.run, loop, round_,
             accuracy=lines.rounded(accuracy), loss=lines.rounded(loss), seconds=round(seconds, 4), train_seconds=round(attempt.seconds, 4),
-            clients=lines.clients(attempt.answers), lost=lines.lost([*attempt.lost, *missing]), **repeats.told(),
+            clients=lines.clients(attempt.answers), lost=lines.lost([*attempt.division.aside, *attempt.lost, *missing]), **repeats.told(),
         )  # fmt: skip
         if self.store:
             self.store.save(Checkpoint(loop, round_, new, entry, link.state()))
@@ -248,9 +257,11 @@ class Coordinator:
         repeats = Repeats()
         while True:
             members = self._wait(link)
-            attempt = self._attempt(loop, round_, repeats.count, members, weights, link)
+            division = self._aside.divide(members, self._suffice)
+            attempt = self._attempt(loop, round_, repeats.count, division, weights, link)
             if attempt is None:
                 continue
+            self._aside.note(attempt.answers, attempt.lost)
             for item in attempt.lost:
                 member = item.task.member
                 self.status.count_lost(member.node)
@@ -267,17 +278,29 @@ class Coordinator:
                     f"round {round_} failed {repeats.errors} times with an error in every client; the last: {attempt.lost[-1].reason}: "
                     "correct the app or the data and start again"
                 )
+            if attempt.planned - attempt.suspect < share * attempt.planned and not division.all_suspect:
+                raise RunError(self._too_few_left(round_, attempt))
             time.sleep(min(5.0, 0.25 * 2 ** min(repeats.count, 5)))
 
+    def _too_few_left(self, round_: int, attempt: Attempt) -> str:
+        """Why the run can't go on: nodes send what can't be used, and without them the round has too few."""
+        suspect = attempt.division.suspect
+        last = next(item.reason for item in attempt.lost if item.error and item.task.member.node in suspect)
+        return (
+            f"round {round_} can't be done: more than {IN_A_ROW} answers in a row of {', '.join(sorted(suspect))} can't be used, and without "
+            f"those nodes there are fewer than --min_sample_size={self.settings.min_sample_size}; the last: {last}: "
+            "mend these nodes or replace them, or ask for fewer, and start again"
+        )
+
     def _attempt(
-        self, loop: int, round_: int, number: int, members: list[Member], weights: Weights, link: Link
+        self, loop: int, round_: int, number: int, division: Division, weights: Weights, link: Link
     ) -> Attempt | None:
         """Plan a round, have it trained, and examine what comes back; None when there is nobody to train any more."""
         s = self.settings
         begin = time.perf_counter()
         rng = random.Random(f"{s.seed} {loop} {round_} {number}")
         choose = plan.by_node if s.selection == "node" else plan.by_pod
-        tasks = choose(members, s.sample_fraction, s.min_sample_size, rng)
+        tasks = choose(division.asked, s.sample_fraction, s.min_sample_size, rng)
         if not tasks:
             return None
         self.status.update(state="training", loop=loop, round=round_, waiting_for=None)
@@ -286,7 +309,7 @@ class Coordinator:
         answers, lost = examine.separated(
             examine.trained(outcome, weights) if isinstance(outcome, Answer) else outcome for outcome in outcomes
         )
-        return Attempt(begin, tasks, answers, lost, time.perf_counter() - begin)
+        return Attempt(begin, division, tasks, answers, lost, time.perf_counter() - begin)
 
     def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:
         new = apps.check_weights(self.settings.app, link.combine(round_, weights, answers))
@@ -344,8 +367,8 @@ class Coordinator:
         """What there is too little of, in words; empty when the round can begin."""
         s = self.settings
         nodes = len({member.node for member in members})
-        have, unit = (nodes, "nodes") if s.selection == "node" else (len(members), "clients")
-        needed = plan.sample_size(have, s.sample_fraction, s.min_sample_size)
+        have, needed = self._sample(members)
+        unit = "nodes" if s.selection == "node" else "clients"
         lacks = []
         if len(members) < s.min_num_clients:
             lacks.append(f"{s.min_num_clients} clients (--min_num_clients; {len(members)} there)")
@@ -354,6 +377,17 @@ class Coordinator:
         if have < needed:
             lacks.append(f"{needed} {unit} (--min_sample_size; {have} there)")
         return " and ".join(lacks)
+
+    def _sample(self, members: list[Member]) -> tuple[int, int]:
+        """How many there are to choose from, nodes or pods, and how many a round takes."""
+        s = self.settings
+        have = len({member.node for member in members}) if s.selection == "node" else len(members)
+        return have, plan.sample_size(have, s.sample_fraction, s.min_sample_size)
+
+    def _suffice(self, members: list[Member]) -> bool:
+        """Whether a round can be done with these alone."""
+        have, needed = self._sample(members)
+        return have >= needed
 
     def _tell(self, kind: str, text: str) -> None:
         now = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefl.aggregator import coordinator
+from edgefl.aggregator import aside, coordinator
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator, RunError
 from edgefl.aggregator.status import Status
@@ -412,9 +412,67 @@ def test_errors_of_one_node_do_not_end_the_run_of_the_others() -> None:
     """One node is sampled a round; edge1 fails always, edge2 now and then has a part."""
     link = LocalLink(trouble=lambda *_: {"a": "ValueError: broken here"})
     lines, _dummy = run(None, link, "--rounds=3", "--sample_fraction=0.5", "--min_sample_size=1", "--seed=27")
-    assert (
-        lines[-1]["event"] == "done" and max(entry.get("repeated", 0) for entry in lines) > coordinator.ERRORS_IN_A_ROW
-    )
+    assert lines[-1]["event"] == "done" and max(entry.get("repeated", 0) for entry in lines) == aside.IN_A_ROW
+
+
+LARGE = Member("edge3", "c", "i3", "c3", 0, 400, "fashion_mnist")
+"""Has half of all samples: with the smaller ones it is more than --min_round_samples leaves."""
+
+
+def not_finite(answer: Answer) -> Answer:
+    return replace(answer, weights=[np.full(3, np.nan)]) if answer.task.member == LARGE else answer
+
+
+def test_a_node_that_only_sends_what_cannot_be_used_is_set_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has half of the samples, so that no round would ever end with it."""
+    link = LocalLink([EDGE1, EDGE2, LARGE], forge=not_finite)
+    lines, made = run(None, link, "--rounds=12", "--min_round_samples=0.6")
+    assert made.status.state == "done" and lines[12]["accuracy"] > 0.95
+    assert [entry.get("repeated", 0) for entry in lines[1:13]] == [
+        aside.IN_A_ROW,
+        *[0] * 9,
+        1,
+        0,
+    ]  # one trial in round 11
+    for entry in lines[1:13]:
+        assert [client["node"] for client in entry["clients"]] == ["edge1", "edge2"]
+        (lost,) = entry["lost"]
+        assert lost["node"] == "edge3" and lost["reason"].startswith("set aside: ") and "not finite" in lost["reason"]
+        assert lost["reason"].isprintable() and len(lost["reason"]) <= 500
+    told = capsys.readouterr().err
+    assert told.count("edge3 is set aside for 10 rounds: its last 3 answers can't be used") == 1
+    assert told.count("edge3 is set aside for 10 rounds: its last 4 answers can't be used") == 1
+
+
+def test_a_node_that_was_mended_takes_part_again(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = []
+
+    def forge(answer: Answer) -> Answer:
+        if answer.task.member == LARGE:
+            answers.append(answer)
+        return not_finite(answer) if len(answers) <= aside.IN_A_ROW else answer
+
+    link = LocalLink([EDGE1, EDGE2, LARGE], forge=forge)
+    lines, _dummy = run(None, link, "--rounds=13", "--min_round_samples=0.6")
+    shown = ["edge3" in [client["node"] for client in entry["clients"]] for entry in lines[1:14]]
+    assert shown == [False] * aside.PAUSE + [True] * 3 and lines[13]["lost"] == []
+    assert "edge3 takes part again" in capsys.readouterr().err
+
+
+def test_lost_connections_set_no_node_aside() -> None:
+    link = LocalLink([EDGE1, EDGE2, LARGE], trouble=lambda *_: {"c": "the connection was lost"})
+    run(None, link, "--rounds=8", "--min_round_samples=0.4")
+    assert all(len(tasks) == 3 for _dummy, tasks in link.sent)
+
+
+def test_a_run_that_cannot_go_on_without_a_node_ends_with_the_reason() -> None:
+    """Two nodes are asked for, and there are two; the one with most samples sends what can't be used."""
+    link = LocalLink([EDGE1, LARGE], forge=not_finite)
+    with pytest.raises(
+        RunError, match=r"round 1 can't be done: .* of edge3 .*--min_sample_size=2; the last: .*not finite"
+    ):
+        run(None, link, "--rounds=3")
+    assert len(link.sent) == aside.IN_A_ROW + 1
 
 
 def test_an_initial_model_that_is_none_is_asked_of_the_next_client(capsys: pytest.CaptureFixture[str]) -> None:
