@@ -6,7 +6,7 @@ Free of Flower and the network: a transport hands over arrays and numbers as the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,10 @@ from edgefl.link.protocol import Answer, Lost
 
 FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
 """What a client tells of its work; further figures are left out of the lines."""
+
+
+LEAST_FOR_MEDIAN = 3
+"""Nodes that a median needs, to say which of them is unlike the others: of two nobody knows."""
 
 
 def separated(outcomes: Iterable[Answer | Lost]) -> tuple[list[Answer], list[Lost]]:
@@ -45,6 +49,48 @@ def evaluated(answer: Answer) -> Answer | Lost:
     missing = [name for name in ("loss", "accuracy") if name not in answer.figures]
     flaw = f"sent no {' and no '.join(missing)}" if missing else _flaw_of_count(answer) or _flaw_of_figures(answer)
     return Lost(answer.task, f"evaluation: {flaw}", error=True) if flaw else answer
+
+
+def bounded(answers: Sequence[Answer], model: Weights, factor: float) -> list[Answer | Lost]:
+    """The answers, but lost those whose update is too large: its L2 norm is more than `factor` times the median of the nodes' norms.
+
+    Who trains more samples than the median node makes more steps, and may differ that much more. The median counts nodes, each with the
+    median of its pods, so that many pods of one node don't make it. With fewer than three nodes, a factor of 0, or a median of 0 (most have
+    changed nothing) there is nothing to compare with, and all are taken.
+    """
+    if not factor or len({answer.task.member.node for answer in answers}) < LEAST_FOR_MEDIAN:
+        return list(answers)
+    norms = [_distance(answer.weights, model) for answer in answers]
+    usual, size = _of_median_node(answers, norms), _of_median_node(answers, [answer.task.samples for answer in answers])
+    outcomes: list[Answer | Lost] = []
+    for answer, norm in zip(answers, norms):
+        allowed = factor * max(1.0, answer.task.samples / size)
+        if not usual or norm <= usual * allowed:
+            outcomes.append(answer)
+            continue
+        reason = (
+            f"sent weights that differ {norm / usual:.3g} times as much from the model as those of the median node; "
+            f"{allowed:.3g} are allowed (--norm_bound={factor:g})"
+        )
+        outcomes.append(Lost(answer.task, reason, error=True))
+    return outcomes
+
+
+def _of_median_node(answers: Sequence[Answer], figures: Sequence[float]) -> float:
+    """The median over the nodes; of each its answers' median."""
+    of_node: dict[str, list[float]] = {}
+    for answer, figure in zip(answers, figures):
+        of_node.setdefault(answer.task.member.node, []).append(figure)
+    return float(np.median([np.median(own) for own in of_node.values()]))
+
+
+def _distance(weights: Weights, model: Weights) -> float:
+    """L2 norm of the difference, over all arrays together."""
+    squares = 0.0
+    for array, ours in zip(weights, model):
+        change = np.subtract(array, ours, dtype=np.result_type(ours, np.float64)).ravel()
+        squares += abs(np.vdot(change, change))
+    return math.sqrt(squares)
 
 
 def flaw_of_weights(received: Weights, model: Weights) -> str:

@@ -309,7 +309,8 @@ class Coordinator:
         answers, lost = examine.separated(
             examine.trained(outcome, weights) if isinstance(outcome, Answer) else outcome for outcome in outcomes
         )
-        return Attempt(begin, division, tasks, answers, lost, time.perf_counter() - begin)
+        answers, refused = examine.separated(examine.bounded(answers, weights, s.norm_bound))
+        return Attempt(begin, division, tasks, answers, [*lost, *refused], time.perf_counter() - begin)
 
     def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:
         new = apps.check_weights(self.settings.app, link.combine(round_, weights, answers))

@@ -51,6 +51,7 @@ class AggregatorSettings(argparse.Namespace):
     round_timeout: float
     strategy: str
     strategy_options: dict[str, float]
+    norm_bound: float
     seed: int
     server_address: str
     status_address: str

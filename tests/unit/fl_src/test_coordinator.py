@@ -475,6 +475,62 @@ def test_a_run_that_cannot_go_on_without_a_node_ends_with_the_reason() -> None:
     assert len(link.sent) == aside.IN_A_ROW + 1
 
 
+QUARTERS = [
+    Member(f"edge{n}", f"p{n}", f"i{n}", f"c{n}", 100 * n - 100, 100 * n, "fashion_mnist") for n in (1, 2, 3, 4)
+]
+
+
+def turned(answer: Answer) -> Answer:
+    """What edge1 sends is its model times -20."""
+    bad = answer.task.member.node == "edge1" and bool(answer.weights)
+    return replace(answer, weights=[-20 * answer.weights[0]]) if bad else answer
+
+
+@pytest.mark.parametrize(("count", "bound"), [(4, "10"), (3, "10"), (4, "2")])
+def test_a_node_that_turns_the_model_round_is_refused(count: int, bound: str) -> None:
+    members = QUARTERS[:count]
+    honest, _dummy = run(None, LocalLink(members[1:]), "--rounds=3")
+    lines, _dummy = run(None, LocalLink(members, forge=turned), "--rounds=3", f"--norm_bound={bound}")
+    for entry in lines[1:4]:
+        (lost,) = entry["lost"]
+        assert lost["node"] == "edge1" and "times as much from the model as those of the median node" in lost["reason"]
+        assert f"{bound} are allowed (--norm_bound={bound})" in lost["reason"]
+    assert [entry["loss"] for entry in lines[:4]] == [entry["loss"] for entry in honest[:4]]
+    assert lines[3]["accuracy"] > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_without_the_bound_it_ruins_the_model() -> None:
+    """What the bound is for; and with two nodes nobody can say which of them is wrong."""
+    for members, bound in ((QUARTERS, "0"), (QUARTERS[:2], "10")):
+        lines, _dummy = run(None, LocalLink(members, forge=turned), "--rounds=3", f"--norm_bound={bound}")
+        assert lines[1]["accuracy"] < 0.1 and not any(entry["lost"] for entry in lines[1:4])
+
+
+def test_a_node_with_more_samples_may_change_the_model_more() -> None:
+    """It makes as many more steps: 12 times as much is not refused of one with 30 times the samples, but of one like the others."""
+    sizes = {"edge1": 10, "edge2": 10, "edge3": 300}
+    members = [Member(node, node, node, node, 0, size, "fashion_mnist") for node, size in sizes.items()]
+
+    def forge(node: str) -> Callable[[Answer], Answer]:
+        def work(answer: Answer) -> Answer:
+            return replace(answer, weights=[np.full(3, 12.0 if answer.task.member.node == node else 1.0)])
+
+        return work
+
+    for node, refused in (("edge3", 0), ("edge1", 1)):
+        lines, _dummy = run(None, LocalLink(members, forge=forge(node)), "--rounds=1")
+        assert [one["node"] for one in lines[1]["lost"]] == [node] * refused
+
+
+def test_many_pods_of_one_node_do_not_make_the_median() -> None:
+    """Nine pods share the bad node's slice: they are most of the answers, but one of four nodes."""
+    pods = [replace(QUARTERS[0], pod=f"bad{n}", instance=f"j{n}", id=f"d{n}") for n in range(9)]
+    lines, _dummy = run(None, LocalLink([*pods, *QUARTERS[1:]], forge=turned), "--rounds=1")
+    assert {client["node"] for client in lines[1]["clients"]} == {"edge2", "edge3", "edge4"}
+    assert len(lines[1]["lost"]) == 9
+
+
 def test_an_initial_model_that_is_none_is_asked_of_the_next_client(capsys: pytest.CaptureFixture[str]) -> None:
     class Wrong(LocalLink):
         def initial_weights(self, member: Member, timeout: float) -> Weights:
