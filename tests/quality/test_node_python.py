@@ -82,9 +82,9 @@ request = {{"runtime": "containerd", "names": {{"docker.io/x/y:v1": "sha256:0"}}
 sys.executable = {str(python37)!r}
 target = link.Target("here", "containerd")
 with link.Link(target, [], request, 60) as agent:
-    state = agent.hear()
+    state = agent.hear(dict)
     agent.order({{"names": [], "spool": request["spool"], "key": "", "check": False, "keep": 0, "repositories": []}})
-    print(__import__("json").dumps([state, agent.hear()]))
+    print(__import__("json").dumps([state, agent.hear(dict)]))
 """
     ctr = tmp_path / "bin/ctr"
     ctr.parent.mkdir()

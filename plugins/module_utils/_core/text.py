@@ -13,3 +13,13 @@ def without_prefix(text: str, prefix: str) -> str:
     ('flag', 'flag')
     """
     return text[len(prefix) :] if text.startswith(prefix) else text
+
+
+def printable(text: str, most: int = 500) -> str:
+    r"""A text that comes from a node, a pod or the network, as a terminal or a log may show it: one line, no control characters, `most` characters.
+
+    >>> ascii(printable("lost\n12:00 forged\x1b[2J")), ascii(printable("x" * 600)[-3:]), len(printable("x" * 600))
+    ("'lost\\ufffd12:00 forged\\ufffd[2J'", "'xx\\u2026'", 500)
+    """
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}\N{HORIZONTAL ELLIPSIS}"

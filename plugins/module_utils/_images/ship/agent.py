@@ -269,10 +269,9 @@ class Containerd:
         for name, digest, status, unpacked in _CHECK.findall(checked):
             if name in found and (status, unpacked) == ("complete", "true"):
                 config_digest, config = self.config(digest)
-                found[name] = config and {
-                    "ids": [digest, config_digest],
-                    "layers": config.get("rootfs", {}).get("diff_ids") or [],
-                }
+                if config:
+                    layers = config.get("rootfs", {}).get("diff_ids") or []
+                    found[name] = {"ids": [digest, config_digest], "layers": layers}
         return found
 
     def config(self, digest: str) -> tuple[str, dict[str, Any]]:

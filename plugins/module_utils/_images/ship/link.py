@@ -12,27 +12,31 @@ import json
 import os
 import queue
 import re
+import selectors
 import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import tokenize
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent, answers
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import FRAME
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
 
 # Bytes that are written at once: the limit is kept by the piece, and so is what is shown
 PIECE = 1 << 16
+# Of what ssh and the node write beside the answers: the end, which says why
+ERRORS = 1 << 14
 # Connections that stay open; only root gets in
 SOCKETS = "/run/edgefl-ssh"
+Checked = TypeVar("Checked")
 # Runs the program that comes first on its standard input: on a command line it would fill sudo's log
 BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
 
@@ -100,19 +104,21 @@ class Link:
         if target.host:
             remote = ["sudo", "-n", *program] if target.become else program
             program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
-        # In a file, as nobody reads it while the archive is written
-        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.errors,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
         self.timer = threading.Timer(timeout, self._give_up)
         self.timer.daemon = True
         self.timer.start()
-        self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._said: queue.Queue[dict[str, Any] | EdgeflError | None] = queue.Queue()
+        self._errors = b""
+        # Answers so far, bytes that are none, chunks that the node may have, and those that it says it has
+        self._answers = self._noise = 0
+        self._sent = self._at = -1
         self._reader = threading.Thread(target=self._listen, args=(acknowledged,), daemon=True)
         self._reader.start()
         self._write([PROGRAM, _line(request)])
@@ -137,15 +143,65 @@ class Link:
                     view = view[os.write(stream.fileno(), view) :]
 
     def _listen(self, acknowledged: Callable[[int], None]) -> None:
-        for text in cast("IO[bytes]", self.process.stdout):
+        """Reads all that is written, at the speed of who writes, and keeps little of it: the other end may be anybody."""
+        line = bytearray()
+        try:
+            for data in self._read():
+                line += data
+                if b"\n" in data:
+                    *whole, line = line.split(b"\n")
+                    for text in whole:
+                        self._take(bytes(text), acknowledged)
+                if len(line) > answers.LINE:
+                    raise answers.FlawedError(f"a line of more than {answers.LINE} bytes")
+        except answers.FlawedError as error:
+            self._said.put(self._flawed(error))
+            self.cut()
+        finally:
+            self._said.put(None)
+
+    def _read(self) -> Iterator[bytes]:
+        """Standard output until its end; the end of standard error is kept. A connection that stays open may hold that one for longer."""
+        with selectors.DefaultSelector() as selector:
+            output, errors = cast("IO[bytes]", self.process.stdout), cast("IO[bytes]", self.process.stderr)
+            selector.register(output, selectors.EVENT_READ)
+            selector.register(errors, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(0.5 if output in selector.get_map() else 0.02)
+                if not ready and self.process.poll() is not None:
+                    break
+                for key, _events in ready:
+                    data = os.read(key.fd, PIECE)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is errors:
+                        self._errors = (self._errors + data)[-ERRORS:]
+                    else:
+                        yield data
+
+    def _take(self, text: bytes, acknowledged: Callable[[int], None]) -> None:
+        try:
+            answer = answers.parse(text)
+        except answers.NoAnswerError:
             # A login script of the user may greet before the agent speaks
-            if text.startswith(b"{"):
-                answer = json.loads(text)
-                if "at" in answer:
-                    acknowledged(answer["at"])
-                else:
-                    self._said.put(answer)
-        self._said.put(None)
+            self._noise += len(text) + 1
+            if self._answers or self._noise > answers.LINE:
+                raise
+            return
+        if "at" in answer:
+            self._at = answers.number(answer, "at", self._at + 1, self._sent + 1)
+            acknowledged(self._at)
+            return
+        self._answers += 1
+        if self._answers > answers.ANSWERS:
+            raise answers.FlawedError("more answers than questions")
+        self._said.put(answer)
+
+    def _flawed(self, error: answers.FlawedError) -> EdgeflError:
+        return EdgeflError(
+            f"{self.target.name} ({self.target}) says what the agent never says: {error}. If its login scripts write such lines, keep them quiet;"
+            " if not, somebody else may answer there: set the node up anew. Nothing more was sent to it."
+        )
 
     def __enter__(self) -> Link:
         return self
@@ -160,10 +216,13 @@ class Link:
         self.process.wait()
         self._reader.join()
         cast("IO[bytes]", self.process.stdout).close()
-        self.errors.close()
+        cast("IO[bytes]", self.process.stderr).close()
 
-    def hear(self) -> dict[str, Any]:
-        """The next thing that the agent says. EdgeflError when it is an error, Transient when the connection was lost or not made."""
+    def hear(self, check: Callable[[dict[str, Any]], Checked]) -> Checked:
+        """The next thing that the agent says, as `check` (answers.py) lets it pass.
+
+        EdgeflError when it is an error, or none of an agent's; Transient when the connection was lost or not made.
+        """
         answer = self._said.get()
         if answer is None:
             self.process.wait()
@@ -172,12 +231,16 @@ class Link:
                     f"{self.target}: not done after {self.timeout:.0f} s. See whether its {self.target.runtime} hangs, and how fast the link is;"
                     " a longer timeout can be given."
                 )
-            self.errors.seek(0)
-            raise explain_ssh(self.errors.read().decode(errors="replace"), self.target, self.spoke)
+            raise explain_ssh(self._errors.decode(errors="replace"), self.target, self.spoke)
+        if isinstance(answer, EdgeflError):
+            raise answer
         self.spoke = True
-        if "error" in answer:
-            raise explain_agent(answer, self.target)
-        return answer
+        try:
+            if "error" in answer:
+                raise explain_agent(answers.error(answer), self.target)
+            return check(answer)
+        except answers.FlawedError as error:
+            raise self._flawed(error) from None
 
     def order(self, order: dict[str, Any]) -> None:
         """Tells the agent what is to be done."""
@@ -185,8 +248,11 @@ class Link:
 
     def send(self, parcel: Parcel, first: int, limit: Limit, written: Callable[[int], None]) -> None:
         """Sends the parcel from chunk `first` on, and ends it; `written` is called with the bytes that were handed over."""
-        index = first
+        if first and not parcel.get(first - 1):
+            raise self._flawed(answers.FlawedError(f"it has {first} chunks of an archive that has fewer"))
+        index = self._at = self._sent = first
         while not self._ended() and (chunk := parcel.get(index)):
+            self._sent = index + 1
             self._write([FRAME.pack(chunk.index, chunk.length, chunk.digest)])
             for piece in parcel.read(chunk, PIECE):
                 if self._ended():
@@ -244,7 +310,7 @@ def explain_ssh(text: str, target: Target, spoke: bool = False) -> EdgeflError:
 
     A Transient when that may go away by itself; so is an end without a word of an agent that had spoken before.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else "it said nothing"
     if not target.host:
         return EdgeflError(f"The program that asks this host's container runtime ended: {last}.")

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import Image, UnreadableError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import progress
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import answers, progress
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import INCOMING
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Link, Target, ssh_command
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import FOLDER, Limit, Parcel
@@ -133,6 +134,10 @@ class Transfer:
             self.counter.enter(progress.DONE)
         except EdgeflError as error:
             failed = error.message
+        except Exception as error:
+            # The other nodes get their images all the same
+            failed = f"{self.target.name} ({self.target}): the program that ships the images failed: {type(error).__name__}: {printable(str(error))}"
+        if failed:
             self.counter.enter(progress.FAILED, failed)
         changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
         result = self._result(round(time.monotonic() - begin, 2))
@@ -169,14 +174,15 @@ class Transfer:
         ssh = ssh_command(settings.ssh_key, self.target.known_hosts, settings.connect_timeout, settings.persist)
         asked = request(self.target, self.images)
         with Link(self.target, ssh, asked, max(1.0, until - time.monotonic()), self._acknowledged) as self.link:
-            state = self.link.hear()
+            state = self.link.hear(lambda said: answers.state(said, asked))
             steps = plan(self.images, state)
             # After a cut it may all be there; what was to be done at first is what is told
             self._steps = self._steps or steps
             load = self._prepare(steps, state) if any(step.needed for step in steps) else None
             if load is None or settings.check_mode:
-                self.link.order(idle_order(settings, self.images))
-                return self.link.hear()
+                order = idle_order(settings, self.images)
+                self.link.order(order)
+                return self.link.hear(lambda said: answers.end(said, [], order["repositories"]))
             return self._send(self.link, steps, load)
 
     def _prepare(self, steps: list[Step], state: dict[str, Any]) -> Load:
@@ -195,19 +201,18 @@ class Transfer:
         where, wanted = str(self.target), [step for step in steps if step.needed]
         parcel = self.depot.parcel(load.shipment, load.codec)
         self._size = max(parcel.size, 1)
+        order = {
+            **idle_order(self.settings, self.images),
+            **load_order(wanted, load.shipment),
+            "key": parcel.key if load.spooled else "",
+            "sender": self.sender,
+            "codec": load.codec,
+            "chunk": self.settings.chunk,
+        }
         self.counter.enter(progress.WAITS, "for its turn")
         with self.turns:
-            link.order(
-                {
-                    **idle_order(self.settings, self.images),
-                    **load_order(wanted, load.shipment),
-                    "key": parcel.key if load.spooled else "",
-                    "sender": self.sender,
-                    "codec": load.codec,
-                    "chunk": self.settings.chunk,
-                }
-            )
-            first = link.hear()["have"] if load.spooled else 0
+            link.order(order)
+            first = link.hear(answers.kept) if load.spooled else 0
             self.counter.enter(progress.SENDS)
             self._before = first
             self._acknowledged(first)
@@ -218,7 +223,7 @@ class Transfer:
                     f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."
                 ) from error
         self.counter.holds(1.0)
-        answer = link.hear()
+        answer = link.hear(lambda said: answers.end(said, order["names"], order["repositories"]))
         verify(wanted, answer, where)
         return answer
 
