@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -63,14 +66,23 @@ class Job:
         return os.path.isdir(self.folder)
 
     def begin(self, work: Work) -> None:
-        """Begins it, in a process of its own."""
-        os.makedirs(self.folder, mode=0o700)
-        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        """Begins it, in a process of its own. The folder is there with all that is in it, or, also after a kill -9, not at all."""
+        os.makedirs(os.path.dirname(self.folder), mode=0o700, exist_ok=True)
+        aside = self._aside()
+        lock = os.open(os.path.join(aside, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        self._write("progress", work.progress())
-        detach(lambda: self._child(work))
-        # The child holds it on
-        os.close(lock)
+        _write(aside, "progress", work.progress())
+        try:
+            os.rename(aside, self.folder)
+            detach(lambda: self._child(work))
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            # Begun by another call at the same moment
+            shutil.rmtree(aside)
+        finally:
+            # The child holds it on
+            os.close(lock)
 
     def follow(self, linger: float, enough: Callable[[Any], bool] = lambda progress: False) -> dict[str, Any]:
         """Its result; or C(running) and C(progress), after `linger` seconds or as soon as the progress is `enough`."""
@@ -107,8 +119,16 @@ class Job:
         return True
 
     def remove(self) -> None:
-        """Removes its folder, with a result that nobody has read."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes its folder, with a result that nobody has read; one that is half removed is none."""
+        aside = self._aside()
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _aside(self) -> str:
+        """A folder of another name beside it."""
+        parent, name = os.path.split(self.folder)
+        return tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
 
     def _child(self, work: Work) -> None:
         ended = threading.Event()
@@ -122,19 +142,18 @@ class Job:
             result = {"error": f"The program that {self.what} failed: {type(error).__name__}: {error}"}
         ended.set()
         watch.join()
-        self._write("result", result)
+        _write(self.folder, "result", result)
 
     def _watch(self, work: Work, ended: threading.Event) -> None:
+        seen, asked = 0, time.monotonic()
         while not ended.wait(0.2):
-            self._write("progress", work.progress())
-            if time.time() - os.stat(self.lock).st_mtime > self.abandoned:
+            _write(self.folder, "progress", work.progress())
+            touched = os.stat(self.lock).st_mtime_ns
+            # When it was touched is not compared to the clock, which may be set meanwhile
+            if touched != seen:
+                seen, asked = touched, time.monotonic()
+            if time.monotonic() - asked > self.abandoned:
                 work.stop()
-
-    def _write(self, name: str, value: Any) -> None:
-        path = os.path.join(self.folder, name)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            json.dump(value, file)
-        os.replace(f"{path}.new", path)
 
     def _read(self, name: str) -> Any:
         try:
@@ -142,3 +161,10 @@ class Job:
                 return json.load(file)
         except FileNotFoundError:
             return None
+
+
+def _write(folder: str, name: str, value: Any) -> None:
+    path = os.path.join(folder, name)
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.replace(f"{path}.new", path)

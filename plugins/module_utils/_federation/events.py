@@ -38,7 +38,7 @@ def parse(data: bytes) -> Parsed:
         try:
             event = json.loads(row)
             schema, kind = event["schema"], event["event"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             return Parsed(events, size, f"line {number} of {FILE} is damaged ({error})")
         if schema != SCHEMA or kind not in EVENTS:
             raise EdgeflError(

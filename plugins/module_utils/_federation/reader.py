@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import foreign
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
@@ -75,7 +76,7 @@ class Reader:
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
         path = self.state_dir / self.run / events.FILE
         try:
-            data = path.read_bytes()
+            data = foreign.read(self.state_dir, self.run, events.FILE)
         except FileNotFoundError:
             data = b""
         except OSError as error:

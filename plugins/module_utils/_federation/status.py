@@ -12,6 +12,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
+# Bytes of an answer at most; what is longer is cut, and then no JSON
+MOST = 1 << 22
+
 
 def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
     """A function that asks for a path below `base` (such as http://127.0.0.1:8889).
@@ -25,15 +28,15 @@ def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
     def fetch(path: str) -> tuple[int, Any]:
         try:
             with opener.open(base.rstrip("/") + path, timeout=timeout) as answer:
-                code, body = answer.getcode(), answer.read()
+                code, body = answer.getcode(), answer.read(MOST)
         except HTTPError as error:
-            code, body = error.code, error.read()
+            code, body = error.code, error.read(MOST)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return 0, f"nothing answers ({getattr(error, 'reason', None) or error})"
         text = body.decode(errors="replace").strip()
         try:
             return code, json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return code, text
 
     return fetch

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Dict
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import foreign
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
@@ -308,13 +309,13 @@ def _last_exit(item: Any) -> str:
 def ended(rounds: Path) -> bool:
     """Whether the last line of an aggregator's rounds.jsonl says that the run is over."""
     try:
-        with open(rounds, "rb") as file:
+        with foreign.open_file(rounds.parent.parent, rounds.parent.name, rounds.name) as file:
             # The line of an end is short
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
-            last = file.read().splitlines()[-1:]
+            last = file.read(2 * 65536).splitlines()[-1:]
         return bool(last) and json.loads(last[0])["event"] in ("done", "failed")
-    except (OSError, ValueError, KeyError, TypeError):
-        # Not there yet, or not written to its end
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, EdgeflError):
+        # Not there yet, or not written to its end; who follows the run tells what else is wrong with it
         return False
 
 

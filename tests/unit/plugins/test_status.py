@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import status
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
 
 ANSWERS = {"/status": (200, b'{"run": "r1"}'), "/readyz": (503, b"waits for TensorFlow\n")}
@@ -45,3 +46,11 @@ def test_nothing_answers(server: HTTPServer) -> None:
     server.server_close()
     code, why = fetcher(f"http://127.0.0.1:{server.server_port}", timeout=1)("/status")
     assert code == 0 and why.startswith("nothing answers (")
+
+
+def test_an_answer_without_end_is_cut(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANSWERS, "/status", (200, b"x" * (3 * status.MOST)))
+    monkeypatch.setitem(ANSWERS, "/readyz", (503, b"[" * 200_000))
+    fetch = fetcher(f"http://127.0.0.1:{server.server_port}")
+    assert len(fetch("/status")[1]) == status.MOST
+    assert fetch("/readyz") == (503, "[" * 200_000)

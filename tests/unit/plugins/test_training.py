@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 
 def test_parse_reads_what_the_aggregator_writes_and_dump_gives_it_back() -> None:
@@ -86,6 +91,55 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def _link_to_a_file(path: Path, secret: Path) -> None:
+    path.symlink_to(secret / RUN / "rounds.jsonl")
+
+
+def _link_to_a_folder(path: Path, secret: Path) -> None:
+    path.parent.rmdir()
+    path.parent.symlink_to(secret / RUN)
+
+
+def _pipe(path: Path, secret: Path) -> None:
+    del secret
+    os.mkfifo(path)
+
+
+def _socket(path: Path, secret: Path) -> None:
+    del secret
+    with socket.socket(socket.AF_UNIX) as road:
+        road.bind(str(path))
+
+
+def _endless(path: Path, secret: Path) -> None:
+    del secret
+    with path.open("wb") as made:
+        made.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("attack", "says"),
+    [(_link_to_a_file, "link"), (_link_to_a_folder, "link"), (_pipe, "is no file"), (_socket, "no file"), (_endless, "1099512 MB, more than 67 MB")],
+)  # fmt: skip
+def test_what_the_pods_user_puts_in_the_way_is_not_read_as_root(
+    tmp_path: Path, file: Path, attack: Callable[[Path, Path], None], says: str
+) -> None:
+    secret = tmp_path / "secret"
+    (secret / RUN).mkdir(parents=True)
+    (secret / RUN / "rounds.jsonl").write_bytes(data(*WHOLE))
+    attack(file, secret)
+    begin = time.monotonic()
+    with pytest.raises(EdgeflError, match=says):
+        read(reader(tmp_path))
+    assert not recorder.ended(file)
+    assert time.monotonic() - begin < 2
+
+
+def test_a_line_that_is_nested_deeply_is_damaged(tmp_path: Path, file: Path) -> None:
+    file.write_bytes(b"[" * 200_000 + b"\n")
+    assert "line 1 of rounds.jsonl is damaged" in read(reader(tmp_path))["reason"]
+
+
 def test_read_goes_on_where_it_was(tmp_path: Path, file: Path) -> None:
     file.write_bytes(data(*WHOLE[:2]) + b'{"half')
     first = read(reader(tmp_path))
@@ -136,7 +190,7 @@ def test_a_name_that_is_no_folder(run: str) -> None:
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / RUN / "rounds.jsonl").mkdir(parents=True)
-    with pytest.raises(EdgeflError, match="check edgefl_state_dir"):
+    with pytest.raises(EdgeflError, match=r"is no file, so it is not read as root.*edgefl_state_dir"):
         read(reader(tmp_path))
 
 
