@@ -43,7 +43,7 @@ def defaults(option: Option) -> dict[str, Any]:
 
 def spec(option: Option) -> dict[str, Any]:
     """The variable in meta/argument_specs.yml."""
-    text = option.help
+    text = option.variable_help or option.help
     if option.automatic:
         text += f" By default {_options.AUTOMATIC_TEXT[option.automatic]}."
     if option.per_host:

@@ -87,7 +87,9 @@ class InventoryModule(BaseInventoryPlugin):
         except FileNotFoundError:
             return
         except ValueError as error:
-            raise AnsibleParserError(f"{home / 'inventory.json'} is damaged ({error}): run make lab again") from error
+            raise AnsibleParserError(
+                f"{home / 'inventory.json'} is damaged ({error}): run edgefl.kubeedge.lab (make lab in a checkout) again"
+            ) from error
         for name, variables in hosts(lab, home).items():
             inventory.add_host(name, group="cloud" if name == CLOUD else "edges")
             for key, value in variables.items():

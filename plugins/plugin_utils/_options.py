@@ -40,6 +40,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     unit: str = ""
+    variable_help: str = ""
     choices: list[str] = field(default_factory=list)
     per_host: bool = False
     shapes_training: bool = True

@@ -182,7 +182,7 @@ def _drawing() -> Any:
 
     if svg.MATPLOTLIB_ERROR:
         raise EdgeflError(
-            "The Python library matplotlib is not there, which draws the report: install requirements.txt for the Python that runs Ansible, "
+            "The Python library matplotlib is not there, which draws the report: call pip install matplotlib in the Python that runs Ansible, "
             "or do without the report (edgefl_report: false).",
             exception=svg.MATPLOTLIB_ERROR,
         )

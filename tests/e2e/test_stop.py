@@ -46,7 +46,7 @@ def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
 def test_nothing_is_there_to_train_again(lab: Lab) -> None:
     run = lab.play("retrain.yml")
     assert run.result.code != 0
-    assert "run site.yml first" in run.output
+    assert "run edgefl.kubeedge.site first" in run.output
     assert run.sums.get("changed", 0) == 0
 
 

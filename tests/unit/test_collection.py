@@ -346,6 +346,38 @@ def collections_used() -> set[str]:
     return {name for name in known if re.search(rf"(?<![\w./-]){re.escape(name)}\.[a-z]\w+", text)}
 
 
+def texts_of_the_collection() -> dict[Path, str]:
+    """What users read of roles, playbooks and plugins: messages, documentation, comments."""
+    kinds = (".j2", ".md", ".py", ".yml")
+    paths = [path for path in files("roles", "playbooks", "plugins") if path.suffix in kinds]
+    return {path: (ROOT / path).read_text() for path in paths if (ROOT / path).is_file()}
+
+
+def test_names_in_texts_are_there() -> None:
+    """Roles, tags and playbooks that a message or a page tells the user to call."""
+    tags: set[str] = set()
+    for playbook in PLAYBOOKS:
+        for play in load_yaml(Path("playbooks") / playbook):
+            for item in [play, *play.get("roles", []), *play.get("tasks", [])]:
+                tags.update(item.get("tags", []))
+    stems = {Path(playbook).stem for playbook in PLAYBOOKS}
+    run_names = "|".join(stems)
+    found = set()
+    for path, text in texts_of_the_collection().items():
+        roles = re.findall(r"\brun the role (?!again)(\w+)|\brole (?:`|C\()(\w+)|\brole (\w+_\w+)", text)
+        for name in map("".join, roles):
+            assert name in ROLES, f"{path}: there is no role {name}"
+        for name in ",".join(re.findall(r"--tags[ =]([\w,]+)", text)).split(","):
+            assert name in {"", *tags}, f"{path}: no play has the tag {name}"
+            found.add(name)
+        for name in re.findall(r"(?:[Rr]un|[Cc]all|playbook) edgefl\.kubeedge\.(\w+)", text):
+            assert name in stems, f"{path}: there is no playbook {name}"
+            found.add(name)
+        bare = re.search(rf"(?:[Rr]un|[Cc]all|playbook) (?:{run_names})\.yml", text)
+        assert bare is None, f"{path}: {bare and bare[0]}: an installed collection has it as edgefl.kubeedge.<name>"
+    assert {"edge_access", "build_images", "site", "stop", "ship_images", "lab"} <= found
+
+
 def test_dependencies() -> None:
     """galaxy.yml and requirements.yml name the same collections, those that are used, and the installed ones satisfy them."""
     wanted = load_yaml(Path("galaxy.yml"))["dependencies"]

@@ -86,4 +86,4 @@ def test_no_lab_is_an_empty_inventory(tmp_path: Path) -> None:
 
 def test_damaged_file_says_what_to_do(home: Path) -> None:
     (home / "inventory.json").write_text("{")
-    assert "run make lab again" in " ".join(read(home)[2].split())
+    assert "run edgefl.kubeedge.lab (make lab in a checkout) again" in " ".join(read(home)[2].split())

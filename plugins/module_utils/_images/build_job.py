@@ -50,7 +50,7 @@ def _begin(job: Job, builder: Builder, options: dict[str, Any], result: dict[str
     result.update(missing=snapshot.missing, changed=snapshot.lacking)
     if snapshot.missing and not options["sources"]:
         raise EdgeflError(
-            f"{builder.recipe.name(snapshot.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role images first."
+            f"{builder.recipe.name(snapshot.missing[0], tag)} is neither built nor being built on {platform.node()}: run the role build_images first."
         )
     if snapshot.missing and not (options["context"] or options["packed"]):
         result["wants_context"] = True

@@ -19,7 +19,7 @@ MANY_RESTARTS = 3
 
 # States that last until somebody changes something, and what that is
 TERMINAL = {
-    "ErrImageNeverPull": "the image is not on the node: run ship_images.yml",
+    "ErrImageNeverPull": "the image is not on the node: run edgefl.kubeedge.ship_images",
     "InvalidImageName": "the name of the image is wrong: correct it",
     "ImagePullBackOff": "the image can't be pulled: ship it to the node, or check its name and the registry",
     "CreateContainerConfigError": "a Secret or ConfigMap that the pod needs is not there: create it",

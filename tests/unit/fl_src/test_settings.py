@@ -166,6 +166,7 @@ def test_options_describe_themselves() -> None:
         "max",
         "unit",
         "choices",
+        "variable_help",
         "metavar",
     }
     known |= {"variable", "automatic", "per_host", "shapes_training"}

@@ -84,7 +84,7 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
 @pytest.mark.parametrize(
     ("status", "reason", "terminal", "words"),
     [
-        (NEVER_PULL, "ErrImageNeverPull", True, "run ship_images.yml"),
+        (NEVER_PULL, "ErrImageNeverPull", True, "run edgefl.kubeedge.ship_images"),
         (CRASH.format(restarts=2), "CrashLoopBackOff", False, "ended 2 times, the last time with Error: exit code 2"),
         (CRASH.format(restarts=4), "CrashLoopBackOff", True, "ended 4 times"),
         (BROKEN, "BrokenApp", True, "correct it"),

@@ -305,6 +305,9 @@ _UNREACHED = r"Connection refused|timed out|No route to host|Network is unreacha
 _LOST = r"Connection (to .* )?closed|Connection reset|Broken pipe|Timeout, server"
 
 
+ACCESS = "run the role edge_access (edgefl.kubeedge.site --tags edge_access)"
+
+
 def explain_ssh(text: str, target: Target, spoke: bool = False) -> EdgeflError:
     """What to do about an C(ssh) (or an agent) that ended without an answer, by what it wrote.
 
@@ -317,15 +320,15 @@ def explain_ssh(text: str, target: Target, spoke: bool = False) -> EdgeflError:
     cases = (
         (
             r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
-            "its host key is not the one that is known. If it was set up anew, run the role openssh (site.yml --tags openssh); if not, somebody is in between.",
+            f"its host key is not the one that is known. If it was set up anew, {ACCESS}; if not, somebody is in between.",
         ),
         (
             r"Host key verification failed|No .* host key is known",
-            "its host key is not known on this host: run the role openssh (site.yml --tags openssh).",
+            f"its host key is not known on this host: {ACCESS}.",
         ),
         (
             r"Permission denied",
-            f"it does not let user {target.user} in with this host's key: correct ansible_user, or run the role openssh (site.yml --tags openssh).",
+            f"it does not let user {target.user} in with this host's key: correct ansible_user, or {ACCESS}.",
         ),
         (
             r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",

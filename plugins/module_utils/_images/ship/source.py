@@ -50,7 +50,7 @@ class Source:
             items = {name: self.docker.get(f"/images/{quote(name, safe='/:@')}/json") for name in names}
             if lost := [name for name, item in items.items() if item is None]:
                 raise EdgeflError(
-                    f"Not built on this host: {', '.join(lost)}. Build it first (site.yml --tags images), or correct the name."
+                    f"Not built on this host: {', '.join(lost)}. Build it first (edgefl.kubeedge.site --tags build_images), or correct the name."
                 )
             read = self._open(items) or parse_image
             return [read(name, item) for name, item in items.items()]
