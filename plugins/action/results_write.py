@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import LATEST, check_results
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _results, _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._controller import ControllerAction
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import repetitions
@@ -43,7 +43,7 @@ class ActionModule(ControllerAction):
 
     def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
         dest = Path(options["dest"])
-        folder = dest / check_run(options["run"])
+        folder = dest / check_results(options["run"], options["settings"] is not None)
         data = _results.inputs(folder, options["telemetry"], options["details"])
         write = self._comparison_results if options["settings"] is not None else self._run_results
         wanted, summary, text = write(folder, options, data)
@@ -60,7 +60,7 @@ class ActionModule(ControllerAction):
             "changed": bool(names or outdated) or link,
             "path": str(folder),
             "report": report,
-            "files": names + [_results.LATEST] * link,
+            "files": names + [LATEST] * link,
             "removed": outdated,
             "sizes": {path: len(content) for path, content in wanted.items()},
             "summary": summary,

@@ -84,7 +84,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import detach
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder

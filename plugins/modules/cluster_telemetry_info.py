@@ -73,7 +73,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 

@@ -101,6 +101,10 @@ options:
     elements: dict
     default: []
   aggregator_resources: *resources
+  run:
+    description: Name that the training is to have; empty or V(new) for one that is made of the time.
+    type: str
+    default: ""
   known_variables:
     description: Variables that the collection has; when empty, O(given_variables) is not looked at.
     type: list
@@ -177,6 +181,7 @@ def main() -> None:
         argument_spec={
             "cloud_node": {"type": "str", "required": True},
             "edges": {"type": "list", "elements": "dict", "required": True, "options": EDGE},
+            "run": {"type": "str", "default": ""},
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import LATEST, check_run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import repetitions
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import (
@@ -30,7 +30,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data impor
     parse_telemetry,
 )
 
-LATEST, SUMMARY, REPORT = "latest", "summary.json", "report.html"
+SUMMARY, REPORT = "summary.json", "report.html"
 # What report and plots were drawn from, and their checksums
 DRAWN = "drawn.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import NEW, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems as resource_problems
@@ -61,6 +63,7 @@ def settings(options: Mapping[str, Any]) -> list[str]:
     if options["known_variables"]:
         found += variables(options["given_variables"], options["known_variables"])
     found += namespace(options["namespace"])
+    found += run(options["run"])
     found += training(options["training"], options["training_options"])
     for edge in edges:
         own = {name: value for name, value in edge.training.items() if value != options["training"].get(name)}
@@ -184,6 +187,16 @@ def namespace(name: str) -> list[str]:
         return [
             f"edgefl_namespace is {name!r}: use lower-case letters, digits and dashes, 63 at most, such as edgefl-team2."
         ]
+    return []
+
+
+def run(name: str) -> list[str]:
+    """Whether a training may have this name; it is named by the time when it has none, or NEW."""
+    if name not in ("", NEW):
+        try:
+            check_run(name)
+        except EdgeflError as error:
+            return [error.message]
     return []
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +16,13 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import forei
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 
 # Cheap: a small file and a request to this host
 POLL_INTERVAL = 0.2
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def check_run(run: str) -> str:
-    """The name of a run, which is also the name of a folder; EdgeflError when it can't be one."""
-    if not NAME.fullmatch(run):
-        raise EdgeflError(
-            f"{run!r} is no name of a run: use letters, digits, `.`, `_` and `-`, and begin with a letter or digit (edgefl_run)."
-        )
-    return run
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,7 @@ def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
         "edges": given,
         "cloud_node": "cloud",
         "namespace": "edgefl",
+        "run": "",
         "server_port": 47011,
         "status_port": 47012,
         "samples": 60_000,
@@ -239,6 +240,13 @@ def test_right_settings() -> None:
     assert check.settings(options()) == []
     training = {"edgefl_app": "fashion_mnist"}
     assert check.settings(options(apps=["fashion_mnist"], training=training, known_variables=["edgefl_app"])) == []
+
+
+@pytest.mark.parametrize("run", ["latest", "experiments", "comparison", "..", "team/1", "a b", "a\nb"])
+def test_a_run_has_a_name_of_its_own(run: str) -> None:
+    (problem,) = check.settings(options(run=run))
+    assert f"{run!r}" in problem and "(edgefl_run)" in problem
+    assert check.settings(options(run="new")) == check.settings(options(run="mine-1")) == []
 
 
 def test_all_that_is_wrong_with_the_settings_is_told_at_once() -> None:

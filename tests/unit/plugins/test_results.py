@@ -250,6 +250,18 @@ def test_tasks_write_and_compare_and_say_what_is_missing(tmp_path: Path) -> None
     assert sorted(path.name for path in dest.iterdir()) == [made.name, "latest"]
 
 
+@pytest.mark.parametrize("reserved", ["latest", "experiments", "new", "comparison"])
+def test_another_runs_results_are_not_overwritten_by_a_reserved_name(tmp_path: Path, reserved: str) -> None:
+    made = real("lost_part")
+    dest = tmp_path / "results"
+    write = {"dest": str(dest), "run": made.name, "events": made.events, "report": False}
+    name = "edgefl.kubeedge.results_write"
+    result = play(tmp_path, [{name: write}, {name: write | {"run": reserved, "events": made.events[:2]}}])
+    assert result.code != 0 and f"'{reserved}' cannot be the name of a run" in result.output
+    assert sorted(path.name for path in dest.iterdir()) == [made.name, "latest"]
+    assert (dest / made.name / "rounds.jsonl").read_bytes().count(b"\n") == len(made.events)
+
+
 def test_preflight_looks_for_matplotlib_where_a_report_is_wanted(tmp_path: Path) -> None:
     def role(**hidden: str) -> dict[str, Any]:
         about = {"name": "edgefl.kubeedge.preflight", "tasks_from": "controller", "apply": {"environment": hidden}}

@@ -18,7 +18,8 @@ from unit.plugins.training_lines import FAILED, RUN, WHOLE, Clock, data, round_,
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader, check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_results, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
@@ -182,10 +183,19 @@ def test_reason(tmp_path: Path, status: Any, code: int, reason: str) -> None:
     assert read(reader(tmp_path, status, code))["reason"] == reason
 
 
-@pytest.mark.parametrize("run", ["", "..", "a/b", ".x", "a b", "-x"])
-def test_a_name_that_is_no_folder(run: str) -> None:
+@pytest.mark.parametrize(
+    "run", ["", ".", "..", "a/b", ".x", "a b", "-x", "a\n", "x" * 101, "latest", "new", "experiments", "comparison"]
+)
+def test_a_name_that_is_no_folder_or_has_another_meaning(run: str) -> None:
     with pytest.raises(EdgeflError, match="edgefl_run"):
         check_run(run)
+
+
+def test_names_that_a_run_may_have() -> None:
+    assert [check_run(run) for run in ("20300101-120000", "latest-2", "New")] == ["20300101-120000", "latest-2", "New"]
+    assert check_results("comparison", True) == "comparison"
+    with pytest.raises(EdgeflError, match="'latest' cannot be the name of a run"):
+        check_results("latest", True)
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
