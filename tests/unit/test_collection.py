@@ -23,6 +23,15 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
 INCLUDES = {"ansible.builtin.include_tasks", "ansible.builtin.import_tasks"}
 BUILTIN = "ansible.builtin"
+# What the name of a play or a task begins with
+VERBS = """
+Add Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define Deploy
+Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Import Initialize Inspect Install Keep Let Link List Listen Load Log Look Make Mark Measure
+Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag Take Tell
+Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
+"""
+# A name stands alone in a log: nothing there says what these are
+BARE = re.compile(r"\b(it|them|they|those|these)\b|\bboth$", re.IGNORECASE)
 # Read by the filter plugin that makes the rows of the edges
 READ_BY_NAME = {"edgefl_slice_start", "edgefl_slice_stop"}
 
@@ -312,6 +321,43 @@ def test_action_plugins_have_a_module_that_documents_them() -> None:
 
 def test_module_utils_are_private() -> None:
     assert [path.name for path in (ROOT / "plugins/module_utils").glob("*.py") if not path.name.startswith("_")] == []
+
+
+# Names of plays and tasks -----------------------------------------------------------------------------------------------
+
+
+def whole(name: str) -> bool:
+    """Whether a name says alone what is done: a verb, of what, and no pronoun."""
+    words = name.rpartition(" | ")[2]
+    return words.split()[0].rstrip(",") in VERBS.split() and len(words.split()) > 1 and not BARE.search(words)
+
+
+def named(content: list[dict[str, Any]]) -> Iterator[str]:
+    """Names of the plays and tasks of a file, those in blocks too."""
+    for entry in content:
+        if "name" in entry:
+            yield entry["name"]
+        for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+            yield from named(entry.get(part) or [])
+
+
+def test_names_are_whole_sentences() -> None:
+    contents = {
+        path: load_yaml(path)
+        for pattern in ("roles/*/tasks/**/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml", "molecule/**/*.yml")
+        for path in sorted(ROOT.glob(pattern))
+    }
+    names = {path: list(named(content)) for path, content in contents.items() if isinstance(content, list)}
+    assert sum(map(len, names.values())) > 500
+    wrong = [f"{path.relative_to(ROOT)}: {name}" for path, found in names.items() for name in found if not whole(name)]
+    assert wrong == [], "a name begins with a verb (VERBS), and says what of, without a pronoun"
+
+
+@pytest.mark.parametrize(
+    "name", ["Preflight", "Look at them", "Make both", "They are right", "Find | Read those of all"]
+)
+def test_a_name_that_says_nothing_is_found(name: str) -> None:
+    assert not whole(name)
 
 
 # The whole -------------------------------------------------------------------------------------------------------------
