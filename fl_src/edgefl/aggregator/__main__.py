@@ -14,7 +14,7 @@ from edgefl.aggregator import status
 from edgefl.aggregator.coordinator import RunError
 from edgefl.common import app_folder, settings
 from edgefl.common.idx import DataError
-from edgefl.common.journal import say
+from edgefl.common.journal import printable, say
 
 EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 """Errors whose text is enough for the user; others are shown with their traceback."""
@@ -69,6 +69,7 @@ def _end(number: int, _frame: Any) -> None:
 
 
 def _fail(run: Any, reason: str) -> None:
+    reason = printable(" ".join(reason.split()))  # an app's error may quote what a client said
     say(f"failed: {reason}")
     try:
         if run:

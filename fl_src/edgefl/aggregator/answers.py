@@ -128,12 +128,13 @@ def _flaw_of_count(answer: Answer) -> str:
 
 def _flaw_of_figures(answer: Answer) -> str:
     for name, value in answer.figures.items():
-        if name in FIGURES and not _number(value):
+        if name in FIGURES and not is_number(value):
             return f"sent a figure that is no finite number: {name} {value!r}"
     return ""
 
 
-def _number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a client's figure is a finite number."""
     try:
         return isinstance(value, (int, float)) and math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold

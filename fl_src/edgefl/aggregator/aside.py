@@ -50,8 +50,11 @@ class Aside:
                 aside.add(node)
         for node in aside - self._since.keys():
             self._since[node] = self._try
+            count, last = self._flaws[node], self._last[node]
             say(
-                f"{node} is set aside for {PAUSE} rounds: its last {self._flaws[node]} answers can't be used; the last: {self._last[node]}"
+                printable(
+                    f"{node} is set aside for {PAUSE} rounds: its last {count} answers can't be used; the last: {last}"
+                )
             )
         asked = [member for member in members if member.node not in aside]
         left_out = [self._told(member) for node in sorted(aside) for member in nodes[node]]

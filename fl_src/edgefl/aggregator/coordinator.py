@@ -27,6 +27,8 @@ from edgefl.link.protocol import Answer, Link, Lost
 
 TELL_EVERY = 10.0
 """Seconds between two messages of the same kind."""
+KINDS_REMEMBERED = 1000
+"""Beyond it all are forgotten: clients that come and go must not fill the memory."""
 ERRORS_IN_A_ROW = 5
 """A round that fails this often, with nothing but errors and in every node, ends the run: the app is broken."""
 REPEATS_TOLD = 20
@@ -228,7 +230,7 @@ class Coordinator:
                     flaw = str(err)
                 if not flaw:
                     return weights
-                say(f"{member.node}/{member.pod} gave no initial model: {printable(flaw)}")
+                say(printable(f"{member.node}/{member.pod} gave no initial model: {flaw}"))
             time.sleep(1)
 
     def _round(self, loop: int, round_: int, weights: Weights, link: Link) -> Weights:
@@ -265,7 +267,11 @@ class Coordinator:
             for item in attempt.lost:
                 member = item.task.member
                 self.status.count_lost(member.node)
-                say(f"round {round_}: {member.node}/{member.pod} (part {item.task.shard}) is lost: {item.reason}")
+                say(
+                    printable(
+                        f"round {round_}: {member.node}/{member.pod} (part {item.task.shard}) is lost: {item.reason}"
+                    )
+                )
             share = self.settings.min_round_samples
             if attempt.answers and attempt.returned >= share * attempt.planned:
                 return attempt, repeats
@@ -275,7 +281,7 @@ class Coordinator:
             repeats.add(attempt, reason)
             if repeats.errors >= ERRORS_IN_A_ROW and repeats.failing >= {member.node for member in members}:
                 raise RunError(
-                    f"round {round_} failed {repeats.errors} times with an error in every client; the last: {attempt.lost[-1].reason}: "
+                    f"round {round_} failed {repeats.errors} times with an error in every client; the last: {printable(attempt.lost[-1].reason, 300)}: "
                     "correct the app or the data and start again"
                 )
             if attempt.planned - attempt.suspect < share * attempt.planned and not division.all_suspect:
@@ -287,9 +293,9 @@ class Coordinator:
         suspect = attempt.division.suspect
         last = next(item.reason for item in attempt.lost if item.error and item.task.member.node in suspect)
         return (
-            f"round {round_} can't be done: more than {IN_A_ROW} answers in a row of {', '.join(sorted(suspect))} can't be used, and without "
-            f"those nodes there are fewer than --min_sample_size={self.settings.min_sample_size}; the last: {last}: "
-            "mend these nodes or replace them, or ask for fewer, and start again"
+            f"round {round_} can't be done: more than {IN_A_ROW} answers in a row of {printable(', '.join(sorted(suspect)), 100)} can't be used, and "
+            f"without those nodes there are fewer than --min_sample_size={self.settings.min_sample_size}: mend these nodes or replace them, or ask "
+            f"for fewer, and start again; the last: {printable(last, 150)}"
         )
 
     def _attempt(
@@ -348,7 +354,7 @@ class Coordinator:
         for member in members:
             flaw = self._misfit(member)
             if flaw:
-                self._tell(member.instance, printable(f"{member.node}/{member.pod} {flaw}"))
+                self._tell(member.instance, f"{member.node}/{member.pod} {flaw}")
             else:
                 fitting.append(member)
         return fitting
@@ -393,8 +399,10 @@ class Coordinator:
     def _tell(self, kind: str, text: str) -> None:
         now = time.monotonic()
         if now - self._told.get(kind, -TELL_EVERY) >= TELL_EVERY:
+            if len(self._told) >= KINDS_REMEMBERED:
+                self._told.clear()
             self._told[kind] = now
-            say(text)
+            say(printable(text))
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 

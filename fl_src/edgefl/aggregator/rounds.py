@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
+from edgefl.aggregator.answers import is_number
 from edgefl.aggregator.status import Status
 from edgefl.common.journal import Journal, Line, line, printable, say
 
 FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes")
+MOST_METRICS = 100
+"""Metrics of one answer that its line holds; an app has a few."""
 
 
 class Exchange:
@@ -82,10 +85,11 @@ class Rounds:
         )
         for name in FIGURES:
             value = note.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+            if _plain(value) and is_number(value) and 0 <= value < 2**63:
                 before = client[name] or 0
                 client[name] = max(before, int(value)) if name.endswith("bytes") else round(before + value, 4)
-        plain = {str(key)[:100]: value for key, value in metrics.items() if _plain(value)}
+        named = list(metrics.items())[:MOST_METRICS]
+        plain = {printable(str(key), 100): value for key, value in named if _plain(value)}
         client["metrics"].setdefault(exchange.kind, {}).update(plain)
         weight = plain.get("num-examples", 1)
         if exchange.kind == "train" or not client["examples"]:
@@ -107,7 +111,7 @@ class Rounds:
         reason = printable(reason)
         self._lost.append({"node": node, "pod": pod, "shard": "1/1", "reason": reason})
         self._status.count_lost(node)
-        say(f"round {self.number}: {node}/{pod} is lost: {reason}")
+        say(printable(f"round {self.number}: {node}/{pod} is lost: {reason}"))
 
     def close(self, own: Mapping[str, Any] | None = None) -> None:
         """The round is over; `own` are the metrics that the aggregator's side of the app found. Nothing when none is open."""
@@ -161,10 +165,12 @@ def _place(entry: Line) -> tuple[int, int]:
 def _shard(note: Mapping[str, Any]) -> tuple[int, int]:
     shard = note.get("shard")
     whole = isinstance(shard, list) and len(shard) == 2 and all(isinstance(one, int) for one in shard)
-    return (shard[0], shard[1]) if whole and isinstance(shard, list) else (0, 1)
+    if whole and isinstance(shard, list) and 0 <= shard[0] < shard[1] < 2**31:
+        return shard[0], shard[1]
+    return 0, 1
 
 
-def _plain(value: Any) -> bool:
+def _plain(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

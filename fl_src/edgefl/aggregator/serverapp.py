@@ -17,7 +17,7 @@ from edgefl.aggregator.rounds import Rounds
 from edgefl.aggregator.status import Status
 from edgefl.apps import AppError
 from edgefl.common import app_folder
-from edgefl.common.journal import Journal, line, say
+from edgefl.common.journal import Journal, line, printable, say
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
 from edgefl.link.endpoint import Endpoint, admission
@@ -154,7 +154,7 @@ class AppRun:
             if time.monotonic() - told >= TELL_EVERY or not told:
                 told = time.monotonic()
                 there = ", ".join(sorted(map(str, self.hub.pods()))) or "none"
-                say(f"waiting for {text}; connected: {there}")
+                say(printable(f"waiting for {text}; connected: {there}"))
             self.hub.until(lambda pods: not missing(pods), TELL_EVERY)
         self.status.update(waiting_for=None)
 

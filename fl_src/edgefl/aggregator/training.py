@@ -44,8 +44,8 @@ class TrainingRun:
         def admit(about: dict[str, Any], names: frozenset[str]) -> None:
             known(about, names)
             start, stop = about["about"].get("start"), about["about"].get("stop")
-            if not isinstance(start, int) or not isinstance(stop, int) or not 0 <= start < stop:
-                raise RefusedError(f"{about['node']}/{about['pod']} has no samples ({start} to {stop})")
+            if not isinstance(start, int) or not isinstance(stop, int) or not 0 <= start < stop < 2**63:
+                raise RefusedError(f"{about['node']}/{about['pod']} has no samples ({start!s:.20} to {stop!s:.20})")
 
         Endpoint(self._hub, s.server_address, s.tls, self._welcome, admit)
         self._status.members = self._link.members

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from edgefl.common.journal import say
+from edgefl.common.journal import printable, say
 from edgefl.common.settings import Tls, host_port
 from edgefl.link import wire
 from edgefl.link.door import Door
@@ -73,7 +73,7 @@ class Endpoint:
             pod, holds, outbox = await self._greet(call)
             wanted = self._hub.enter(pod, holds)
         except (wire.FrameError, RefusedError, TimeoutError) as err:
-            reason = str(err) or f"a client did not say who it is within {wire.GREETING:g} s"
+            reason = printable(str(err) or f"a client did not say who it is within {wire.GREETING:g} s")
             self._tell(call, reason)
             await call.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
             return

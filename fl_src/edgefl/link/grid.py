@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgefl.common.journal import printable
 from edgefl.link import flower
 from edgefl.link.hub import Hub, Reply
 
@@ -229,9 +230,12 @@ class LinkGrid(Grid):
         size = len(reply.body)
         try:
             message = flower.decode(reply.head, reply.body, **sure)
+            if message.has_error():  # the app, its log and its errors may show what a client says
+                told = flower.failed(sent.head, message.error.code, printable(message.error.reason))
+                message = flower.decode(*told, **sure)
             metrics = {} if message.has_error() else flower.numbers(message.content)
         except Exception as err:
-            reply.reason = f"its answer can't be read: {type(err).__name__}: {err}"
+            reply.reason = printable(f"its answer can't be read: {type(err).__name__}: {err}")
             message = flower.decode(*flower.failed(sent.head, flower.RAISED, reply.reason), **sure)
             metrics = {}
         if message.has_error():

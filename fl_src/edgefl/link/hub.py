@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefl.common.journal import say
+from edgefl.common.journal import printable, say
 
 MOST_TRIES = 2
 """Pods of a node that are given the same message, one after the other: what ends two pods is not tried on a third."""
@@ -127,7 +127,7 @@ class Hub:
                     self._give(key, asked, pod)
             self.changed.notify_all()
         standing_by = "" if seat[0] is pod else f"; it stands by for {seat[0].name}"
-        say(f"{pod} joined from {pod.address}{_slice(pod.about)}{standing_by}")
+        say(printable(f"{pod} joined from {pod.address}{_slice(pod.about)}{standing_by}"))
         return wanted
 
     def leave(self, pod: Pod) -> bool:
@@ -273,4 +273,5 @@ class Hub:
 
 
 def _slice(about: dict[str, Any]) -> str:
-    return f": samples {about['start']} to {about['stop']}" if "start" in about else ""
+    start, stop = (str(about.get(name, ""))[:20] for name in ("start", "stop"))
+    return f": samples {start} to {stop}" if "start" in about else ""

@@ -469,7 +469,7 @@ def test_a_run_that_cannot_go_on_without_a_node_ends_with_the_reason() -> None:
     """Two nodes are asked for, and there are two; the one with most samples sends what can't be used."""
     link = LocalLink([EDGE1, LARGE], forge=not_finite)
     with pytest.raises(
-        RunError, match=r"round 1 can't be done: .* of edge3 .*--min_sample_size=2; the last: .*not finite"
+        RunError, match=r"round 1 can't be done: .* of edge3 .*--min_sample_size=2: .*; the last: .*not finite"
     ):
         run(None, link, "--rounds=3")
     assert len(link.sent) == aside.IN_A_ROW + 1

@@ -142,3 +142,13 @@ def test_nobody_waits_any_more() -> None:
     hub.forget(["k"])
     client.answer("k", b"late")
     assert hub.came == {}
+
+
+def test_what_a_client_says_of_its_slice_cannot_forge_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    hub = made()
+    hub.enter(
+        Pod("edge1", "a", "i", lambda *_: None, lambda _: None, about={"start": "0\nforged\x1b[2J", "stop": 10**400}),
+        [],
+    )
+    (row,) = capsys.readouterr().err.splitlines()
+    assert "edge1/a joined" in row and row.isprintable() and len(row) < 520

@@ -101,3 +101,17 @@ def test_the_collection_reads_them() -> None:
     )
     assert "round 1,1" not in reader.table(found) and "40" in reader.table(found)
     assert "edge1" in reader.line(found[1], None) and "edge2/b (part 1/1) is lost" in reader.losses(found[1])[0]
+
+
+def test_hostile_figures_and_names_stay_small_and_printable() -> None:
+    """Whole numbers that no float holds, a shard of hundreds of digits, 10,000 metrics whose names would move a terminal's cursor."""
+    rounds, journal, out = made()
+    train = rounds.sent("round 1", "train", 1, 0)
+    note = {"seconds": 10**400, "cpu_seconds": 1e308, "peak_rss_bytes": 10**400, "shard": [10**300, 10**301]}
+    metrics = {f"\x1b[2J\n{number}" + "x" * 1000: 1.0 for number in range(10_000)}
+    rounds.answered(train, "edge1", "a", note, metrics, 0)
+    rounds.close()
+    (client,) = journal.lines[0]["clients"]
+    assert client["shard"] == "1/1" and client["seconds"] is None and client["peak_rss_bytes"] is None
+    assert all(len(name) <= 100 and name.isprintable() for name in client["metrics"]["train"])
+    assert len(out.getvalue()) < 50_000
