@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, failed, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
@@ -21,6 +22,8 @@ LINGER = 4.0
 REPEAT_AFTER = 10.0
 # A run that ended so many seconds ago ended while we came here: its rounds are news
 RECENT = 60.0
+# Characters of a line at most
+LINE = 20_000
 # kubectl takes CPU from the training: the pods are looked at when nothing comes
 PODS_AFTER = 3.0
 
@@ -76,16 +79,22 @@ class Follower:
         try:
             wait(poll, self.timeout, self.sleep, "the training", clock=self.clock, pause=self.pause)
         except EdgeflError as error:
-            raise EdgeflError(error.message, **{**error.result, **_of_failure(last), "events": self.events}) from error
+            # What fails is shown whole
+            told = {**_of_failure(last), "events": shown(self.events)}
+            raise EdgeflError(error.message, **{**error.result, **told}) from error
         return last | {"events": self.events}
+
+    def _show(self, text: str, warn: bool) -> None:
+        """One line, whatever a node, a pod or the aggregator wrote into it; that of a round has a part for each node."""
+        self.show(printable(text, LINE), warn)
 
     def _show_news(self, read: dict[str, Any]) -> None:
         if read["reset"]:
             self.events = []
-            self.show("the aggregator went back to an earlier round", True)
+            self._show("the aggregator went back to an earlier round", True)
             self._shown.clear()
         self.events += read["events"]
-        rounds = [event for event in read["events"] if event["event"] == "round"]
+        rounds = [shown(event) for event in read["events"] if event["event"] == "round"]
         width = max(map(len, _rounds.nodes(self.events)), default=0)
         start = next((event for event in self.events if event["event"] == "start"), {})
         settings = start.get("settings", {})
@@ -93,18 +102,18 @@ class Follower:
             key = (event["loop"], event["round"])
             if key not in self._shown:
                 self._shown.add(key)
-                self.show("  " + _rounds.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
+                self._show("  " + _rounds.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _rounds.losses(event):
-                    self.show(f"    {text}", True)
+                    self._show(f"    {text}", True)
         usage = usage_line(read["now"])
         if rounds and usage and usage != self._shown_usage:
             self._shown_usage = usage
-            self.show(f"    {usage}", False)
+            self._show(f"    {usage}", False)
         if read["events"] or read["reset"]:
             self._news_at = self._reported_at = self.clock()
         problems = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
         for text in sorted(problems - self._shown_problems):
-            self.show(f"    {text}", True)
+            self._show(f"    {text}", True)
         self._shown_problems |= problems
         self._wait_for(self._waits(read))
 
@@ -113,7 +122,7 @@ class Follower:
         now = self.clock()
         if now - self._reported_at >= (PODS_AFTER if self._reported_at == self._news_at else REPEAT_AFTER):
             self._reported_at = now
-            self.show(f"  {what} ({now - self._news_at:.0f} s without news)", False)
+            self._show(f"  {what} ({now - self._news_at:.0f} s without news)", False)
 
     def _waits(self, read: dict[str, Any]) -> str:
         problems = "; ".join(item["text"] for item in read["problems"])

@@ -10,12 +10,13 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import SCHEMA, Event, failure, state_of
 
 
 def rounds(events: list[Event]) -> list[Event]:
-    """The rounds, in order; of one that was written twice, the later one."""
-    found = {(event["loop"], event["round"]): event for event in events if event["event"] == "round"}
+    """The rounds, in order, fit to be shown; of one that was written twice, the later one."""
+    found = {(event["loop"], event["round"]): shown(event) for event in events if event["event"] == "round"}
     return [found[key] for key in sorted(found)]
 
 
@@ -62,7 +63,7 @@ def summary(events: list[Event], run: str) -> dict[str, Any]:
     `accuracy` and `loss` are those of the last round; None where nothing was evaluated.
     """
     every = rounds(events)
-    start = next((event for event in events if event["event"] == "start"), {})
+    start = shown(next((event for event in events if event["event"] == "start"), {}))
     last: Event = every[-1] if every else {}
     evaluated = [event for event in every if event.get("accuracy") is not None]
     best = max(evaluated, key=lambda event: event["accuracy"], default=None)
@@ -94,7 +95,7 @@ def summary(events: list[Event], run: str) -> dict[str, Any]:
         "engine": start.get("engine", {}),
     }
     if found["state"] == "failed":
-        found["reason"] = failure(events, None)
+        found["reason"] = printable(failure(events, None))
     return found
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def without_prefix(text: str, prefix: str) -> str:
     """C(str.removeprefix), which Python has from 3.9 on.
@@ -23,3 +25,12 @@ def printable(text: str, most: int = 500) -> str:
     """
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: most + 1])
     return shown if len(shown) <= most else f"{shown[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def shown(value: Any) -> Any:
+    """What JSON holds, such as an event of a training, with every text in it printable."""
+    if isinstance(value, dict):
+        return {printable(key): shown(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shown(each) for each in value]
+    return printable(value) if isinstance(value, str) else value

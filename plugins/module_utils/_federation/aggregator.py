@@ -86,7 +86,7 @@ class Aggregator:
         run = workload["metadata"].get("annotations", {}).get(RUN)
         if run and status.get("run") != run:
             return pending(
-                f"the aggregator at {self.status_url} has run {status.get('run')}, not {run}: the old one is still there"
+                f"the aggregator at {self.status_url} has run {short(str(status.get('run')))}, not {run}: the old one is still there"
             )
         return done((pod, status))
 

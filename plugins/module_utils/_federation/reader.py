@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import foreign
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
@@ -85,8 +86,8 @@ class Reader:
             "sha256": hashlib.sha256(data[: parsed.size]).hexdigest(),
             "reset": reset,
             "state": state,
-            "reason": self._reason(state, parsed, status, "" if code else str(answer)),
-            "status": status,
+            "reason": printable(self._reason(state, parsed, status, "" if code else str(answer))),
+            "status": shown(status),
             "age": round(max(0.0, time.time() - parsed.events[-1]["time"]), 3) if parsed.events else None,
         }
 

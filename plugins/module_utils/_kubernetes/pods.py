@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 # A program that ends this often does so for a reason that is in its log, not in its timing
@@ -73,7 +74,7 @@ class _Found:
     def __call__(self, reason: str, message: str = "", terminal: bool = False) -> Problem:
         words = short(TERMINAL.get(reason, "") or message)
         name = self.pod["metadata"]["name"]
-        return Problem(name, self.node, reason, words, self.restarts, terminal or reason in TERMINAL)
+        return Problem(name, self.node, printable(reason), words, self.restarts, terminal or reason in TERMINAL)
 
 
 def problem(pod: dict[str, Any]) -> Problem | None:
@@ -160,9 +161,8 @@ def _alone(pod: dict[str, Any]) -> bool:
 
 
 def short(text: str) -> str:
-    """A message on one line, of 300 characters at most."""
-    line = " ".join(text.split())
-    return line if len(line) <= 300 else line[:297] + "..."
+    """A message on one line, of 300 characters at most, all of them printable."""
+    return printable(" ".join(text[:10_000].split()), 300)
 
 
 def current(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -229,7 +229,12 @@ def log_tail(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) ->
     try:
         # One whose app is broken is started again at once: what it wrote before is what matters, the new one has said nothing of it yet
         before = kubectl.logs(item.pod, namespace, tail=tail, previous=True) if item.reason == BROKEN_APP else ""
-        text = (before or kubectl.logs(item.pod, namespace, tail=tail)).strip()
+        lines = (before or kubectl.logs(item.pod, namespace, tail=tail)).strip().splitlines()
     except EdgeflError as error:
         return f"Its log can't be read: {error.message}"
-    return f"Its last log lines:\n{text}" if text else "Its log is empty."
+    # Indented, so that none can be taken for a line of ours
+    return (
+        "\n".join(["Its last log lines:", *(f"  {printable(line)}" for line in lines[-tail:])])
+        if lines
+        else "Its log is empty."
+    )

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Dict
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import foreign
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
 
@@ -218,8 +219,8 @@ class Recorder:
             line = {
                 "node": self._nodes.get(name, "") if is_pod else self._node_of(name),
                 "pod": name if is_pod else "",
-                "reason": item.get("reason", ""),
-                "text": " ".join(item.get("message", "").split()),
+                "reason": printable(item.get("reason", "")),
+                "text": printable(" ".join(item.get("message", "").split())),
                 "type": item.get("type", "Normal"),
             }
             found.append(self._line("event", line, timestamp))
@@ -299,7 +300,7 @@ def _last_exit(item: Any) -> str:
     for each in item.get("status", {}).get("containerStatuses", []):
         end = each.get("lastState", {}).get("terminated")
         if end:
-            return f"{end.get('reason', 'Error')}, exit code {end.get('exitCode')}"
+            return f"{printable(end.get('reason', 'Error'))}, exit code {end.get('exitCode')}"
     return ""
 
 

@@ -216,7 +216,7 @@ def test_a_broken_app_is_told_by_the_container_that_ended(before: str, told: str
         return (0, before, "") if before else (1, "", 'previous terminated container "c" in pod "p" not found')
 
     item = Problem("p", "edge1", BROKEN_APP, "", 1, True)
-    assert log_tail(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n{told}"
+    assert log_tail(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n  {told}"
 
 
 def test_the_aggregator_is_ready() -> None:
@@ -245,7 +245,7 @@ REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quot
         ),
         ({"pods": []}, "pending", "no pod yet"),
         ({"pods": [pod(NEVER_PULL)]}, "failed", "ErrImageNeverPull"),
-        ({"pods": [pod(CRASH.format(restarts=4))], "log": "port taken\n"}, "failed", "last log lines:\nport taken"),
+        ({"pods": [pod(CRASH.format(restarts=4))], "log": "port taken\n"}, "failed", "last log lines:\n  port taken"),
         ({"pods": [pod(UNSCHEDULABLE)]}, "pending", "Insufficient cpu"),
         ({"readyz": (503, "not ready: x")}, "pending", "/readyz says 503: not ready: x"),
         ({"readyz": (0, "nothing answers (refused)")}, "pending", "/readyz says nothing answers"),

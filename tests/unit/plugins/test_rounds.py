@@ -15,7 +15,7 @@ def test_rounds_are_in_order_and_once() -> None:
     again = round_(1, accuracy=0.7)
     lines = [start(), round_(2), round_(1), again, round_(1, loop=2)]
     assert [(event["loop"], event["round"]) for event in _rounds.rounds(lines)] == [(1, 1), (1, 2), (2, 1)]
-    assert _rounds.rounds(lines)[0] is again
+    assert _rounds.rounds(lines)[0] == again
     assert [event["loop"] for event in _rounds.newest_loop(lines)] == [2]
     assert _rounds.newest_loop([]) == []
 
