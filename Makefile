@@ -155,12 +155,14 @@ format: .venv-test  ## Bring Python files into shape
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format .
 
-LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-emit-find-links
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" UV_NATIVE_TLS=true $(CURDIR)/$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-emit-find-links
 lock: .venv-test  ## Lock what requirements*.in and the like ask for
 	for name in requirements requirements-test; do $(LOCK) --python-version=3.11 $$name.in --output-file=$$name.txt; done
 	$(LOCK) --python-version=3.12 requirements-newest.in --output-file=requirements-newest.txt
 	@# For the cloud node's Python, which may be that of Debian 11
 	$(LOCK) --python-version=3.9 roles/kubernetes_python/files/kubernetes.in --output-file=roles/kubernetes_python/files/kubernetes.txt
+	@# The images' packages; the client's at the versions that are locked for the aggregator
+	cd fl_src && for part in aggregator client; do $(LOCK) --no-header --python-version=3.11 requirements-$$part.in --output-file=requirements-$$part.txt; done
 
 changelog: .venv-test  ## Write CHANGELOG.md from the fragments, for the version in galaxy.yml
 	$(BIN)/antsibull-changelog release --reload-plugins --refresh-plugins --update-existing

@@ -151,7 +151,7 @@ class CallbackModule(Default):
 
     @property
     def _plain(self) -> bool:
-        return self._display.verbosity > 0
+        return bool(self._display.verbosity > 0)
 
     # -- events -----------------------------------------------------------------------------------------------------
 

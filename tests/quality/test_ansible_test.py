@@ -103,7 +103,7 @@ def test_sanity(core: str, copy: Path) -> None:
         )
 
 
-# With the oldest one `pytest tests/unit` runs the same tests, through ansible-core's own loader
+# Long with the oldest one: `make test` runs the same tests by `pytest tests/unit`, whose environment has that core (test_versions_are_the_supported_ones)
 @pytest.mark.parametrize("core", [pytest.param("oldest", marks=pytest.mark.long), "newest"])
 def test_units(core: str, copy: Path) -> None:
     # ansible-test reads no pyproject.toml

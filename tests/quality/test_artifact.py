@@ -15,6 +15,13 @@ from support.helpers import BIN, ROOT, files, run
 # What Ansible's rules let a collection use, and what the role build_images reaches by a link
 FOLDERS = {"meta", "playbooks", "plugins", "roles"}
 LINK = ("roles/build_images/files/fl_src", "fl_src")
+BESIDE = [
+    "changelogs/changelog.yaml",
+    "fl_src/.dockerignore",
+    "fl_src/Dockerfile",
+    "fl_src/requirements-aggregator.txt",
+    "fl_src/requirements-client.txt",
+]
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
 
 
@@ -24,6 +31,10 @@ def test_artifact_holds_what_is_used(artifact: Path) -> None:
     assert tops == FOLDERS | {LINK[1], "CHANGELOG.md", "LICENSE", "README.md", "changelogs"}
     assert sorted(found.keys() - {str(path) for path in files()}) == [], "not of this project"
     assert [name for name in found if re.search(r"(^|/)(tests?|molecule)(/|_)", name)] == []
+    # Of the images' sources, what goes into an image and what says how; of the changelog, what tools read
+    beside = [name for name in found if re.match(r"(?:changelogs|fl_src)/(?!edgefl/|image/)", name)]
+    assert sorted(beside) == BESIDE
+    assert [name for name in found if name.endswith(".in")] == []
     links = {
         name: posixpath.normpath(f"{posixpath.dirname(name)}/{entry.linkname}")
         for name, entry in found.items()
@@ -38,7 +49,11 @@ def test_installed_collection_is_the_checkout(artifact: Path, collection: Path) 
     there = content(collection)
     assert there.keys() - {"FILES.json", "MANIFEST.json"} == members(artifact).keys()
     for folder in (*FOLDERS, LINK[1]):
-        here = {name: digest for name, digest in content(ROOT / folder).items() if "__pycache__" not in name}
+        here = {
+            name: digest
+            for name, digest in content(ROOT / folder).items()
+            if "__pycache__" not in name and not name.endswith(".in")
+        }
         assert {
             name.partition("/")[2]: digest for name, digest in there.items() if name.startswith(f"{folder}/")
         } == here

@@ -301,6 +301,19 @@ def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[s
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 
 
+def test_modules_that_only_gather_are_called_info(documented: dict[str, dict[str, Any]]) -> None:
+    """Ansible's rules: no state=get or the like, and `_info` for what only gathers; preflight gathers nothing, it refuses."""
+    readers = {
+        module
+        for module in MODULES
+        if "edgefl.kubeedge.only_reads" in (ROOT / "plugins/modules" / f"{module}.py").read_text()
+    }
+    assert readers - {"preflight"} == {module for module in MODULES if module.endswith("_info")}
+    for module, found in documented.items():
+        states = found["doc"]["options"].get("state", {}).get("choices", [])
+        assert not {"get", "info", "list", "query", "read"} & set(states), module
+
+
 def test_filters_are_documented() -> None:
     """A file beside them documents each filter, with an example that calls it by its full name."""
     found = set()
@@ -436,6 +449,29 @@ def test_dependencies() -> None:
         version = manifest["collection_info"]["version"]
         numbers = [tuple(map(int, text.removeprefix(">=").split("."))) for text in (version, floor)]
         assert numbers[0] >= numbers[1], f"{name} {version} is installed, galaxy.yml asks for {floor}"
+
+
+def test_one_floor_of_matplotlib() -> None:
+    """What was tested is what users are told, wherever they are."""
+    tested = re.findall(r"^matplotlib==(\d+\.\d+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    for path in ("README.md", "docs/your-cluster.md", "meta/ee-requirements.txt", "plugins/modules/results_write.py"):
+        text = (ROOT / path).read_text()
+        told = re.findall(r"[Mm]atplotlib (?:>= )?(\d[\d.]*\d)|matplotlib>=(\d[\d.]*\d)", text)
+        assert {"".join(one) for one in told} == set(tested), path
+
+
+def test_policies_are_said() -> None:
+    """What Ansible asks the pages for contributors to say."""
+    contributing = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    for asked in (
+        "Every kind of contribution is welcome",
+        "There is no contributor agreement to sign",
+        "Versions follow [semantic versioning]",
+        "What is to go is deprecated in a minor release",
+        "(CODE_OF_CONDUCT.md)",
+    ):
+        assert asked in contributing
+    assert "code of conduct of the Ansible community" in (ROOT / "CODE_OF_CONDUCT.md").read_text()
 
 
 def test_one_version() -> None:

@@ -13,8 +13,8 @@ import grpc.aio
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import Tls, host_port
 from edgefl.link import wire
-from edgefl.link.door import Door
 from edgefl.link.hub import Hub, Pod, RefusedError
+from edgefl.link.refused import RefusedConnections
 
 AT_ONCE = 64
 """Chunks that are being sent at a time. More would lie in gRPC's buffers: 256 KiB for each client."""
@@ -51,14 +51,14 @@ class Endpoint:
         server = grpc.aio.server(options=wire.server_options(self._hub.most))
         method = {wire.METHOD: grpc.stream_stream_rpc_method_handler(self._join)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, method),))
-        self._door = None
+        self._refused = None
         if self._tls is None:
             port = server.add_insecure_port(self._address)
         else:
-            tls, self._door = self._tls, Door(host_port(self._address)[1])
+            tls, self._refused = self._tls, RefusedConnections(host_port(self._address)[1])
             first = grpc.ssl_server_certificate_configuration([(tls.key, tls.certificate)], tls.ca)
             port = server.add_secure_port(
-                self._address, grpc.dynamic_ssl_server_credentials(first, self._door.note, True)
+                self._address, grpc.dynamic_ssl_server_credentials(first, self._refused.note, True)
             )
         if not port:
             raise OSError("gRPC gave no port")
@@ -67,8 +67,8 @@ class Endpoint:
         await self._loop.create_future()  # for ever
 
     async def _join(self, _requests: Any, call: Any) -> None:
-        if self._door is not None:
-            self._door.call(call.peer())
+        if self._refused is not None:
+            self._refused.call(call.peer())
         try:
             pod, holds, outbox = await self._greet(call)
             wanted = self._hub.enter(pod, holds)

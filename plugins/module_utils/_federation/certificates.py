@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,13 +198,15 @@ def _purpose(one: Wanted) -> Any:
 
 
 def _alternative(names: tuple[str, ...]) -> Any:
+    kinds: dict[str, Callable[[str], Any]] = {
+        "DNS": x509.DNSName,
+        "IP": lambda text: x509.IPAddress(ipaddress.ip_address(text)),
+    }
     found: list[Any] = []
     for name in names:
         kind, _colon, value = name.partition(":")
         try:
-            found.append(
-                {"DNS": x509.DNSName, "IP": lambda text: x509.IPAddress(ipaddress.ip_address(text))}[kind](value)
-            )
+            found.append(kinds[kind](value))
         except (KeyError, ValueError) as error:
             raise EdgeflError(
                 f"{name!r} is no name for a certificate ({error}): give it like DNS:edge1 or IP:192.0.2.7."

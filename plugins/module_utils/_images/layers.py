@@ -166,7 +166,7 @@ class Layer:
         """Bytes of the archive, known without reading the files."""
         # Of all layers of an image, each time: several times faster than to parse each line
         data = self._list()
-        between = _BETWEEN.findall(data)
+        between: list[bytes] = _BETWEEN.findall(data)
         return sum(map(int, _FILE_SIZE.findall(data))) + sum(
             len(payload) // 4 * 3 - payload[-2:].count(b"=") for payload in between
         )

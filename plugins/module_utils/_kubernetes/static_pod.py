@@ -330,7 +330,7 @@ class Mirror:
 
     def read(self) -> dict[str, Any] | None:
         """The mirror pod on this node, None when there is none now; EdgeflError when it cannot be told which of several it is."""
-        found = [
+        found: list[dict[str, Any]] = [
             pod
             for pod in self.kubectl.get("pods", namespace=self.namespace)
             if pod["metadata"].get("annotations", {}).get(SOURCE) == "file"

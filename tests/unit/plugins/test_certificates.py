@@ -16,12 +16,12 @@ import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import (
-    FINGERPRINT,
     Authority,
     Held,
     Wanted,
     apply_secrets,
 )
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import FINGERPRINT
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)

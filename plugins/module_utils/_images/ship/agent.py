@@ -369,7 +369,7 @@ class Engine:
             with contextlib.suppress(ConnectionError):
                 connection.request(method, path, body)
             answer = connection.getresponse()
-            text = answer.read().decode("utf-8", "replace")
+            text: str = answer.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise AgentError("stopped", str(error) or type(error).__name__) from None

@@ -27,7 +27,7 @@ MOST = 1000
 Address = tuple[str, int]
 
 
-class Door:
+class RefusedConnections:
     """Watches the connections of this process to `port`."""
 
     def __init__(self, port: int) -> None:
@@ -38,7 +38,7 @@ class Door:
         self._good: set[Address] = set()
         self._called: dict[str, float] = {}
         self._told: dict[str, float] = {}
-        threading.Thread(target=self._watch, name="door", daemon=True).start()
+        threading.Thread(target=self._watch, name="refused-connections", daemon=True).start()
 
     def note(self) -> None:
         """Called by gRPC at each new connection. No new certificate (None) is given to it."""
