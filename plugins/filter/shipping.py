@@ -16,4 +16,5 @@ class FilterModule:
         return {
             "ship_targets": _shipping.targets,
             "ship_lines": _shipping.lines,
+            "ship_removals": _shipping.removals,
         }

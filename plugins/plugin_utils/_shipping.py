@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import full_name
+
 
 def targets(
     hosts: Iterable[str],
@@ -66,3 +68,25 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         *rows,
         *(f"removed: {name}" for name in named),
     ]
+
+
+def removals(lines: Iterable[str], repository: str) -> list[list[str]]:
+    """
+    Commands, as lists of words, that remove the training's images from a node's runtimes.
+
+    :param lines: C(containerd NAME DIGEST) or C(docker NAME) for each image that a runtime has
+    :param repository: of the aggregator's and the client's image, without their endings
+    """
+    prefixes = tuple(f"{full_name(f'{repository}-{target}:x')[:-1]}" for target in ("aggregator", "client"))
+    found = [line.split() for line in lines]
+    containerd = {name: digest for runtime, name, *rest in found for digest in rest if runtime == "containerd"}
+    ours = {name for name in containerd if name.startswith(prefixes)}
+    # An image has a second name, its digest, which keeps its layers as well; somebody else's tag of the same image keeps both
+    kept = {digest for name, digest in containerd.items() if name not in ours and not name.startswith("sha256:")}
+    wanted = {containerd[name] for name in ours} - kept
+    seconds = {name for name, digest in containerd.items() if name.startswith("sha256:") and digest in wanted}
+    docker = sorted(
+        name for runtime, name, *_rest in found if runtime == "docker" and full_name(name).startswith(prefixes)
+    )
+    commands = [["ctr", "--namespace", "k8s.io", "images", "rm", "--sync", name] for name in sorted(ours | seconds)]
+    return commands + [["docker", "image", "rm", "--force", name] for name in docker]

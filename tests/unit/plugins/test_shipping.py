@@ -61,3 +61,55 @@ def test_lines() -> None:
     assert titles.split() == ["node", "image", "reason", "MB", "sent", "MB", "saved", "seconds"]
     assert line.split() == ["edge1", "client:1", "1", "of", "9", "layers", "0.02", "898.3", "0.5"]
     assert removed == ["removed: client:0", "removed: aggregator:0"]
+
+
+def removed(lines: list[str], repository: str) -> list[tuple[str, str]]:
+    """Program and last word of each command."""
+    return [(command[0], command[-1]) for command in shipping.removals(lines, repository)]
+
+
+def test_the_repository_is_compared_whole() -> None:
+    others = [
+        "registry.k8s.io/kube-apiserver:v1",
+        "registry.k8s.io/kube-client:v1",
+        "docker.io/team/kube-client:v1",
+        "docker.io/library/kube-client-2:v1",
+    ]
+    lines = [f"containerd {name} sha256:{number}" for number, name in enumerate(others)] + [
+        f"docker {name}" for name in others
+    ]
+    assert removed([*lines, "docker kube-proxy:v1", "docker <none>:<none>"], "kube") == []
+    assert removed([*lines, "containerd docker.io/library/kube-client:v1 sha256:9"], "kube") == [
+        ("ctr", "docker.io/library/kube-client:v1")
+    ]
+
+
+def test_the_registry_of_a_name_may_be_written_or_not() -> None:
+    lines = ["containerd docker.io/team/app-client:v1 sha256:1", "docker team/app-aggregator:v1"]
+    for repository in ("team/app", "docker.io/team/app"):
+        assert removed(lines, repository) == [
+            ("ctr", "docker.io/team/app-client:v1"),
+            ("docker", "team/app-aggregator:v1"),
+        ]
+    own = ["containerd registry.test:5000/app-client:v1 sha256:1", "docker registry.test:5000/app-client:v1"]
+    assert removed([*lines, *own], "registry.test:5000/app") == [
+        ("ctr", "registry.test:5000/app-client:v1"),
+        ("docker", "registry.test:5000/app-client:v1"),
+    ]
+
+
+def test_the_second_name_goes_unless_somebody_else_has_the_image() -> None:
+    lines = [
+        "containerd docker.io/library/app-client:v1 sha256:1",
+        "containerd sha256:abc sha256:1",
+        "containerd sha256:def sha256:2",
+    ]
+    assert [name for _program, name in removed(lines, "app")] == ["docker.io/library/app-client:v1", "sha256:abc"]
+    theirs = "containerd docker.io/team/copy:v1 sha256:1"
+    assert [name for _program, name in removed([*lines, theirs], "app")] == ["docker.io/library/app-client:v1"]
+
+
+def test_names_are_words_of_their_own() -> None:
+    """Nothing that a runtime says is read by a shell."""
+    name = "docker.io/library/app-client:$(reboot)"
+    assert shipping.removals([f"containerd {name} sha256:1"], "app")[0][-1] == name
