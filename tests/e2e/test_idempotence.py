@@ -110,16 +110,13 @@ def test_tags_are_those_that_are_documented() -> None:
     assert [tag for tag in TAGS if f"| `{tag}` |" not in rows] == []
 
 
-@pytest.mark.parametrize("tag", TAGS)
+# A tag can only fail alone by a fact of a role before it, which these three read: what build_images built, how nodes are reached, which cluster there is.
+# preflight is the first; the other roles have Molecule scenarios, with no role before them.
+@pytest.mark.parametrize("tag", ["ship_images", "federation", "results"])
 def test_tag_works_alone(lab: Lab, tag: str) -> None:
     done = lab.play("site.yml", "--tags", tag, show=False).ok()
     assert done.sums["changed"] == 0
     assert done.sums["ok"] > 2, f"nothing carries the tag {tag}"
-
-
-@pytest.mark.parametrize("tag", ["federation", "ship_images"])
-def test_tag_works_alone_in_check_mode(lab: Lab, tag: str) -> None:
-    assert lab.play("site.yml", "--tags", tag, "--check", show=False).ok().sums["changed"] == 0
 
 
 def test_no_state_in_the_checkout(lab: Lab) -> None:
