@@ -215,7 +215,9 @@ def test_shared_variables_come_from_the_role_that_holds_them(role: str) -> None:
     if role in ("edgefl", "lab_nodes"):
         assert dependencies == []
         return
-    unknown = used - set(role_file("edgefl", "defaults/main.yml")) - facts("edgefl")
+    specs = role_file("edgefl", "meta/argument_specs.yml")["argument_specs"].values()
+    options = {name for spec in specs for name in spec["options"]}
+    unknown = used - set(role_file("edgefl", "defaults/main.yml")) - facts("edgefl") - options
     assert unknown == set(), f"{role} uses what roles/edgefl/defaults/main.yml does not define"
     assert (dependencies == ["edgefl.kubeedge.edgefl"]) == bool(used), (
         f"{role} uses {sorted(used)} and depends on {dependencies}"
