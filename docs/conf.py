@@ -48,7 +48,7 @@ def _page(target: str) -> str:
 
     :param target: path relative to docs/, such as ../roles/docker/README.md
     """
-    path, _, anchor = target.partition("#")
+    path, _dummy, anchor = target.partition("#")
     file = (ROOT / "docs" / path).resolve()
     if not file.exists():
         logging.getLogger(__name__).warning(

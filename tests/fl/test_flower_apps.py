@@ -167,7 +167,7 @@ def test_five_kills_of_the_aggregator(federation: Federation, tmp_path: Path) ->
     assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in made)
     # no client did a round twice: its count of calls is the number of the round
     assert [one["metrics"]["train"]["calls"] for entry in made for one in entry["clients"]] == [
-        n for n in range(1, 13) for _ in (1, 2)
+        round_ for round_ in range(1, 13) for _node in (1, 2)
     ]
     mine, theirs = (dict(np.load(state(one) / "model" / "model.npz")) for one in (federation, calm))
     assert mine.keys() == theirs.keys()

@@ -208,7 +208,7 @@ class Build:
         self._log.seek(0)
         self._log.truncate()
         environment = {**self._environment, **os.environ}
-        with subprocess.Popen(
+        with subprocess.Popen(  # pylint: disable=ansible-bad-function
             arguments, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         ) as self._process:
             try:

@@ -128,7 +128,7 @@ def _give_way(leader: int, nice: int) -> None:
 def _go(recipe: Recipe, arguments: list[str], lines: t.IO[str], parent: int) -> int:
     """Runs the `go` command until it or `parent` ends; returns its exit code."""
     environment = {**os.environ, **ENVIRONMENT, **recipe.environment, "CGO_ENABLED": str(int(recipe.cgo))}
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         # It ends with this process, however that ends
         ["setpriv", "--pdeathsig", "TERM", "nice", "-n", str(recipe.nice), recipe.go, *arguments],
         cwd=recipe.source,

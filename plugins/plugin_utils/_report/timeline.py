@@ -112,13 +112,13 @@ class TimeLine:
 
     @cached_property
     def letters(self) -> list[str]:
-        return sorted({bar.letter for bar in self.bars})
+        return sorted({mark.letter for mark in self.bars})
 
     def description(self) -> str:
         """In words."""
         return "; ".join(
-            f"{node}: {sum(bar.node == node and not bar.lost for bar in self.bars)} parts trained by {count} pods at most at once, "
-            f"{sum(bar.node == node and bar.lost for bar in self.bars)} lost"
+            f"{node}: {sum(mark.node == node and not mark.lost for mark in self.bars)} parts trained by {count} pods at most at once, "
+            f"{sum(mark.node == node and mark.lost for mark in self.bars)} lost"
             for node, count in self.lanes.items()
         )
 
@@ -133,8 +133,8 @@ def plot(
         tops = shown.tops
         for top in list(tops.values())[1:]:
             axes.axhline(top, color=GRID, linewidth=0.9)
-        for bar in shown.bars:
-            _draw_bar(axes, bar, tops[bar.node], shown)
+        for mark in shown.bars:
+            _draw_bar(axes, mark, tops[mark.node], shown)
         for event in shown.events:
             _draw_event(axes, event, tops[event.node])
         _draw_axes(axes, shown)
@@ -164,41 +164,41 @@ def _draw_rounds(axes: Any, shown: TimeLine) -> None:
             labelled = middle
 
 
-def _draw_bar(axes: Any, bar: Bar, top: float, shown: TimeLine) -> None:
-    index = shown.letters.index(bar.letter)
-    text = _bar_text(bar, (bar.end - bar.begin) / shown.span * WHOLE * 60 - 2)
+def _draw_bar(axes: Any, mark: Bar, top: float, shown: TimeLine) -> None:
+    index = shown.letters.index(mark.letter)
+    text = _bar_text(mark, (mark.end - mark.begin) / shown.span * WHOLE * 60 - 2)
     box = Rectangle(
-        (bar.begin, top + HEAD + bar.lane * LANE + 0.1),
-        max(bar.end - bar.begin, shown.span / 700),
+        (mark.begin, top + HEAD + mark.lane * LANE + 0.1),
+        max(mark.end - mark.begin, shown.span / 700),
         LANE - 0.2,
-        facecolor="none" if bar.lost else PALETTE[index % COLORS],
-        edgecolor=TEXT if bar.lost else CARD,
-        hatch="" if bar.lost or text else HATCHES[index % len(HATCHES)],
-        linewidth=1.1 if bar.lost else 0.5,
-        linestyle=LOST_DASH if bar.lost else "-",
+        facecolor="none" if mark.lost else PALETTE[index % COLORS],
+        edgecolor=TEXT if mark.lost else CARD,
+        hatch="" if mark.lost or text else HATCHES[index % len(HATCHES)],
+        linewidth=1.1 if mark.lost else 0.5,
+        linestyle=LOST_DASH if mark.lost else "-",
     )
-    label(box, f"{bar.node} lost" if bar.lost else bar.node, bar.tip)
+    label(box, f"{mark.node} lost" if mark.lost else mark.node, mark.tip)
     axes.add_patch(box)
     axes.text(
-        (bar.begin + bar.end) / 2,
-        top + HEAD + (bar.lane + 0.53) * LANE,
+        (mark.begin + mark.end) / 2,
+        top + HEAD + (mark.lane + 0.53) * LANE,
         text,
         ha="center",
         va="center",
         fontsize=7.5,
-        color=TEXT if bar.lost else CARD,
+        color=TEXT if mark.lost else CARD,
         clip_on=True,
     )
 
 
-def _bar_text(bar: Bar, room: float) -> str:
+def _bar_text(mark: Bar, room: float) -> str:
     """As much of its name as there is room for, in points; a bar without any is told by its pattern.
 
     >>> _bar_text(Bar("edge1", 0, 0, 1, "a", "1/2", True, ""), 20)
     '× a'
     """
-    names = [f"{bar.letter} {bar.shard}", bar.letter]
-    if bar.lost:
+    names = [f"{mark.letter} {mark.shard}", mark.letter]
+    if mark.lost:
         names = [*(f"× {name}" for name in names), "×"]
     return next((name for name in names if 4.7 * len(name) <= room), "")
 
@@ -228,7 +228,7 @@ def _draw_legend(drawn: Any, shown: TimeLine) -> None:
         f"pod {letter}": Patch(facecolor=PALETTE[index % COLORS], edgecolor=CARD, hatch=HATCHES[index % len(HATCHES)])
         for index, letter in enumerate(shown.letters)
     }
-    if any(bar.lost for bar in shown.bars):
+    if any(mark.lost for mark in shown.bars):
         entries["× lost part"] = Patch(facecolor="none", edgecolor=TEXT, linestyle=LOST_DASH)
     kinds = {event.kind for event in shown.events}
     for kind, (marker, text) in EVENTS.items():

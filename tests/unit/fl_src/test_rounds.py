@@ -21,7 +21,8 @@ def made() -> tuple[Rounds, Journal, io.StringIO]:
     return Rounds("first", journal, Status()), journal, out
 
 
-def one_round(rounds: Rounds, mark: object, note: dict[str, Any] = NOTE) -> None:
+def one_round(rounds: Rounds, mark: object, note: dict[str, Any] | None = None) -> None:
+    note = NOTE if note is None else note
     train = rounds.sent(mark, "train", 2, 100)
     rounds.answered(train, "edge1", "a", note, {"train_loss": 2.0, "num-examples": 30}, 10)
     rounds.answered(train, "edge2", "b", note, {"train_loss": 4.0, "num-examples": 10}, 10)

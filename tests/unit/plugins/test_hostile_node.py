@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 from unit.plugins.docker_folder import Containerd, DockerFolder
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import plan as _plan
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import transfer as _transfer
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import Settings
@@ -94,7 +94,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(_plan, "SPOOL", str(tmp_path / "spool"))
     program = tmp_path / "ssh"
     monkeypatch.setattr(_transfer, "ssh_command", lambda *_unused: [str(program)])
-    source = Source(cast("agent.Docker", docker))
+    source = Source(cast(Docker, docker))
     targets = (Target("edge1", "containerd", "edge1", become=False), Target("here", "containerd"))
 
     def ship(attack: str, timeout: int, alone: bool = False) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Link:
         if target.host:
             remote = ["sudo", "-n", *program] if target.become else program
             program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -134,7 +134,7 @@ class Link:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def _write(self, pieces: Iterable[bytes]) -> None:
-        stream = cast("IO[bytes]", self.process.stdin)
+        stream = cast(IO[bytes], self.process.stdin)
         # When the agent is gone, what it said last tells why
         with contextlib.suppress(BrokenPipeError):
             for piece in pieces:
@@ -163,7 +163,7 @@ class Link:
     def _read(self) -> Iterator[bytes]:
         """Standard output until its end; the end of standard error is kept. A connection that stays open may hold that one for longer."""
         with selectors.DefaultSelector() as selector:
-            output, errors = cast("IO[bytes]", self.process.stdout), cast("IO[bytes]", self.process.stderr)
+            output, errors = cast(IO[bytes], self.process.stdout), cast(IO[bytes], self.process.stderr)
             selector.register(output, selectors.EVENT_READ)
             selector.register(errors, selectors.EVENT_READ)
             while selector.get_map():
@@ -208,15 +208,15 @@ class Link:
 
     def __exit__(self, *_unused: object) -> None:
         self.timer.cancel()
-        cast("IO[bytes]", self.process.stdin).close()
+        cast(IO[bytes], self.process.stdin).close()
         # An agent that has said all ends by itself; one that has not takes away what it began. On a node it does so without us
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.0 if sys.exc_info()[0] and self.target.host else 2.0)
         self.cut()
         self.process.wait()
         self._reader.join()
-        cast("IO[bytes]", self.process.stdout).close()
-        cast("IO[bytes]", self.process.stderr).close()
+        cast(IO[bytes], self.process.stdout).close()
+        cast(IO[bytes], self.process.stderr).close()
 
     def hear(self, check: Callable[[dict[str, Any]], Checked]) -> Checked:
         """The next thing that the agent says, as `check` (answers.py) lets it pass.
