@@ -69,6 +69,9 @@ class Sources:
 
 
 def _anonymous(about: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without owner, and with the rights that pods need, whoever installed the folder, with whatever umask: else the build's cache would not know it."""
+    if not about.issym():
+        about.mode = 0o755 if about.mode & stat.S_IXUSR else 0o644
     about.uid = about.gid = 0
     about.uname = about.gname = ""
     return about

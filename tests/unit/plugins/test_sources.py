@@ -59,6 +59,24 @@ def test_the_archive_has_the_same_files_and_the_certificates(folder: Path) -> No
         assert {(member.uid, member.uname) for member in archive} == {(0, "")}
 
 
+def test_the_archive_is_the_same_whoever_installed_the_folder(folder: Path) -> None:
+    """A collection may be installed read-only or with a strict umask: the pods' user must read the files, and the build's cache know them."""
+    program = folder / "run.sh"
+    program.write_text("#!/bin/sh\n")
+
+    def modes(of_model: int, of_program: int) -> dict[str, int]:
+        (folder / "edgefl/model.py").chmod(of_model)
+        program.chmod(of_program)
+        packed = io.BytesIO()
+        Sources(str(folder)).pack(packed, b"")
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as archive:
+            return {about.name: about.mode for about in archive}
+
+    wanted = {"Dockerfile": 0o644, "ca.crt": 0o644, "edgefl/model.py": 0o644, "run.sh": 0o755}
+    assert modes(0o644, 0o755) == modes(0o400, 0o500) == modes(0o664, 0o775) == wanted
+
+
 def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match=r"build_images_source.*no Dockerfile"):
         Sources(str(tmp_path))
