@@ -116,6 +116,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KUBECONFIG = "/nowhere/own.conf"
 # What kubectl says of it
 KUBECTL = f"""#!/bin/sh
+[ -p /dev/stdin ] && cat >/dev/null  # whoever writes to it waits for that
 [ "$1 $2" != "--kubeconfig {KUBECONFIG}" ] || echo "error: stat {KUBECONFIG}: no such file or directory" >&2
 exit 1
 """
