@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -45,7 +46,9 @@ def follow(tmp_path: Path, status: str, *events: dict[str, Any]) -> str:
     state = tmp_path / "state" / RUN
     state.mkdir(parents=True)
     # Not by the aggregator's own code, which cleans what it writes
-    state.joinpath("rounds.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    # Nothing is told of a run that was done some time ago
+    now = time.time()
+    state.joinpath("rounds.jsonl").write_text("".join(json.dumps({**event, "time": now}) + "\n" for event in events))
     read = {
         "run": RUN,
         "state_dir": str(tmp_path / "state"),
