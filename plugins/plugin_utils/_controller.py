@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from abc import abstractmethod
 
 from ansible.plugins.action import ActionBase
 
@@ -21,9 +22,9 @@ class ControllerAction(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
+    @abstractmethod
     def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
         """The task's result from its checked arguments. May raise C(EdgeflError)."""
-        raise NotImplementedError
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
