@@ -14,12 +14,10 @@ from support.artifact import content
 from support.helpers import ROOT
 from support.running_lab import Operator, edited, rounds, values
 
-pytestmark = pytest.mark.usefixtures("back_to_defaults")
-
 
 @pytest.fixture(scope="module", autouse=True)
-def untouched(collection: Path) -> Iterator[None]:
-    """Nobody writes into the installed collection, nor into the checkout's results."""
+def untouched(back_to_defaults: None, collection: Path) -> Iterator[None]:
+    """Nobody writes into the installed collection, nor into the checkout's results, until the checkout plays again."""
     before = content(collection)
     results = sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []
     yield
