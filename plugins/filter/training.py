@@ -31,7 +31,7 @@ def training_arguments(
     return _options.arguments(program, given, filled or {}, shaping)
 
 
-def _told(work: Callable[..., t.Any]) -> Callable[..., t.Any]:
+def _with_filter_errors(work: Callable[..., t.Any]) -> Callable[..., t.Any]:
     def filtered(*arguments: t.Any, **more: t.Any) -> t.Any:
         try:
             return work(*arguments, **more)
@@ -45,4 +45,6 @@ class FilterModule:
     """The collection's filters for the training's options."""
 
     def filters(self) -> dict[str, Callable[..., t.Any]]:
-        return {work.__name__: _told(work) for work in (training_options, training_values, training_arguments)}
+        return {
+            work.__name__: _with_filter_errors(work) for work in (training_options, training_values, training_arguments)
+        }

@@ -57,7 +57,7 @@ class Aside:
                 )
             )
         asked = [member for member in members if member.node not in aside]
-        left_out = [self._told(member) for node in sorted(aside) for member in nodes[node]]
+        left_out = [self._left_out(member) for node in sorted(aside) for member in nodes[node]]
         return Division(asked, left_out, flawed - aside - self._trial, flawed == nodes.keys())
 
     def note(self, answers: Iterable[Answer], lost: Iterable[Lost]) -> None:
@@ -79,7 +79,7 @@ class Aside:
             del self._since[node]
             self._trial.add(node)
 
-    def _told(self, member: Member) -> Lost:
+    def _left_out(self, member: Member) -> Lost:
         """What the round's line says of a pod that was not asked."""
         left = self._since[member.node] + PAUSE - self._try
         reason = f"set aside: {self._flaws[member.node]} answers in a row can't be used; tried again in {left} rounds; the last: {self._last[member.node]}"

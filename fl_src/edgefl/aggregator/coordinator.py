@@ -25,7 +25,7 @@ from edgefl.common.plan import Member, Task
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link.protocol import Answer, Link, Lost
 
-TELL_EVERY = 10.0
+REPORT_EVERY = 10.0
 """Seconds between two messages of the same kind."""
 KINDS_REMEMBERED = 1000
 """Beyond it all are forgotten: clients that come and go must not fill the memory."""
@@ -117,7 +117,7 @@ class Coordinator:
         self.position = Position()
         self._test = apps.guarded(app.name, app.test, 0, None) if app.evaluate else None
         self._test_size = app.sizes("test")
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._aside = Aside()
 
     # -- before the port opens -----------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Coordinator:
         self.status.update(**{name: getattr(s, name) for name in told})
         self._compare_settings()
         if self.journal.complete:
-            self._tell_that_it_is_complete()
+            self._report_completion()
             return
         point = self.store.load() if self.store else None
         if point:
@@ -160,7 +160,7 @@ class Coordinator:
         if changed:
             say(f"run {s.run} goes on with changed settings: {', '.join(changed)}")
 
-    def _tell_that_it_is_complete(self) -> None:
+    def _report_completion(self) -> None:
         last = self.journal.lines[-1]
         figures = {"accuracy": last.get("accuracy"), "loss": last.get("loss")}
         self.status.update(state="done", loop=last["loop"], round=last["round"], **figures)
@@ -342,11 +342,11 @@ class Coordinator:
                 return members
             if self.status.state == "training":
                 self.status.update(state="waiting")
-            self._tell(
+            self._report(
                 "wait",
                 f"waiting for {missing}; connected: {', '.join(sorted(f'{m.node}/{m.pod}' for m in members)) or 'none'}",
             )
-            link.wait(lambda found: not self._missing(self._fitting(found)), TELL_EVERY)
+            link.wait(lambda found: not self._missing(self._fitting(found)), REPORT_EVERY)
 
     def _fitting(self, members: list[Member]) -> list[Member]:
         """Members that have the run's app and their node's slice; others (an image not yet replaced, say) are named and left out."""
@@ -354,7 +354,7 @@ class Coordinator:
         for member in members:
             flaw = self._misfit(member)
             if flaw:
-                self._tell(member.instance, f"{member.node}/{member.pod} {flaw}")
+                self._report(member.instance, f"{member.node}/{member.pod} {flaw}")
             else:
                 fitting.append(member)
         return fitting
@@ -396,12 +396,12 @@ class Coordinator:
         have, needed = self._sample(members)
         return have >= needed
 
-    def _tell(self, kind: str, text: str) -> None:
+    def _report(self, kind: str, text: str) -> None:
         now = time.monotonic()
-        if now - self._told.get(kind, -TELL_EVERY) >= TELL_EVERY:
-            if len(self._told) >= KINDS_REMEMBERED:
-                self._told.clear()
-            self._told[kind] = now
+        if now - self._reported.get(kind, -REPORT_EVERY) >= REPORT_EVERY:
+            if len(self._reported) >= KINDS_REMEMBERED:
+                self._reported.clear()
+            self._reported[kind] = now
             say(printable(text))
 
     # -- evaluation ----------------------------------------------------------------------------------------------

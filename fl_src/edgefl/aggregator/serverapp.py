@@ -27,7 +27,7 @@ from edgefl.link.training import member
 
 SETTINGS = ("loops", "min_num_clients", "min_nodes", "round_timeout", "seed", "tls")
 """Of the aggregator's options, those that shape a run of any app."""
-TELL_EVERY = 10.0
+REPORT_EVERY = 10.0
 WORK = "work"
 """Folder beside the results in which the app runs: what it writes with a relative path is there."""
 
@@ -151,11 +151,11 @@ class AppRun:
 
         while text := missing(self.hub.pods()):
             self.status.update(state="waiting", waiting_for=text)
-            if time.monotonic() - told >= TELL_EVERY or not told:
+            if time.monotonic() - told >= REPORT_EVERY or not told:
                 told = time.monotonic()
                 there = ", ".join(sorted(map(str, self.hub.pods()))) or "none"
                 say(printable(f"waiting for {text}; connected: {there}"))
-            self.hub.until(lambda pods: not missing(pods), TELL_EVERY)
+            self.hub.until(lambda pods: not missing(pods), REPORT_EVERY)
         self.status.update(waiting_for=None)
 
     def _after_round(self, _number: int, arrays: Any, metrics: dict[str, Any] | None) -> None:

@@ -22,7 +22,7 @@ from edgefl.link import wire
 
 SHORTEST, LONGEST = 0.3, 2.0
 """Seconds between two tries, doubling from one to the other; each is drawn at random below that (jitter)."""
-TELL_EVERY = 10.0
+REPORT_EVERY = 10.0
 
 Message = tuple[dict[str, Any], bytes, bytes]
 
@@ -65,7 +65,7 @@ class Connection:
                 why = str(err)
             if time.monotonic() - begin > LONGEST:  # it was connected, or took long enough to fail
                 delay = SHORTEST
-            if time.monotonic() - told >= TELL_EVERY or not told:
+            if time.monotonic() - told >= REPORT_EVERY or not told:
                 say(f"no aggregator at {self._address} ({why}): trying again for ever")
                 told = time.monotonic()
             time.sleep(random.uniform(delay / 2, delay))

@@ -29,7 +29,7 @@ class Endpoint:
 
     def __init__(self, hub: Hub, address: str, tls: Tls | None, welcome: dict[str, Any], admit: Admit) -> None:
         self._hub, self._address, self._tls, self._welcome, self._admit = hub, address, tls, welcome, admit
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._error: BaseException | None = None
         opened = threading.Event()
         threading.Thread(target=self._run, args=(opened,), name="link", daemon=True).start()
@@ -74,7 +74,7 @@ class Endpoint:
             wanted = self._hub.enter(pod, holds)
         except (wire.FrameError, RefusedError, TimeoutError) as err:
             reason = printable(str(err) or f"a client did not say who it is within {wire.GREETING:g} s")
-            self._tell(call, reason)
+            self._report(call, reason)
             await call.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
             return
         sender = None
@@ -128,13 +128,13 @@ class Endpoint:
         pod = Pod(about["node"], about["pod"], about["instance"], post, close, call.peer().partition(":")[2], more)
         return pod, [str(key) for key in holds], outbox
 
-    def _tell(self, call: Any, reason: str) -> None:
+    def _report(self, call: Any, reason: str) -> None:
         """Once for each reason: it comes back until its pod is gone."""
-        if reason in self._told:
+        if reason in self._reported:
             return
-        if len(self._told) >= 1000:
-            self._told.clear()
-        self._told.add(reason)
+        if len(self._reported) >= 1000:
+            self._reported.clear()
+        self._reported.add(reason)
         say(f"refused: {reason} (from {call.peer().partition(':')[2]})")
 
     async def _receive(self, pod: Pod, call: Any) -> None:

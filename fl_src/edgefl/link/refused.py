@@ -37,7 +37,7 @@ class RefusedConnections:
         self._waiting: dict[Address, float] = {}
         self._good: set[Address] = set()
         self._called: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         threading.Thread(target=self._watch, name="refused-connections", daemon=True).start()
 
     def note(self) -> None:
@@ -100,14 +100,14 @@ class RefusedConnections:
                 for address in gone:
                     del self._waiting[address]
             for host in refused:
-                self._tell(host, [port for name, port in gone if name == host], now)
+                self._report(host, [port for name, port in gone if name == host], now)
 
-    def _tell(self, host: str, ports: list[int], now: float) -> None:
-        if now - self._told.get(host, -QUIET) < QUIET:
+    def _report(self, host: str, ports: list[int], now: float) -> None:
+        if now - self._reported.get(host, -QUIET) < QUIET:
             return
-        if len(self._told) >= MOST:
-            self._told.clear()
-        self._told[host] = now
+        if len(self._reported) >= MOST:
+            self._reported.clear()
+        self._reported[host] = now
         say(
             f"refused: {host} (port {ports[-1]}) showed no certificate that this CA signed; its --tls_dir is missing or wrong"
         )

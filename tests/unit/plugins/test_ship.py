@@ -37,6 +37,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import plan as _plan
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import source as _source
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import transfer as _transfer
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import ChunkedArchive, Limit
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import (
     Target,
@@ -44,7 +45,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link 
     explain_ssh,
     ssh_command,
 )
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import (
     MISSING,
     UP_TO_DATE,
@@ -55,7 +55,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan 
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter, lines
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source, make_shipment
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import Depot
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import SharedArchives
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_ship import target
 
@@ -898,15 +898,15 @@ def test_a_dead_edge_fails_alone(docker: DockerFolder, containerd: Containerd, s
 def test_what_many_lack_is_read_once(docker: DockerFolder) -> None:
     here = source(docker)
     images = here.images([NAME])
-    depot = Depot(here, CHUNK)
+    archives = SharedArchives(here, CHUNK)
     all_layers, one_layer = plan(images, state()), plan(images, state(layers=layers(docker)[:2]))
-    parcel = depot.parcel(depot.shipment(all_layers), "zlib")
-    assert depot.parcel(depot.shipment(plan(images, state())), "zlib") is parcel
-    other = depot.parcel(depot.shipment(one_layer), "zlib")
-    uncompressed = depot.parcel(depot.shipment(all_layers), "none")
-    assert len({parcel.key, other.key, uncompressed.key}) == 3
-    assert other.size < parcel.size == uncompressed.size
-    depot.close()
+    archive = archives.chunked(archives.shipment(all_layers), "zlib")
+    assert archives.chunked(archives.shipment(plan(images, state())), "zlib") is archive
+    other = archives.chunked(archives.shipment(one_layer), "zlib")
+    uncompressed = archives.chunked(archives.shipment(all_layers), "none")
+    assert len({archive.key, other.key, uncompressed.key}) == 3
+    assert other.size < archive.size == uncompressed.size
+    archives.close()
 
 
 def test_old_images_go_but_not_those_in_use(docker: DockerFolder, containerd: Containerd) -> None:
@@ -1100,27 +1100,27 @@ def test_docker_is_stopped_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("codec", ["zstd", "zlib", "none"])
-def test_a_parcel_is_the_archive(codec: str) -> None:
+def test_a_chunked_archive_is_the_archive(codec: str) -> None:
     data = os.urandom(1000) * 40
-    parcel = Parcel("key", iter([data[:7], data[7:9000], data[9000:]]), codec, 3000, len(data))
+    archive = ChunkedArchive("key", iter([data[:7], data[7:9000], data[9000:]]), codec, 3000, len(data))
     chunks: list[bytes] = []
-    while chunk := parcel.get(len(chunks)):
-        chunks.append(agent.decode(codec, b"".join(parcel.read(chunk, 700)), 3000))
-    parcel.close()
+    while chunk := archive.get(len(chunks)):
+        chunks.append(agent.decode(codec, b"".join(archive.read(chunk, 700)), 3000))
+    archive.close()
     assert b"".join(chunks) == data
     assert {len(chunk) for chunk in chunks[:-1]} == {3000}
 
 
-def test_a_parcel_that_cannot_be_read_says_so_to_all() -> None:
+def test_a_chunked_archive_that_cannot_be_read_says_so_to_all() -> None:
     def pieces() -> Iterator[bytes]:
         yield b"x" * 5000
         raise UnreadableError("it was changed")
 
-    parcel = Parcel("key", pieces(), "none", 3000, 10_000)
+    archive = ChunkedArchive("key", pieces(), "none", 3000, 10_000)
     for _dummy in range(2):
         with pytest.raises(UnreadableError, match="it was changed"):
-            parcel.get(1)
-    parcel.close()
+            archive.get(1)
+    archive.close()
 
 
 def test_the_limit_is_for_all_together() -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: images from this host's Docker to the runtimes of many nodes at once.
 
-What there is (source.py), what is decided (plan.py), how it is cut (parcel.py) and how it goes over a connection (link.py, to agent.py on the node) do
+What there is (source.py), what is decided (plan.py), how it is cut (chunks.py) and how it goes over a connection (link.py, to agent.py on the node) do
 not know of each other; transfer.py brings them together for one target, this file for all.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import AgentError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import Limit
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import Settings
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import Depot, Transfer
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import SharedArchives, Transfer
 
 
 class Fleet:
@@ -34,11 +34,11 @@ class Fleet:
         self.settings = settings
         self.repositories = sorted({image.full_name.rpartition(":")[0] for image in images.values()})
         self.names = [image.full_name for image in images.values()]
-        self.depot = Depot(source, settings.chunk)
+        self.archives = SharedArchives(source, settings.chunk)
         limit, sender = Limit(settings.bandwidth), uuid.uuid4().hex
         turns = threading.Semaphore(settings.parallel or max(len(wanted), 1))
         self.transfers = [
-            Transfer(target, [images[name] for name in mine], self.depot, limit, turns, settings, sender)
+            Transfer(target, [images[name] for name in mine], self.archives, limit, turns, settings, sender)
             for target, mine in wanted
         ]
 
@@ -49,7 +49,7 @@ class Fleet:
             with ThreadPoolExecutor(max(len(self.transfers), 1)) as pool:
                 results = list(pool.map(Transfer.run, self.transfers))
         finally:
-            self.depot.close()
+            self.archives.close()
         nodes = {transfer.target.name: result for transfer, result in zip(self.transfers, results)}
         removed = self._tidy()
         return {

@@ -28,7 +28,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent, answers
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import FRAME
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import Limit, Parcel
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import ChunkedArchive, Limit
 
 # Bytes that are written at once: the limit is kept by the piece, and so is what is shown
 PIECE = 1 << 16
@@ -246,15 +246,15 @@ class Link:
         """Tells the agent what is to be done."""
         self._write([_line(order)])
 
-    def send(self, parcel: Parcel, first: int, limit: Limit, written: Callable[[int], None]) -> None:
-        """Sends the parcel from chunk `first` on, and ends it; `written` is called with the bytes that were handed over."""
-        if first and not parcel.get(first - 1):
+    def send(self, archive: ChunkedArchive, first: int, limit: Limit, written: Callable[[int], None]) -> None:
+        """Sends the archive from chunk `first` on, and ends it; `written` is called with the bytes that were handed over."""
+        if first and not archive.get(first - 1):
             raise self._flawed(answers.FlawedError(f"it has {first} chunks of an archive that has fewer"))
         index = self._at = self._sent = first
-        while not self._ended() and (chunk := parcel.get(index)):
+        while not self._ended() and (chunk := archive.get(index)):
             self._sent = index + 1
             self._write([FRAME.pack(chunk.index, chunk.length, chunk.digest)])
-            for piece in parcel.read(chunk, PIECE):
+            for piece in archive.read(chunk, PIECE):
                 if self._ended():
                     break
                 limit.take(len(piece))

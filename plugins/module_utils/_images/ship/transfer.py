@@ -18,8 +18,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import Image, UnreadableError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import answers, progress
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import INCOMING
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import FOLDER, ChunkedArchive, Limit
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Link, Target, ssh_command
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.parcel import FOLDER, Limit, Parcel
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import (
     Settings,
     Shipment,
@@ -50,7 +50,7 @@ def check_own_room(shipment: Shipment) -> None:
         )
 
 
-class Depot:
+class SharedArchives:
     """Archives that are under way, each read once, by content: nodes that lack the same share one."""
 
     def __init__(self, source: Source, chunk: int) -> None:
@@ -58,7 +58,7 @@ class Depot:
         self.chunk = chunk
         self._lock = threading.Lock()
         self._shipments: dict[str, Shipment] = {}
-        self._parcels: dict[str, Parcel] = {}
+        self._archives: dict[str, ChunkedArchive] = {}
 
     def shipment(self, steps: list[Step]) -> Shipment:
         """The archive for these steps, which nothing of is read yet."""
@@ -68,20 +68,20 @@ class Depot:
                 self._shipments[what] = make_shipment(self.source, steps)
             return self._shipments[what]
 
-    def parcel(self, shipment: Shipment, codec: str) -> Parcel:
+    def chunked(self, shipment: Shipment, codec: str) -> ChunkedArchive:
         """The archive cut into chunks; the first who asks makes the reading begin."""
         what = [shipment.identity, codec, self.chunk, INCOMING]
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
         with self._lock:
-            if key not in self._parcels:
+            if key not in self._archives:
                 check_own_room(shipment)
-                self._parcels[key] = Parcel(key, shipment.pieces(), codec, self.chunk, shipment.size)
-            return self._parcels[key]
+                self._archives[key] = ChunkedArchive(key, shipment.pieces(), codec, self.chunk, shipment.size)
+            return self._archives[key]
 
     def close(self) -> None:
         """Gives back the room of all archives."""
-        for parcel in self._parcels.values():
-            parcel.close()
+        for archive in self._archives.values():
+            archive.close()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Transfer:
         self,
         target: Target,
         images: list[Image],
-        depot: Depot,
+        archives: SharedArchives,
         limit: Limit,
         turns: threading.Semaphore,
         settings: Settings,
@@ -108,7 +108,7 @@ class Transfer:
     ) -> None:
         self.target = target
         self.images = images
-        self.depot = depot
+        self.archives = archives
         self.limit = limit
         # Held while bytes are sent, not while the node unpacks them: the next one's bytes go meanwhile
         self.turns = turns
@@ -187,7 +187,7 @@ class Transfer:
 
     def _prepare(self, steps: list[Step], state: dict[str, Any]) -> Load:
         """What is to be sent and how, once it is known to fit."""
-        shipment = self.depot.shipment(steps)
+        shipment = self.archives.shipment(steps)
         local = not self.target.host
         spooled = not local and shipment.size > self.settings.chunk
         if self._shipment is None:
@@ -199,12 +199,12 @@ class Transfer:
     def _send(self, link: Link, steps: list[Step], load: Load) -> dict[str, Any]:
         """Sends it when it is its turn; returns what the agent says then, which is verified."""
         where, wanted = str(self.target), [step for step in steps if step.needed]
-        parcel = self.depot.parcel(load.shipment, load.codec)
-        self._size = max(parcel.size, 1)
+        archive = self.archives.chunked(load.shipment, load.codec)
+        self._size = max(archive.size, 1)
         order = {
             **idle_order(self.settings, self.images),
             **load_order(wanted, load.shipment),
-            "key": parcel.key if load.spooled else "",
+            "key": archive.key if load.spooled else "",
             "sender": self.sender,
             "codec": load.codec,
             "chunk": self.settings.chunk,
@@ -217,7 +217,7 @@ class Transfer:
             self._before = first
             self._acknowledged(first)
             try:
-                link.send(parcel, first, self.limit, self.counter.written)
+                link.send(archive, first, self.limit, self.counter.written)
             except UnreadableError as error:
                 raise EdgeflError(
                     f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."

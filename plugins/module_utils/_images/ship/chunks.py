@@ -33,10 +33,10 @@ class Chunk:
     digest: bytes
 
 
-class Parcel:
+class ChunkedArchive:
     """An archive of about `size` bytes, cut into chunks of `chunk` bytes, each compressed by itself, in a file without a name.
 
-    `key` names its content: a node goes on with a parcel of the same key where an earlier transfer ended.
+    `key` names its content: a node goes on with an archive of the same key where an earlier transfer ended.
     """
 
     def __init__(self, key: str, pieces: Iterator[bytes], codec: str, chunk: int, size: int) -> None:
@@ -48,7 +48,7 @@ class Parcel:
         self.complete = False
         self.error: BaseException | None = None
         self._change = threading.Condition()
-        self._file = tempfile.TemporaryFile(dir=FOLDER)  # noqa: SIM115 - lives as long as the parcel
+        self._file = tempfile.TemporaryFile(dir=FOLDER)  # noqa: SIM115 - lives as long as the archive
         self._closed = False
         self._thread = threading.Thread(target=self._fill, args=(pieces,), daemon=True)
         self._thread.start()
