@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _deployment
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "apps": _deployment.apps,
+            "app_info": _app.app_info,
             "object_name": _deployment.object_name,
             "object_names": _deployment.object_names,
             "edges": _deployment.edges,

@@ -86,11 +86,6 @@ options:
     description: Number of samples that the data has for training.
     type: int
     default: 60000
-  apps:
-    description: Applications that there are; empty when any is taken.
-    type: list
-    elements: str
-    default: []
   training:
     description: Values of the training's variables.
     type: dict
@@ -185,7 +180,6 @@ def main() -> None:
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
-            "apps": {"type": "list", "elements": "str", "default": []},
             "training": {"type": "dict", "default": {}},
             "training_options": {"type": "list", "elements": "dict", "default": []},
             "aggregator_resources": {"type": "dict", "default": {}},

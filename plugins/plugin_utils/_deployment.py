@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
@@ -56,11 +55,6 @@ def object_names(app: str) -> dict[str, str]:
         "service": SERVICE,
         "clients": object_name(app, "client"),
     }
-
-
-def apps(sources: str) -> list[str]:
-    """Names of the apps in the sources that images are built from: folders of edgefl/apps with a model.py."""
-    return sorted(path.parent.name for path in Path(sources).glob("edgefl/apps/*/model.py"))
 
 
 def plain(value: Any) -> Any:

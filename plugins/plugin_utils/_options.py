@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 import typing as t
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ AUTOMATIC: dict[str, t.Callable[[int], int]] = {
     "two_edges": lambda edges: min(2, edges),
 }
 AUTOMATIC_TEXT = {"edges": "the number of edges", "two_edges": "2, or 1 where there is one edge"}
-_ANSIBLE_TYPES = {"int": "int", "float": "float", "numbers": "dict"}
+_ANSIBLE_TYPES = {"int": "int", "float": "float", "numbers": "dict", "pairs": "dict"}
 _MADE_OF_NUMBERS = ("int", "float")
 
 
@@ -50,7 +51,7 @@ class Option:
         """Default of the variable: None where it is counted in the inventory."""
         if self.automatic:
             return None
-        return {} if self.type == "numbers" else self.default
+        return {} if self.type in ("numbers", "pairs") else self.default
 
     @property
     def ansible_type(self) -> str:
@@ -116,6 +117,8 @@ def _texts(option: Option, value: t.Any) -> list[str]:
             return [
                 f"{key}={_number(part) if option.type == 'numbers' else part}" for key, part in sorted(value.items())
             ]
+        if option.type == "pairs":
+            return [f"{key}={_toml(part)}" for key, part in sorted(value.items())]
         if option.type == "int":
             return [str(int(value))]
         return [_number(value) if option.type == "float" else str(value)]
@@ -123,6 +126,15 @@ def _texts(option: Option, value: t.Any) -> list[str]:
         raise EdgeflError(
             f"{option.variable or option.name} is {value!r}, which is no {option.ansible_type}: {option.help}"
         ) from error
+
+
+def _toml(value: t.Any) -> str:
+    """A number, a text, true or false as TOML has it."""
+    if isinstance(value, float):
+        return repr(float(value))
+    if isinstance(value, bool | int | str):
+        return json.dumps(value, ensure_ascii=False)
+    raise TypeError
 
 
 def _number(value: t.Any) -> str:

@@ -25,7 +25,7 @@ from edgefl.apps import AppError
 
 FILE = "pyproject.toml"
 Value = bool | int | float | str
-_PAIR = re.compile(r"(\S+?)=('[^']*'|\"[^\"]*\"|\S+)")
+_PAIR = re.compile(r"(\S+?)=('[^']*'|\"(?:[^\"\\]|\\.)*\"|\S+)")
 _COMPONENT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 

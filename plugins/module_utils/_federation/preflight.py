@@ -69,8 +69,6 @@ def settings(options: Mapping[str, Any]) -> list[str]:
         own = {name: value for name, value in edge.training.items() if value != options["training"].get(name)}
         found += [f"{edge.host}: {text}" for text in training(own, options["training_options"])]
     found += quorum(options["training"], edges)
-    if options["apps"] and "edgefl_app" in options["training"]:
-        found += choices("edgefl_app", options["training"]["edgefl_app"], options["apps"])
     found += names(edges, options["cloud_node"])
     found += workloads(edges)
     found += slices(edges, options["samples"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,14 +60,6 @@ def test_long_names_stay_apart_and_fit() -> None:
     names = [deployment.object_name("app", "client", "x" * 80 + end) for end in "ab"]
     assert names[0] != names[1]
     assert {len(name) for name in names} == {deployment.LONGEST}
-
-
-def test_apps(tmp_path: Path) -> None:
-    for name in ("footwear", "fashion_mnist"):
-        (tmp_path / "edgefl/apps" / name).mkdir(parents=True)
-        (tmp_path / "edgefl/apps" / name / "model.py").touch()
-    (tmp_path / "edgefl/apps/notes").mkdir()
-    assert deployment.apps(str(tmp_path)) == ["fashion_mnist", "footwear"]
 
 
 def test_data_is_shared_out_evenly() -> None:

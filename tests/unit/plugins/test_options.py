@@ -142,3 +142,13 @@ def test_numbers_as_text_are_numbers() -> None:
         )
         == []
     )
+
+
+def test_named_values_are_as_toml_has_them() -> None:
+    given = {"edgefl_app_config": {"lr": 1.0, "name": 'a "b"\\', "on": True, "rounds": 3}}
+    assert _options.arguments("aggregator", given, {}) == [
+        "--app_config=lr=1.0",
+        '--app_config=name="a \\"b\\"\\\\"',
+        "--app_config=on=true",
+        "--app_config=rounds=3",
+    ]

@@ -226,7 +226,6 @@ def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
         "server_port": 47011,
         "status_port": 47012,
         "samples": 60_000,
-        "apps": [],
         "training": {},
         "training_options": [],
         "aggregator_resources": {},
@@ -238,8 +237,6 @@ def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_right_settings() -> None:
     assert check.settings(options()) == []
-    training = {"edgefl_app": "fashion_mnist"}
-    assert check.settings(options(apps=["fashion_mnist"], training=training, known_variables=["edgefl_app"])) == []
 
 
 @pytest.mark.parametrize("run", ["latest", "experiments", "comparison", "..", "team/1", "a b", "a\nb"])
@@ -264,8 +261,7 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once() -> None:
             {**edge, "training": {"edgefl_selection": "nod"}},
             namespace="kube-system",
             status_port=47011,
-            apps=["fashion_mnist"],
-            training={"edgefl_app": "fashion", "edgefl_selection": "both"},
+            training={"edgefl_selection": "both"},
             training_options=[own],
             known_variables=["edgefl_rounds"],
             given_variables=["edgefl_round"],
@@ -276,7 +272,6 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once() -> None:
         "edgefl_namespace is kube-system",
         "edgefl_selection is 'both'",
         "edge1: edgefl_selection is 'nod'",
-        "edgefl_app is 'fashion'",
         "with the node name of the cloud",
         "edgefl_replicas is 0",
         "give it no samples",
