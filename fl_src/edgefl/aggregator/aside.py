@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from edgefl.common.journal import printable, say
 from edgefl.common.plan import Member, Task, nodes_of
@@ -37,6 +38,21 @@ class Aside:
         self._since: dict[str, int] = {}
         self._trial: set[str] = set()
         self._try = 0
+
+    def memory(self) -> dict[str, Any]:
+        """All that it remembers, as JSON takes it: a restart must not give a node that is set aside its part again."""
+        return {
+            "flaws": self._flaws,
+            "last": self._last,
+            "since": self._since,
+            "trial": sorted(self._trial),
+            "try": self._try,
+        }
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Go on with what `memory` gave."""
+        self._flaws, self._last, self._since = (dict(memory[name]) for name in ("flaws", "last", "since"))
+        self._trial, self._try = set(memory["trial"]), memory["try"]
 
     def divide(self, members: list[Member], enough: Callable[[list[Member]], bool]) -> Division:
         """Set nodes aside, those with most samples first, as long as `enough` others are left."""

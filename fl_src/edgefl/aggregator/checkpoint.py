@@ -1,8 +1,8 @@
 """The model after each round, on disk, so that a killed aggregator goes on with the next round.
 
 A checkpoint is one .npz file (numpy.load opens it), named after loop and round. It holds the weights in the model's
-order, the state of the strategy if it has any, and the round's line of rounds.jsonl: line and model can't get apart,
-whatever moment the process is killed at. The zip format keeps a CRC-32 of every member, which tells damage; what it
+order, the state of the strategy if it has any, which nodes are set aside, and the round's line of rounds.jsonl: line and
+model can't get apart, whatever moment the process is killed at. The zip format keeps a CRC-32 of every member, which tells damage; what it
 has none for, its directory, is held against a list of the members.
 """
 
@@ -27,13 +27,14 @@ _NAME = re.compile(r"model-(\d{4,})-(\d{5,})\.npz")
 
 @dataclass
 class Checkpoint:
-    """`round_` is finished; `weights` came out of it; `line` is its line; `state` is the strategy's (may be empty)."""
+    """`round_` is finished; `weights` came out of it; `line` is its line; `state` is the strategy's (may be empty), `flaws` what Aside remembers."""
 
     loop: int
     round_: int
     weights: Weights
     line: Line
     state: dict[str, Weights] = field(default_factory=dict)
+    flaws: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -56,7 +57,7 @@ class Store:
         arrays: dict[str, npt.NDArray[Any]] = {f"w{i:04d}": array for i, array in enumerate(point.weights)}
         for name, group in point.state.items():
             arrays |= {f"s.{name}.{i:04d}": array for i, array in enumerate(group)}
-        about = {"line": _text(point.line), "members": _text(sorted(arrays))}
+        about = {"line": _text(point.line), "flaws": _text(point.flaws), "members": _text(sorted(arrays))}
         buffer = io.BytesIO()
         np.savez(buffer, **about, **arrays)  # type: ignore[arg-type]
         path = self.folder / f"model-{point.loop:04d}-{point.round_:05d}.npz"
@@ -86,7 +87,7 @@ def read(path: Path) -> Checkpoint:
         raise ValueError("not named like a checkpoint")
     with np.load(path, allow_pickle=False) as arrays:
         held = {name: arrays[name] for name in arrays.files}
-    line, members = (json.loads(held.pop(name).tobytes()) for name in ("line", "members"))
+    line, flaws, members = (json.loads(held.pop(name).tobytes()) for name in ("line", "flaws", "members"))
     if members != sorted(held):
         raise ValueError("its members are others than were written")
     state: dict[str, Weights] = {}
@@ -98,7 +99,7 @@ def read(path: Path) -> Checkpoint:
             weights.append(held[name])
     if not weights:
         raise ValueError("it holds no weights")
-    return Checkpoint(int(match[1]), int(match[2]), weights, line, state)
+    return Checkpoint(int(match[1]), int(match[2]), weights, line, state, flaws)
 
 
 def _text(value: Any) -> npt.NDArray[np.uint8]:

@@ -134,6 +134,8 @@ class Coordinator:
         point = self.store.load() if self.store else None
         if point:
             self.position = Position(point.loop, point.round_, point.weights, point.state)
+            if point.flaws:
+                self._aside.remember(point.flaws)
             self._reconcile(point)
             say(f"run {s.run} goes on after round {point.round_} of loop {point.loop}")
         else:
@@ -245,7 +247,7 @@ class Coordinator:
             clients=lines.clients(attempt.answers), lost=lines.lost([*attempt.division.aside, *attempt.lost, *missing]), **repeats.told(),
         )  # fmt: skip
         if self.store:
-            self.store.save(Checkpoint(loop, round_, new, entry, link.state()))
+            self.store.save(Checkpoint(loop, round_, new, entry, link.state(), self._aside.memory()))
         self.journal.append(entry)
         self.status.round_done(seconds, entry["accuracy"], entry["loss"])
         figures = "not evaluated" if loss is None or accuracy is None else f"accuracy {accuracy:.4f}, loss {loss:.4f}"

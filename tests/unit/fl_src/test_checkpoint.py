@@ -25,6 +25,7 @@ def point(round_: int, loop: int = 1) -> Checkpoint:
         weights,
         {"event": "round", "round": round_},
         {"m_t": [np.ones(3)], "v_t": [np.zeros(2), np.ones(1)]},
+        {"since": {"edge3": round_}},
     )
 
 
@@ -33,10 +34,11 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
     alike = all(
         len(a) == len(b) and all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a, b)) for a, b in pairs
     )
-    return alike and (one.loop, one.round_, one.line, set(one.state)) == (
+    return alike and (one.loop, one.round_, one.line, one.flaws, set(one.state)) == (
         other.loop,
         other.round_,
         other.line,
+        other.flaws,
         set(other.state),
     )
 

@@ -459,6 +459,19 @@ def test_a_node_that_was_mended_takes_part_again(capsys: pytest.CaptureFixture[s
     assert "edge3 takes part again" in capsys.readouterr().err
 
 
+def test_a_node_stays_aside_when_the_aggregator_starts_anew(tmp_path: Path) -> None:
+    """Killed after each round; or the node would harm IN_A_ROW tries after each restart."""
+    asked = []
+    for rounds in range(1, aside.PAUSE + 2):
+        link = LocalLink([EDGE1, EDGE2, LARGE], forge=not_finite)
+        lines, _made = run(tmp_path, link, f"--rounds={rounds}", "--min_round_samples=0.6")
+        asked.append(sum(LARGE in [task.member for task in tasks] for _dummy, tasks in link.sent))
+        # As a kill before the last line leaves it
+        kept = [entry for entry in lines if entry["event"] != "done"]
+        (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    assert asked == [aside.IN_A_ROW, *[0] * (aside.PAUSE - 1), 1]
+
+
 def test_lost_connections_set_no_node_aside() -> None:
     link = LocalLink([EDGE1, EDGE2, LARGE], trouble=lambda *_: {"c": "the connection was lost"})
     run(None, link, "--rounds=8", "--min_round_samples=0.4")
