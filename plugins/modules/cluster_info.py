@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - edgefl.kubeedge.only_reads
 options:
   namespace:
-    description: Namespace of a training; its Deployments, StatefulSets, pods, Services and Secrets are read too. Empty for the nodes alone.
+    description: Namespace of a training; its Deployments, StatefulSets, pods, Services, Secrets and NetworkPolicies are read too. Empty for the nodes alone.
     type: str
     default: ""
   aggregator_resources:
@@ -143,7 +143,9 @@ training:
       description: Fingerprints of the certificates in the Secrets of its clients and its aggregator, by the names of these.
       type: dict
     clients:
-      description: Workloads of clients, each with C(kind), C(name) and C(settings), a checksum of all that its pods are made of.
+      description: >-
+        Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name) and C(settings), a checksum of all that its pods are
+        made of.
       type: list
       elements: dict
 """

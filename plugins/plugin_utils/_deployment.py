@@ -28,7 +28,7 @@ FIELDS = {
 # Of a client's row: what shapes the training
 _SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
 # Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
-_IN_PLACE = ("Deployment", "Service")
+_IN_PLACE = ("Deployment", "Service", "NetworkPolicy")
 
 
 def object_name(app: str, *parts: str) -> str:
@@ -170,7 +170,11 @@ def run_settings(
 
 
 def retired(
-    training: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], fresh: bool
+    training: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    names: Mapping[str, str],
+    fresh: bool,
+    network_policy: str,
 ) -> list[str]:
     """
     What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
@@ -180,8 +184,9 @@ def retired(
     :param rows: C(clients), those that are wanted
     :param names: C(object_names)
     :param fresh: whether all clients get new pods
+    :param network_policy: C(none) when the clients shall have none
     """
-    stay = set()
+    stay = set() if network_policy == "none" else {("NetworkPolicy", names["clients"], "")}
     for row in [] if fresh else rows:
         settings = "" if row["kind"] in _IN_PLACE else row["made_of"]
         copies = [f"{row['name']}-pod-{index}" for index in range(row["replicas"])]

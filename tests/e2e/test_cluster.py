@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.helpers import ROOT, inventory, run
-from support.running_lab import Lab, rounds
+from support.running_lab import NAMESPACE, Lab, rounds
 
 LATEST = ROOT / "results/latest"
 
@@ -52,6 +52,26 @@ def test_one_client_on_each_edge(lab: Lab) -> None:
     for pod in clients:
         assert pod["metadata"]["name"].startswith(f"fashion-mnist-client-{pod['spec']['nodeName']}")
         assert pod["status"]["phase"] == "Running", pod["status"]
+
+
+def test_status_is_told_at_the_node_s_address_and_loopback_alone(lab: Lab) -> None:
+    """From the network of the cloud node's containers, say, nobody reaches it."""
+    address = lab.hosts["cloud"]["ansible_host"]
+    shown = lab.ssh(
+        "cloud",
+        f"ip address add 192.0.2.1/32 dev lo; for host in 127.0.0.1 {address} 192.0.2.1; do curl --silent http://$host:8889/healthz || echo refused: $?; done;"
+        " ip address delete 192.0.2.1/32 dev lo",
+    )
+    assert shown.splitlines() == ["ok", "ok", "refused: 7"]
+
+
+def test_system_calls_of_the_pods_are_filtered(lab: Lab) -> None:
+    """By the runtime's profile, which lets nobody become root of a namespace of its own, where kernels have had their holes."""
+    program = "import ctypes, os; made = ctypes.CDLL(None, use_errno=True).unshare(0x10000000); print(made, os.strerror(ctypes.get_errno()))"
+    for pod in lab.ours("pods"):
+        name = pod["metadata"]["name"]
+        said = lab.kubectl(f"--namespace={NAMESPACE}", "exec", name, "--", "python3", "-c", program)
+        assert said == "-1 Operation not permitted\n", name
 
 
 def test_service_leads_to_the_aggregator(lab: Lab) -> None:

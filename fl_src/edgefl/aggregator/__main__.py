@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         else:
             say("no --state_dir: nothing survives a restart")
-        port = status.serve(chosen.status_address, state)
+        port = status.serve(state, *chosen.status_address)
         say(f"status at port {port}: /healthz /readyz /status /metrics")
         # Flower takes half a second: probes are answered meanwhile
         if app_folder.is_folder(chosen.app):

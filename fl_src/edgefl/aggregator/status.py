@@ -31,7 +31,7 @@ STATES = ("waiting", "training", "done", "failed")
 DEADLINE = 10.0
 """Seconds for a whole request, however slowly it drips, and as many for its answer."""
 MOST = 64
-"""Connections at a time; the oldest one makes room for a new one: a request that is honest is answered in milliseconds."""
+"""Connections at a time, at all addresses together; the oldest one makes room for a new one: a request that is honest is answered in milliseconds."""
 LONGEST = 16384
 """Bytes of a request."""
 
@@ -174,9 +174,9 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], status: Status) -> None:
+    def __init__(self, address: tuple[str, int], status: Status, share: int) -> None:
         self.status = status
-        self.most = max(1, min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self.most = max(1, min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4) // share)
         self._left = threading.Condition()
         self._open: dict[socket.socket, None] = {}
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -219,8 +219,12 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
-def serve(address: str, status: Status) -> int:
-    """Answer at `address` (HOST:PORT) from a thread of its own; gives the port. Raises OSError when it is taken."""
-    server = _Server(host_port(address), status)
-    threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
-    return int(server.server_port)
+def serve(status: Status, *addresses: str) -> int:
+    """Answer at each of `addresses` (HOST:PORT) from a thread of its own, each with its share of the connections.
+
+    Gives the port of the first. Raises OSError when one is taken, or is none of this host's.
+    """
+    servers = [_Server(host_port(address), status, len(addresses)) for address in addresses]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
+    return int(servers[0].server_port)

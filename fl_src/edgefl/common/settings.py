@@ -54,7 +54,7 @@ class AggregatorSettings(argparse.Namespace):
     norm_bound: float
     seed: int
     server_address: str
-    status_address: str
+    status_address: tuple[str, ...]
     state_dir: Path | None
     app_config: dict[str, app_folder.Value]
     max_pods: int
@@ -123,6 +123,11 @@ def address(text: str) -> str:
     ):
         raise argparse.ArgumentTypeError(f"must be HOST:PORT such as 0.0.0.0:8888 or [::]:8888, got {text!r}")
     return text
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Several, with commas between."""
+    return tuple(address(one) for one in text.split(","))
 
 
 def host_port(text: str) -> tuple[str, int]:
@@ -207,6 +212,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "name": name,
     "app": app_name,
     "address": address,
+    "addresses": addresses,
     "folder": Path,
     "tls": tls_folder,
     "numbers": named_number,

@@ -28,7 +28,9 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
     """
     if not namespace:
         return parse_nodes(kubectl.get("nodes")), None
-    items = kubectl.get("nodes,namespaces,deployments,statefulsets,pods,services,secrets", namespace=namespace)
+    items = kubectl.get(
+        "nodes,namespaces,deployments,statefulsets,pods,services,secrets,networkpolicies", namespace=namespace
+    )
     return parse_nodes([item for item in items if item["kind"] == "Node"]), deployed(items, namespace)
 
 

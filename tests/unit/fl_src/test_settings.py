@@ -60,6 +60,7 @@ def test_dashes_are_accepted() -> None:
         ("--server_address=8888", "HOST:PORT"),
         ("--server_address=::1:8888", "[::]:8888"),
         ("--status_address=0.0.0.0:99999", "HOST:PORT"),
+        ("--status_address=127.0.0.1:8889,", "HOST:PORT"),
         ("--selection=pods", "'node', 'pod'"),
         ("--run=../x", "letters, digits"),
         ("--app=fashion", "there are: fashion_mnist"),

@@ -21,12 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgefl.aggregator import status
 from edgefl.aggregator.status import Status
 from edgefl.common.plan import Member
-from support.processes import SOURCE, until
+from support.processes import SOURCE, free_port, until
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as err:
         return err.code, err.read().decode()
@@ -39,7 +39,7 @@ def state() -> Status:
 
 @pytest.fixture
 def port(state: Status) -> int:
-    return status.serve("127.0.0.1:0", state)
+    return status.serve(state, "127.0.0.1:0")
 
 
 def test_ready_only_when_clients_can_connect(state: Status, port: int) -> None:
@@ -98,7 +98,15 @@ def test_other_paths_say_what_there_is(port: int) -> None:
 
 def test_a_taken_port_is_an_error(port: int) -> None:
     with pytest.raises(OSError):
-        status.serve(f"127.0.0.1:{port}", Status())
+        status.serve(Status(), f"127.0.0.1:{port}")
+
+
+def test_it_answers_at_the_addresses_that_it_was_given_and_no_other(state: Status) -> None:
+    port = free_port()
+    assert status.serve(state, f"127.0.0.1:{port}", f"127.0.0.2:{port}") == port
+    assert get(port, "/healthz") == get(port, "/healthz", "127.0.0.2") == (200, "ok\n")
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        get(port, "/healthz", "127.0.0.3")
 
 
 @contextmanager
@@ -155,7 +163,7 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from edgefl.aggregator import status
 from edgefl.common.journal import Journal, line
-print(status.serve("127.0.0.1:0", status.Status()), flush=True)
+print(status.serve(status.Status(), "127.0.0.1:0"), flush=True)
 journal = Journal(Path(sys.argv[1]), sys.stderr)
 while True:
     journal.append(line("round", "r", 1, len(journal.lines)))

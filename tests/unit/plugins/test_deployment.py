@@ -40,8 +40,10 @@ def training(*workloads: tuple[str, str, str], aggregator: str = "fashion-mnist"
     }
 
 
-def retired(there: dict[str, Any], rows: list[dict[str, Any]], fresh: bool = False) -> list[str]:
-    return deployment.retired(there, rows, NAMES, fresh)
+def retired(
+    there: dict[str, Any], rows: list[dict[str, Any]], fresh: bool = False, policy: str = "ingress"
+) -> list[str]:
+    return deployment.retired(there, rows, NAMES, fresh, policy)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,12 @@ def test_a_statefulset_with_other_settings_goes_and_its_service_stays() -> None:
     there = training(("StatefulSet", rows[0]["name"], "old"), ("Service", NAMES["clients"], ""))
     assert retired(there, rows) == [f"StatefulSet/{rows[0]['name']}"]
     assert retired(training(("Service", NAMES["clients"], "")), clients(edges())) == [f"Service/{NAMES['clients']}"]
+
+
+def test_a_network_policy_goes_only_when_none_is_wanted() -> None:
+    there = training(("NetworkPolicy", NAMES["clients"], ""))
+    assert retired(there, clients(edges()), fresh=True, policy="both") == []
+    assert retired(there, clients(edges()), policy="none") == [f"NetworkPolicy/{NAMES['clients']}"]
 
 
 def test_pods_that_are_too_many_go() -> None:
