@@ -1,6 +1,6 @@
 """Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
 
-    install.py --target DIR --lock FILE [--without FILE] --slim FILE --check FILE
+    install.py --target DIR --lock FILE [--without FILE] [--slim FILE] [--check FILE] [--options FILE] [--with-source]
 
 --without names a lock whose packages are left out: they are in a lower layer already. --slim names a list of what is
 taken out; a line of it is
@@ -11,8 +11,9 @@ taken out; a line of it is
 
 A line that matches nothing is an error: the list belongs to the locked versions and must be looked at when they change.
 Modules are kept as bytecode only, without docstrings (Python's level 2 of optimization): they start quicker, and take
-less memory and disk. --check names a program that uses what is installed and proves that nothing needed is
-missing. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
+less memory and disk; with --with-source they keep source and docstrings, for packages that nobody here knows read
+them. --check names a program that uses what is installed and proves that nothing needed is missing. --options names a
+file with more options of pip, one a line. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -85,6 +87,11 @@ def bytecode_only(target: Path) -> None:
         compiled.with_suffix(".py").unlink(missing_ok=True)
 
 
+def bytecode_too(target: Path) -> None:
+    """Compile all modules, so that no pod has to, whatever times their files get in a layer."""
+    compileall.compile_dir(target, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
 def run(check: Path, target: Path) -> None:
     """Run the check on what is installed, on top of what PYTHONPATH has."""
     path = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
@@ -94,11 +101,14 @@ def run(check: Path, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Install locked packages into a folder and slim it.")
-    for option in ("target", "lock", "slim", "check"):
-        parser.add_argument(f"--{option}", type=Path, required=True)
-    parser.add_argument("--without", type=Path)
+    for option in ("target", "lock", "slim", "check", "without", "options"):
+        parser.add_argument(f"--{option}", type=Path, required=option in ("target", "lock"))
+    parser.add_argument("--with-source", action="store_true")
     a = parser.parse_args()
+    a.target.mkdir(parents=True, exist_ok=True)
     wanted = entries(a.lock)
+    if not wanted:
+        return
     if a.without:
         wanted = {name: text for name, text in wanted.items() if name not in entries(a.without)}
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,11 +125,17 @@ def main() -> None:
             "--no-compile",
             "--quiet",
         ]
+        command += a.options.read_text().splitlines() if a.options else []
         subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
     before = size(a.target)
-    slim(a.target, a.slim)
-    bytecode_only(a.target)
-    run(a.check, a.target)
+    if a.slim:
+        slim(a.target, a.slim)
+    if a.with_source:
+        bytecode_too(a.target)
+    else:
+        bytecode_only(a.target)
+    if a.check:
+        run(a.check, a.target)
     print(f"{a.target}: {before} installed, {size(a.target)} kept")
 
 

@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _build_context
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._sources import Sources
 
 MODULE = "edgefl.kubeedge.image_build"
@@ -34,9 +35,16 @@ class ActionModule(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         options = dict(self._task.args)
         if not options.get("source"):
+            options.pop("flower_app", None)
             return result | self._follow(options, self._look(options, task_vars), task_vars)
         try:
-            sources = Sources(options["source"])
+            flower = options.pop("flower_app", None)
+            if flower:
+                sources = Sources(options["source"], *_build_context.files(flower))
+                options["arguments"] = {**options.get("arguments", {}), **_build_context.arguments(flower)}
+                options["stages"] = _build_context.STAGES
+            else:
+                sources = Sources(options["source"])
             options["sources"] = sources.digest()
             bundle = options.get("ca_bundle")
             certificates = Path(bundle).read_bytes() if bundle else b""

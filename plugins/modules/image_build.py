@@ -67,9 +67,47 @@ options:
     description: File on the controller with certificates that the build must trust. The build finds it as C(ca.crt), which is empty without.
     type: path
   app:
-    description: Application that is tried in the image of the target C(client), by C(edgefl.client.check_app); none when empty.
+    description:
+      - Application that is tried; none when empty. A name is tried in the image of the target C(client), by C(edgefl.client.check_app); of a
+        path in the images both components are imported, each in its own image, by C(edgefl.common.check_components).
     type: str
     default: ""
+  stages:
+    description: What the stages of the Dockerfile are called that make the O(targets), before the target's name. The action plugin of this module gives it.
+    type: str
+    default: ""
+  flower_app:
+    description:
+      - A Flower app that goes into the images, as their last layer, with its dependencies in one of its own. The Dockerfile's stages for it are used.
+      - Only the action plugin of this module sees it.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the app, that of its folder in the images.
+        type: str
+        required: true
+      path:
+        description: Its folder or .fab on the controller.
+        type: path
+        required: true
+      locks:
+        description: The dependencies, as RV(edgefl.kubeedge.app_lock#module:locks) has them.
+        type: dict
+        required: true
+      pip_options:
+        description: Options of pip while the dependencies are installed. They are in no layer.
+        type: list
+        elements: str
+        default: []
+      wheels:
+        description: Folder on the controller with the dependencies' wheels, instead of an index.
+        type: path
+        default: ""
+      packages:
+        description: Debian packages.
+        type: list
+        elements: str
+        default: []
   wait:
     description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins, and waits for a second.
     type: str
@@ -162,6 +200,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         arguments={name: str(value) for name, value in options["arguments"].items()},
         targets=tuple(options["targets"]),
         app=options["app"],
+        stages=options["stages"],
     )
     return build_job.call(Builder(recipe, TRIED), options, module.check_mode)
 
@@ -179,6 +218,19 @@ def main() -> None:
             "targets": {"type": "list", "elements": "str", "default": ["aggregator", "client"]},
             "ca_bundle": {"type": "path"},
             "app": {"type": "str", "default": ""},
+            "stages": {"type": "str", "default": ""},
+            # The action plugin takes it out
+            "flower_app": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "path": {"type": "path", "required": True},
+                    "locks": {"type": "dict", "required": True},
+                    "pip_options": {"type": "list", "elements": "str", "default": [], "no_log": True},
+                    "wheels": {"type": "path", "default": ""},
+                    "packages": {"type": "list", "elements": "str", "default": []},
+                },
+            },
             "wait": {"type": "str", "choices": ["none", "built", "tried"], "default": "tried"},
             "sources": {"type": "str", "default": ""},
             # Not secret; but nobody wants it in the system's log

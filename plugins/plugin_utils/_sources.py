@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -22,10 +22,20 @@ CERTIFICATES = "ca.crt"
 
 
 class Sources:
-    """The folder that images are built from, on the controller: a Dockerfile and what it copies."""
+    """The folder that images are built from, on the controller: a Dockerfile and what it copies.
 
-    def __init__(self, folder: str) -> None:
+    `more` are files of the build context that come from elsewhere, as bytes or by their path; `unnamed` are such files that make no other
+    image, so the digest does not depend on them: where packages come from, say.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        more: Mapping[str, bytes | Path] | None = None,
+        unnamed: Mapping[str, bytes | Path] | None = None,
+    ) -> None:
         self.folder = Path(folder)
+        self._more, self._unnamed = dict(more or {}), dict(unnamed or {})
         if not (self.folder / "Dockerfile").is_file():
             raise EdgeflError(
                 f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
@@ -42,11 +52,17 @@ class Sources:
                     content = hashlib.file_digest(file, "sha256").hexdigest()
             entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
             total.update(json.dumps(entry).encode() + b"\n")
+        for name, given in sorted(self._more.items()):
+            entry = [name, hashlib.sha256(_content(given)).hexdigest(), "more"]
+            total.update(json.dumps(entry).encode() + b"\n")
         return total.hexdigest()
 
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(path.lstat().st_size for path in self._files())
+        more = [*self._more.values(), *self._unnamed.values()]
+        return sum(path.lstat().st_size for path in self._files()) + sum(
+            len(given) if isinstance(given, bytes) else given.stat().st_size for given in more
+        )
 
     def pack(self, to: IO[bytes], certificates: bytes) -> None:
         """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""
@@ -54,9 +70,11 @@ class Sources:
         with tarfile.open(fileobj=to, mode="w", format=tarfile.GNU_FORMAT) as archive:
             for path in self._files():
                 archive.add(path, str(path.relative_to(self.folder)), recursive=False, filter=_anonymous)
-            about = tarfile.TarInfo(CERTIFICATES)
-            about.size = len(certificates)
-            archive.addfile(about, io.BytesIO(certificates))
+            for name, given in sorted({**self._more, **self._unnamed, CERTIFICATES: certificates}.items()):
+                content = _content(given)
+                about = tarfile.TarInfo(name)
+                about.size = len(content)
+                archive.addfile(about, io.BytesIO(content))
 
     def _files(self) -> Iterator[Path]:
         for folder, names, files in os.walk(self.folder):
@@ -66,6 +84,10 @@ class Sources:
                 path = Path(folder, name)
                 if not name.endswith(".pyc") and path != self.folder / CERTIFICATES:
                     yield path
+
+
+def _content(given: bytes | Path) -> bytes:
+    return given if isinstance(given, bytes) else given.read_bytes()
 
 
 def _anonymous(about: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -162,7 +162,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, python38: Path) -> dict[st
 
 
 def test_every_module_is_called() -> None:
-    controllers = {"experiment_info", "results_write"}
+    controllers = {"app_lock", "experiment_info", "results_write"}
     assert set(OPTIONS) == {path.stem for path in (ROOT / "plugins/modules").glob("*.py")} - controllers
 
 

@@ -26,7 +26,7 @@ BUILTIN = "ansible.builtin"
 # What the name of a play or a task begins with
 VERBS = """
 Add Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define Deploy
-Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Import Initialize Inspect Install Keep Let Link List Listen Load Log Look Make Mark Measure
+Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Import Initialize Inspect Install Keep Let Link List Listen Load Lock Log Look Make Mark Measure
 Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag Take Tell
 Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
 """
@@ -298,7 +298,7 @@ def test_the_action_group_is_of_the_modules_that_take_a_kubeconfig(documented: d
 
 
 def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[str, dict[str, Any]]) -> None:
-    controllers = {"experiment_info", "results_write"}
+    controllers = {"app_lock", "experiment_info", "results_write"}
     for module in set(MODULES) - controllers:
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 

@@ -1,6 +1,6 @@
-"""Try an app before anything is deployed: `python -m edgefl.client.check_app NAME`, or PATH of a Flower app. Takes seconds.
+"""Try an app of this package before anything is deployed: `python -m edgefl.client.check_app NAME`. Takes seconds.
 
-An app of this package is trained on a few samples, which needs TensorFlow; of a Flower app both components are imported.
+It is trained on a few samples, which needs TensorFlow; for a Flower app there is edgefl.common.check_components.
 Exit code 1 and one message when the app would fail in the pods: the file and line, and what to change.
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from edgefl import apps
 from edgefl.apps import App, AppError, Slice
-from edgefl.common import app_folder
 from edgefl.common.idx import DataError
 
 FEW = 65
@@ -63,16 +62,6 @@ def check(name: str) -> str:
     )
 
 
-def check_folder(path: str) -> str:
-    """Read a Flower app's pyproject.toml and import its ServerApp and ClientApp; gives what was found. Raises AppError."""
-    from edgefl.link import flower
-
-    app = app_folder.read(path)
-    for part, kind in flower.components():
-        app.load(part, kind)
-    return f"app {app.name} works: {' and '.join(app.components.values())} are there, {len(app.config)} values of configuration"
-
-
 def _few(app: App, part: str) -> Slice:
     inputs, labels = apps.guarded(app.name, getattr(app, part), 0, FEW)
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
@@ -83,10 +72,10 @@ def _few(app: App, part: str) -> Slice:
 def main() -> None:
     """Tries the app that the command line names; ends with its error when it does not work."""
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m edgefl.client.check_app NAME|PATH")
+        sys.exit("usage: python -m edgefl.client.check_app NAME")
     try:
         name = sys.argv[1]
-        print(check_folder(name) if app_folder.is_folder(name) else check(name), flush=True)
+        print(check(name), flush=True)
     except (AppError, DataError) as err:
         print(f"failed: {err}", file=sys.stderr, flush=True)
         os._exit(1)

@@ -27,13 +27,15 @@ LONGEST_BUILD, LONGEST_TRIAL = 7200, 600
 NOT_STARTED = 125
 # Most seconds that a program of Docker's takes to end
 GRACE = 20
+# Component of a Flower app that runs in a target's image
+COMPONENTS = {"aggregator": "serverapp", "client": "clientapp"}
 # How the app is tried: as the client's pods run, without a network
 TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--user=10001:10001")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the images are made of. `sources` is their digest; `app` is tried in the client's image, empty for none."""
+    """What the images are made of. `sources` is their digest; `app` is tried in them, empty for none; `stages` is what its stages' names begin with."""
 
     repository: str
     version: str
@@ -42,6 +44,7 @@ class Recipe:
     arguments: dict[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] = ("aggregator", "client")
     app: str = ""
+    stages: str = ""
 
     def tag(self, base: str) -> str:
         """Version and hash; `base` is the identity of the base image."""
@@ -50,7 +53,19 @@ class Recipe:
 
     def job(self, tag: str) -> str:
         """What the job of a build of this content is called."""
-        return f"{self.repository.replace('/', '_')}-{tag}-{self.app}"
+        return f"{self.repository.replace('/', '_')}-{tag}-{self.app_name}"
+
+    @property
+    def app_name(self) -> str:
+        """The last part of an app's path in the images."""
+        return self.app.rpartition("/")[2]
+
+    @property
+    def trials(self) -> dict[str, tuple[str, ...]]:
+        """What is called in the images of which targets to try the app."""
+        if "/" not in self.app:
+            return {"client": ("edgefl.client.check_app", self.app)}
+        return {target: ("edgefl.common.check_components", self.app, part) for target, part in COMPONENTS.items()}
 
     def name(self, target: str, tag: str) -> str:
         """The full name of a target's image."""
@@ -110,7 +125,7 @@ class Builder:
 
     def note(self, tag: str) -> Path:
         """There once the app was tried in the image of this content."""
-        return self._tried / f"{tag}-{self.recipe.app}"
+        return self._tried / f"{tag}-{self.recipe.app_name}"
 
     def _id(self, name: str) -> str:
         """An image's id; empty when there is none, or no Docker."""
@@ -170,16 +185,18 @@ class Build:
             )
 
     def _try_app(self) -> None:
-        app, image = self._builder.recipe.app, self._builder.recipe.name("client", self._snapshot.tag)
-        # By timeout(1): as a container's first process Python would not see a signal
-        limited = ["--entrypoint=timeout", image, "--signal=KILL", str(LONGEST_TRIAL)]
-        self._call(
-            ["docker", "run", *TRIAL, *limited, "python3", "-m", "edgefl.client.check_app", app],
-            LONGEST_TRIAL + GRACE,
-            subprocess.DEVNULL,
-            f"The app {app} does not work in the image, so nothing is deployed: {{last}}",
-            f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
-        )
+        recipe = self._builder.recipe
+        for target, called in recipe.trials.items():
+            image = recipe.name(target, self._snapshot.tag)
+            # By timeout(1): as a container's first process Python would not see a signal
+            limited = ["--entrypoint=timeout", image, "--signal=KILL", str(LONGEST_TRIAL)]
+            self._call(
+                ["docker", "run", *TRIAL, *limited, "python3", "-m", *called],
+                LONGEST_TRIAL + GRACE,
+                subprocess.DEVNULL,
+                f"The app {recipe.app_name} does not work in the image, so nothing is deployed: {{last}}",
+                f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
+            )
 
     def progress(self) -> dict[str, str]:
         """C(stage): V(builds) or V(tries); C(line): what was said last."""
@@ -198,7 +215,7 @@ class Build:
         return [
             "docker",
             "build",
-            f"--target={target}",
+            f"--target={recipe.stages}{target}",
             f"--tag={recipe.name(target, self._snapshot.tag)}",
             *values,
             "-",

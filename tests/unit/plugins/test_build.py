@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
     assert not builder(docker, tmp_path).snapshot(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
+
+
+def test_of_a_flower_app_each_component_is_imported_in_its_own_image(docker: Docker, tmp_path: Path) -> None:
+    made = builder(docker, tmp_path)
+    made.recipe = replace(made.recipe, app="/opt/edgefl/flower/seeing", stages="flower_")
+    tag = made.tag()
+    Build(made, made.snapshot(tag), b"sources", "cloud").run()
+    calls = docker.log.read_text().splitlines()
+    assert f"--target=flower_client --tag=team/model-client:{tag} " in calls[2]
+    check = "--signal=KILL 600 python3 -m edgefl.common.check_components /opt/edgefl/flower/seeing"
+    assert calls[3].endswith(f"team/model-aggregator:{tag} {check} serverapp")
+    assert calls[4].endswith(f"team/model-client:{tag} {check} clientapp")
+    assert made.note(tag).exists() and made.note(tag).name == f"{tag}-seeing"
 
 
 def test_a_build_that_fails_says_why(docker: Docker, tmp_path: Path) -> None:

@@ -80,3 +80,21 @@ def test_the_archive_is_the_same_whoever_installed_the_folder(folder: Path) -> N
 def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match=r"build_images_source.*no Dockerfile"):
         Sources(str(tmp_path))
+
+
+def test_files_from_elsewhere(folder: Path) -> None:
+    def sources(app: bytes, options: bytes = b"") -> Sources:
+        return Sources(str(folder), {"flower/app/x.py": app}, {"flower/pip-options.txt": options})
+
+    one = sources(b"1")
+    assert one.digest() not in (Sources(str(folder)).digest(), sources(b"2").digest())
+    # Where packages come from makes no other image
+    assert one.digest() == sources(b"1", b"--pre").digest()
+    assert sources(b"1", b"--pre").size() == one.size() + 5
+    packed = io.BytesIO()
+    sources(b"1", b"--pre").pack(packed, b"")
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as archive:
+        found = archive.extractfile("flower/pip-options.txt")
+        assert found is not None and found.read() == b"--pre"
+        assert archive.getmember("flower/app/x.py").mode == 0o644

@@ -1,0 +1,47 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locks the dependencies of a Flower app on the controller."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _app_lock
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._controller import ControllerAction
+
+
+class ActionModule(ControllerAction):
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "argument_spec": {
+            "app": {"type": "dict", "required": True},
+            "dest": {"type": "path", "required": True},
+            "source": {"type": "path", "default": ""},
+            "machine": {"type": "str", "default": "x86_64"},
+            "lock": {"type": "path", "default": ""},
+            "pip_options": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "wheels": {"type": "path", "default": ""},
+            "ca_bundle": {"type": "path", "default": ""},
+        },
+    }
+
+    def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
+        locker = _app_lock.Locker(
+            Path(options["source"] or _app.OWN_SOURCES),
+            options["machine"],
+            options["pip_options"],
+            options["wheels"],
+            options["ca_bundle"],
+        )
+        kept = _app_lock.keep(locker, options["app"], Path(options["dest"]), options["lock"], self._task.check_mode)
+        locks = {
+            program: {
+                "path": str(each.path),
+                "framework": each.locked.framework,
+                "text": each.locked.text,
+                "packages": sorted(_app_lock.names(each.locked.text)),
+            }
+            for program, each in kept.items()
+        }
+        return {"changed": any(each.made for each in kept.values()), "locks": locks}

@@ -1,0 +1,51 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: what a Flower app adds to the build of its images: files of the build context, build arguments, stages."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Mapping
+from pathlib import Path
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._app import Files
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._app_lock import PROGRAMS, wheels_of
+
+# Before a target's name: the Dockerfile's stages for Flower apps
+STAGES = "flower_"
+_DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+def files(flower: Mapping[str, t.Any]) -> tuple[dict[str, bytes | Path], dict[str, bytes | Path]]:
+    """Files that make the images, and those that only their build needs. Raises EdgeflError for what can't be read.
+
+    :param flower: as the option C(flower_app) of M(edgefl.kubeedge.image_build)
+    """
+    app = Files(Path(flower["path"]))
+    app.check_size()
+    locks = {program: str(flower["locks"][program]["text"]) for program in PROGRAMS}
+    more: dict[str, bytes | Path] = {f"flower/app/{flower['name']}/{name}": app.read(name) for name in app}
+    more |= {f"flower/{program}.txt": text.encode() for program, text in locks.items()}
+    options = list(flower.get("pip_options") or [])
+    unnamed: dict[str, bytes | Path] = {}
+    if flower.get("wheels"):
+        options += ["--no-index", "--find-links=/build/wheels"]
+        found = wheels_of(flower["wheels"], *locks.values())
+        unnamed |= {f"flower/wheels/{name}": path for name, path in found.items()}
+    unnamed["flower/pip-options.txt"] = "".join(f"{option}\n" for option in options).encode()
+    return more, unnamed
+
+
+def arguments(flower: Mapping[str, t.Any]) -> dict[str, str]:
+    """Build arguments. Raises EdgeflError for what names no Debian package."""
+    found = {f"{program.upper()}_FRAMEWORK": str(flower["locks"][program]["framework"]) for program in PROGRAMS}
+    packages = [str(name) for name in flower.get("packages") or []]
+    for name in packages:
+        if not _DEBIAN_PACKAGE.fullmatch(name):
+            raise EdgeflError(f"edgefl_app_packages has {name!r}, which names no Debian package, such as libgl1.")
+    if packages:
+        found |= {"APP_BASE": "packages_base", "APP_PACKAGES": " ".join(sorted(packages))}
+    return found
