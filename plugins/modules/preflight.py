@@ -66,6 +66,14 @@ options:
         description: Who scales its pods, V(none), V(hpa) or V(vpa).
         type: str
         default: none
+      data:
+        description: Its folder with data; empty when it trains on the image's.
+        type: str
+        default: ""
+      node_config:
+        description: What an app finds in its node_config, values by name.
+        type: raw
+        default: {}
       training:
         description: Values of O(training_options) that are its own.
         type: dict
@@ -86,6 +94,10 @@ options:
     description: Number of samples that the data has for training.
     type: int
     default: 60000
+  app_shards:
+    description: Whether the app divides a node's data among the node's pods.
+    type: bool
+    default: true
   training:
     description: Values of the training's variables.
     type: dict
@@ -151,6 +163,8 @@ EDGE = {
     "kind": {"type": "str", "default": "Deployment"},
     "runtime": {"type": "str", "default": "auto"},
     "autoscale": {"type": "str", "default": "none"},
+    "data": {"type": "str", "default": ""},
+    "node_config": {"type": "raw", "default": {}},
     "training": {"type": "dict", "default": {}},
     "resources": {"type": "dict", "default": {}},
 }
@@ -180,6 +194,7 @@ def main() -> None:
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
+            "app_shards": {"type": "bool", "default": True},
             "training": {"type": "dict", "default": {}},
             "training_options": {"type": "list", "elements": "dict", "default": []},
             "aggregator_resources": {"type": "dict", "default": {}},

@@ -24,7 +24,10 @@ FIELDS = {
     "runtime": "edgefl_runtime",
     "resources": "edgefl_client_resources",
     "autoscale": "edgefl_autoscale",
+    "data": "edgefl_data",
 }
+# Where a pod finds its edge's folder
+DATA_MOUNT = "/data"
 # Of a client's row: what shapes the training
 _SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
 # Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
@@ -113,6 +116,9 @@ def edges(
             **{field: of(variable, defaults[variable]) for field, variable in FIELDS.items()},
         }
         row["replicas"] = _number(row["replicas"])
+        own_config = of("edgefl_node_config", defaults["edgefl_node_config"])
+        counted = {"partition-id": index, "num-partitions": len(hosts)}
+        row["node_config"] = {**counted, **own_config} if isinstance(own_config, Mapping) else own_config
         own = [option.variable for option in _options.of("all") if option.per_host]
         row["training"] = {variable: values[variable] for variable in own if values.get(variable) is not None}
         found.append(plain(row))
@@ -141,8 +147,15 @@ def clients(
     found = []
     for edge in rows:
         given = {**training, **edge["training"]}
-        filled = {**common, "node": edge["node"], "partition": edge["slice_start"], "clients": edge["slice_stop"]}
-        settings = digest([_options.arguments("client", given, filled, shaping=True), image])
+        filled = {
+            **common,
+            "node": edge["node"],
+            "partition": edge["slice_start"],
+            "clients": edge["slice_stop"],
+            "node_config": edge["node_config"],
+            "data_dir": DATA_MOUNT if edge["data"] else None,
+        }
+        settings = digest([_options.arguments("client", given, filled, shaping=True), image, edge["data"]])
         row = {
             **edge,
             "settings": settings,

@@ -104,6 +104,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cluster_info": {"namespace": "edgefl"},
     "cluster_telemetry": {"run": "one"},
     "cluster_telemetry_info": {"run": "one", "telemetry_dir": "{{ folder }}", "wait_timeout": 0},
+    "data_folder_info": {"path": "/etc"},
     "go_programs": {"name": "x", "source": "{{ folder }}", "programs": {"x": "y"}, "cache": "{{ folder }}", "progress": "{{ folder }}/log", "go": "/bin/true"},
     "image_build": {"repository": "x/y", "version": "v1", "tag": "v1-0123456789ab"},
     "image_ship": {"targets": [{"name": "edge1", "host": "127.0.0.1"}], "images": ["x/y:v1"]},
@@ -124,6 +125,7 @@ NO_KUBECONFIG = f"The kubeconfig {KUBECONFIG} does not exist on this host"
 # By what a module fails, in its own words, where nothing is that it asks for; the others find nothing to do
 SAYS = {
     **dict.fromkeys(set(GROUP) - {"cluster_telemetry"}, NO_KUBECONFIG),
+    "data_folder_info": "edgefl_data is /etc, which belongs to the system",
     "go_programs": "it is part of what is compiled, bring it back",
 }
 

@@ -40,6 +40,8 @@ def _work(chosen: ClientSettings) -> None:
 def _train(chosen: ClientSettings) -> None:
     """One of the apps of this package."""
     begin = time.perf_counter()
+    if chosen.data_dir:
+        os.environ["EDGEFL_TRAINING_DIR"] = str(chosen.data_dir)
     from edgefl.client import clientapp, worker
 
     made = worker.Worker(chosen, apps.load(chosen.app))

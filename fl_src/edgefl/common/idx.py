@@ -25,12 +25,18 @@ def folder() -> Path:
     return Path(os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data"))
 
 
-def read(name: str) -> npt.NDArray[np.uint8]:
-    """The idx file `name` as a read-only memory-mapped array of unsigned bytes; pages are read when they are used.
+def training_folder() -> Path:
+    """Where the training's files are: $EDGEFL_TRAINING_DIR, this node's own folder, or beside the others."""
+    own = os.environ.get("EDGEFL_TRAINING_DIR")
+    return Path(own) if own else folder()
+
+
+def read(name: str, where: Path | None = None) -> npt.NDArray[np.uint8]:
+    """The idx file `name`, in the folder `where` or the usual one, as a read-only memory-mapped array of unsigned bytes; pages are read when they are used.
 
     Raises DataError when the file is missing, compressed, of another type, or shorter or longer than its header says.
     """
-    path = folder() / name
+    path = (where or folder()) / name
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -41,7 +47,9 @@ def read(name: str) -> npt.NDArray[np.uint8]:
             offset = file.tell()
             size = file.seek(0, os.SEEK_END) - offset
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist; set EDGEFL_DATA_DIR to the folder with the idx files") from None
+        raise DataError(
+            f"{path} does not exist; put it there, or name another folder with the idx files (EDGEFL_DATA_DIR; for a node's own, --data_dir)"
+        ) from None
     except (OSError, struct.error) as err:
         raise DataError(f"{path} can't be read ({err}); replace it") from err
     expected = int(np.prod(shape, dtype=np.int64))

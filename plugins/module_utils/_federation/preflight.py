@@ -29,6 +29,15 @@ PREFIX = "edgefl_"
 LARGEST = 2**31 - 1
 # In the command line of our own aggregator, whose ports are no problem
 OURS = "edgefl.aggregator"
+# A key of TOML without quotes
+_KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+# Of a node_config: what the client itself knows
+FILLED_IN = {
+    "node-name": "is the name of the node",
+    "data-path": "is set by edgefl_data",
+    "shard-index": "is counted among the node's pods",
+    "shard-count": "is counted among the node's pods",
+}
 # RFC 1123, which Kubernetes asks of the names of nodes
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 # Of a namespace: the same without dots, 63 characters at most
@@ -51,6 +60,8 @@ class Edge:
     kind: str = "Deployment"
     runtime: str = "auto"
     autoscale: str = "none"
+    data: str = ""
+    node_config: Any = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,6 +82,9 @@ def settings(options: Mapping[str, Any]) -> list[str]:
     found += quorum(options["training"], edges)
     found += names(edges, options["cloud_node"])
     found += workloads(edges)
+    found += node_configs(edges)
+    app = os.path.basename(options["training"].get("edgefl_app", ""))
+    found += scaled(edges, app, options["app_shards"])
     found += slices(edges, options["samples"])
     found += port_numbers(ports_of)
     return found + ports(listening(ports_of.values()), ports_of)
@@ -227,9 +241,10 @@ def slices(edges: Iterable[Edge], samples: int) -> list[str]:
             found.append(
                 f"{what} are in the wrong order: edgefl_slice_start is the first sample of its slice, edgefl_slice_stop the end."
             )
-        elif edge.slice_start < 0 or edge.slice_stop > samples:
+        elif edge.slice_start < 0 or (edge.slice_stop > samples and not edge.data):
             found.append(f"{what} are outside of the data, which has samples 0 to {samples} (edgefl_samples).")
-        else:
+        elif not edge.data:
+            # An edge's own folder has its own samples 0, 1, ...
             sound.append(edge)
     sound.sort(key=lambda edge: (edge.slice_start, edge.slice_stop))
     for index, first in enumerate(sound):
@@ -290,6 +305,45 @@ def workloads(edges: Iterable[Edge]) -> list[str]:
                 f"{edge.host}: {edge.node!r} cannot be the name of a node: set edgefl_node_name to the name that `kubectl get nodes` shows."
             )
     return found
+
+
+def node_configs(edges: Iterable[Edge]) -> list[str]:
+    """What an app would be told of its node, and Flower could not hold or the client fills in itself."""
+    found = []
+    for edge in edges:
+        if not isinstance(edge.node_config, Mapping):
+            found.append(
+                f"{edge.host}: edgefl_node_config is {edge.node_config!r}: use names and values, such as {{sensor: 3, site: harbour}}."
+            )
+            continue
+        for key, value in edge.node_config.items():
+            given = f"{edge.host}: edgefl_node_config has {key!r}: {value!r}"
+            if not _KEY.fullmatch(str(key)):
+                found.append(f"{given}: use letters, digits, '-' and '_' for names, with dots between parts.")
+            elif key in FILLED_IN:
+                found.append(f"{given}, which {FILLED_IN[key]}: take it out.")
+            elif not isinstance(value, (bool, int, float, str)):
+                found.append(
+                    f"{given}: a value is a number, a text, true or false; give {{a: {{b: 1}}}} as {{a.b: 1}}, and a list as a text."
+                )
+            elif isinstance(value, str) and not value.isprintable():
+                found.append(f"{given}: use printable characters on one line.")
+            elif type(value) is int and not -(2**63) <= value < 2**63:
+                found.append(f"{given}: use a number of 64 bits, or a text.")
+    return found
+
+
+def scaled(edges: Iterable[Edge], app: str, shards: bool) -> list[str]:
+    """Edges whose pods would become more for an app of which one pod of a node works."""
+    if shards:
+        return []
+    return [
+        f"{edge.host}: edgefl_autoscale is hpa, but app {app} does not divide a node's data among its pods: one pod of a node works, further ones only"
+        " stand by for it. Set edgefl_autoscale to none or vpa (and edgefl_replicas to 2 for one that stands by); or let the app read shard-index and"
+        " shard-count of its node_config, and say so by `shards = true` under [tool.edgefl] in its pyproject.toml."
+        for edge in edges
+        if edge.autoscale == "hpa"
+    ]
 
 
 def cluster(

@@ -125,6 +125,7 @@ def test_a_fab(tmp_path: Path) -> None:
 
 
 def test_pairs() -> None:
+    assert app_folder.pairs('site="a \\"b\\" c" x=1') == {"site": 'a "b" c', "x": 1}
     assert app_folder.pairs("lr=0.1 name='a b' deep.er=true") == {"lr": 0.1, "name": "a b", "deep.er": True}
     for bad in ("lr", "lr=", "lr=0.1 x", "name=text", "list=[1,2]"):
         with pytest.raises(ValueError, match="must be KEY=VALUE"):

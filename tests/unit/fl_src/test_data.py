@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgefl import apps
+from edgefl.apps.fashion_mnist import data as fashion_mnist
 from edgefl.apps.fashion_mnist import model
 from edgefl.client import limits
 from edgefl.common import idx
@@ -46,6 +47,18 @@ def test_a_missing_or_compressed_file_says_what_to_do(data: Path) -> None:
     (data / "x").write_bytes(b"\x1f\x8b\x08\x00")
     with pytest.raises(idx.DataError, match="gunzip"):
         idx.read("x")
+
+
+def test_training_files_of_a_nodes_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for folder, value in ((data, 1), (own, 2)):
+        write(folder / "train-images-idx3-ubyte", np.full((3, 2, 2), value, np.uint8))
+        write(folder / "train-labels-idx1-ubyte", np.full(3, value, np.uint8))
+    assert fashion_mnist.train(0, 1)[1].tolist() == [1]
+    monkeypatch.setenv("EDGEFL_TRAINING_DIR", str(own))
+    images, labels = fashion_mnist.train(0, None)
+    assert images.max() == 2 and labels.tolist() == [2, 2, 2]
 
 
 def test_initial_weights_depend_on_the_seed_only() -> None:

@@ -14,6 +14,8 @@ DEFAULTS: dict[str, Any] = {
     "edgefl_runtime": "auto",
     "edgefl_client_resources": {},
     "edgefl_autoscale": "none",
+    "edgefl_data": "",
+    "edgefl_node_config": {},
 }
 NODES = {name: {"client_resources": {"requests": {"cpu": "500m"}}} for name in ("edge1", "edge2")}
 TRAINING = {"edgefl_app": "fashion_mnist", "edgefl_epochs": 1, "edgefl_rounds": 5}
@@ -187,3 +189,26 @@ def test_certificates() -> None:
     assert others == [
         {"name": f"fashion-mnist-client-{node}-tls", "names": [f"DNS:{node}"]} for node in ("edge1", "edge2")
     ]
+
+
+def test_what_an_app_is_told_of_its_node() -> None:
+    one, two = clients(edges({"edge1": {"edgefl_node_config": {"site": 'a "b"', "deep": True}}, "edge2": {}}))
+    assert [word for word in one["arguments"] if "node_config" in word] == [
+        "--node_config=deep=true",
+        "--node_config=num-partitions=2",
+        "--node_config=partition-id=0",
+        '--node_config=site="a \\"b\\""',
+    ]
+    assert "--node_config=partition-id=1" in two["arguments"]
+
+
+def test_data_at_the_edge_is_part_of_the_training() -> None:
+    """A pod knows it as /data; another path is another training."""
+    settings = set()
+    for path in ("", "/srv/a", "/srv/b"):
+        (row,) = clients(edges({"edge1": {"edgefl_data": path}}))
+        assert ("--data_dir=/data" in row["arguments"]) == bool(path)
+        settings.add(row["settings"])
+    assert len(settings) == 3
+    (same,) = clients(edges({"edge1": {}}, edgefl_data="/srv/b"))
+    assert same["settings"] in settings

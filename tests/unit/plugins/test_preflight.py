@@ -226,6 +226,7 @@ def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
         "server_port": 47011,
         "status_port": 47012,
         "samples": 60_000,
+        "app_shards": True,
         "training": {},
         "training_options": [],
         "aggregator_resources": {},
@@ -285,3 +286,41 @@ def test_what_does_not_fit_to_the_cluster() -> None:
         "The cloud: cloud is not a node of the cluster, which has none: let it join, or set edgefl_node_name of this host.",
         "edge1: edge1 is not a node of the cluster, which has none: let it join, or set edgefl_node_name of this host.",
     ]
+
+
+def test_data_of_an_edges_own_has_numbers_of_its_own() -> None:
+    mine, theirs = replace(EDGE1, data="/srv/a", slice_stop=90_000), replace(EDGE2, slice_start=0)
+    assert check.slices([mine, theirs], 60_000) == []
+    assert check.slices([replace(mine, slice_start=-1), theirs], 60_000) != []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([1], "edgefl_node_config is [1]: use names and values"),
+        ({"a b": 1}, "use letters, digits"),
+        ({"data-path": "/x"}, "is set by edgefl_data"),
+        ({"shard-index": 1}, "is counted among the node's pods"),
+        ({"a": [1]}, "a value is a number, a text, true or false"),
+        ({"a": {"b": 1}}, "give {a: {b: 1}} as {a.b: 1}"),
+        ({"a": None}, "a value is a number"),
+        ({"a": "x\ny"}, "printable characters"),
+        ({"a": 2**63}, "64 bits"),
+    ],
+)
+def test_node_config(given: Any, words: str) -> None:
+    (problem,) = check.node_configs([EDGE1, replace(EDGE2, node_config=given)])
+    assert problem.startswith("edge2: edgefl_node_config") and words in problem
+    assert (
+        check.node_configs([replace(EDGE1, node_config={"a.b": 1.5, "c": True, "partition-id": 3, "d": "x y"})]) == []
+    )
+
+
+def test_an_autoscaler_of_pods_that_only_stand_by() -> None:
+    edges = [EDGE1, replace(EDGE2, autoscale="hpa")]
+    assert check.scaled(edges, "means", True) == []
+    (problem,) = check.scaled(edges, "means", False)
+    assert (
+        problem.startswith("edge2: edgefl_autoscale is hpa, but app means does not divide")
+        and "shards = true" in problem
+    )

@@ -8,7 +8,9 @@ from edgefl.common import idx
 
 def train(start: int, stop: int | None) -> Slice:
     """Training images, shape (n, 28, 28), and their classes, shape (n,); both unsigned bytes, memory-mapped."""
-    return idx.read("train-images-idx3-ubyte")[start:stop], idx.read("train-labels-idx1-ubyte")[start:stop]
+    own = idx.training_folder()
+    images, labels = idx.read("train-images-idx3-ubyte", own), idx.read("train-labels-idx1-ubyte", own)
+    return images[start:stop], labels[start:stop]
 
 
 def test(start: int, stop: int | None) -> Slice:
