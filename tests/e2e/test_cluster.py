@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy
 import pytest
 
 from support.helpers import ROOT, inventory, run
@@ -125,6 +126,21 @@ def test_results_agree_with_each_other(lab: Lab) -> None:
 def test_results_are_those_of_the_cloud(lab: Lab) -> None:
     there = lab.ssh("cloud", "find /var/lib/edgefl/state -name rounds.jsonl -exec sha256sum {} +")
     assert hashlib.sha256((LATEST / "rounds.jsonl").read_bytes()).hexdigest() in there
+
+
+def test_model_came_back(lab: Lab) -> None:
+    folder = LATEST / "model"
+    about = json.loads((folder / "model.json").read_text())
+    assert (about["run"], about["app"], about["round"]) == (LATEST.resolve().name, "fashion_mnist", 5)
+    assert about["accuracy"] == rounds()[-1]["accuracy"]
+    with numpy.load(folder / "model.npz") as arrays:
+        assert {name: list(arrays[name].shape) for name in arrays.files} == {
+            each["name"]: each["shape"] for each in about["arrays"]
+        }
+    there = lab.ssh("cloud", f"sha256sum /var/lib/edgefl/state/{about['run']}/model/model.npz")
+    assert there.split()[0] == about["sha256"] == hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest()
+    assert hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest() == about["keras"]["sha256"]
+    assert about["keras"]["variables"][0].endswith("dense/kernel")
 
 
 def test_report_needs_nothing_else(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -58,6 +59,8 @@ def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     about = json.loads((state(federation) / "model" / "model.json").read_text())
     kept = np.load(state(federation) / "model" / "model.npz")
     (array,) = about["arrays"]
+    assert (about["loop"], about["round"], about["accuracy"]) == (1, 2, 0.5)
+    assert hashlib.sha256((state(federation) / "model" / "model.npz").read_bytes()).hexdigest() == about["sha256"]
     assert (array["shape"], array["dtype"], about["app"]) == ([4], "float32", "means")
     written = np.load(state(federation) / "work" / "final_model.npz")
     np.testing.assert_array_equal(kept[array["name"]], written["arr_0"])

@@ -203,7 +203,15 @@ def _details(nodes: int, first: float, pods: dict[tuple[str, str], list[float]])
         ],
         "versions": {"Kubernetes": "1.34.4", "KubeEdge": "1.23.1", "collection": "1.0.0"},
         "variables": {"edgefl_rounds": 12, "edgefl_autoscale": "hpa"},
+        "model": MODEL,
     }
+
+
+MODEL: dict[str, Any] = {
+    "app": "fashion_mnist", "loop": 1, "round": 12, "accuracy": 0.86, "work": ["work/curves.png"],
+    "arrays": [{"name": "0000", "shape": [784, 10], "dtype": "float32"}, {"name": "0001", "shape": [10], "dtype": "float32"}],
+    "keras": {"file": "model.keras"},
+}  # fmt: skip
 
 
 def kinds() -> list[model.Setting]:

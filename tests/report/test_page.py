@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -14,8 +18,9 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data impor
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import letters
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.plots import FEW
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import rounds, shares
-from report.runs import PALETTES, comparison, extended, kinds, real
+from report.runs import MODEL, PALETTES, comparison, extended, kinds, real
 from support.browser import Browser
+from support.helpers import run
 
 RUNS = {
     "two": lambda: real("two_nodes"),
@@ -75,6 +80,21 @@ def file(folder: Path, request: pytest.FixtureRequest) -> Path:
     if not path.exists():
         path.write_text(PAGES[request.param]().html)
     return path
+
+
+def test_the_report_tells_how_to_load_the_model(tmp_path: Path) -> None:
+    """Its line is called, in the folder of the report. That of Keras is in tests/fl/test_model.py, where Keras is."""
+    text = html.unescape(PAGES["eight"]().html)
+    assert 'keras.models.load_model("model/model.keras")' in text and "model/work/curves.png" in text
+    (line,) = set(re.findall(r'numpy\.load\("[^"]+"\)', text))
+    (tmp_path / "model").mkdir()
+    arrays: dict[str, Any] = {each["name"]: numpy.zeros(each["shape"], each["dtype"]) for each in MODEL["arrays"]}
+    numpy.savez(tmp_path / "model/model.npz", **arrays)
+    program = f"import numpy\nfor name, array in {line}.items(): print(name, array.shape)"
+    assert run(sys.executable, "-c", program, cwd=tmp_path).ok().output.split("\n")[:2] == [
+        "0000 (784, 10)",
+        "0001 (10,)",
+    ]
 
 
 def pages(*names: str) -> pytest.MarkDecorator:

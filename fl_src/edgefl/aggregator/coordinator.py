@@ -14,7 +14,7 @@ import numpy as np
 
 from edgefl import apps
 from edgefl.aggregator import answers as examine
-from edgefl.aggregator import lines
+from edgefl.aggregator import lines, model
 from edgefl.aggregator.aside import IN_A_ROW, Aside, Division
 from edgefl.aggregator.checkpoint import Checkpoint, Store
 from edgefl.aggregator.status import Status
@@ -198,6 +198,7 @@ class Coordinator:
             weights = self._begin(loop, link)
             for round_ in range(self.position.round_ + 1, s.rounds + 1):
                 weights = self._round(loop, round_, weights, link)
+            self._keep(loop, weights)
             self.position = Position(loop + 1)
         self._done()
 
@@ -405,6 +406,15 @@ class Coordinator:
                 self._reported.clear()
             self._reported[kind] = now
             say(printable(text))
+
+    def _keep(self, loop: int, weights: Weights) -> None:
+        """The model that a loop ended with, as a result of the run; arrays are named by their place in the model."""
+        if not self.store:
+            return
+        last = self.journal.lines[-1]
+        arrays = {f"{place:04d}": array for place, array in enumerate(weights)}
+        about = {"app": self.settings.app, "run": self.settings.run, "loop": loop, "round": last["round"]}
+        model.keep_best(self.store.folder, arrays, accuracy=last["accuracy"], **about)
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 

@@ -112,8 +112,7 @@ class AppRun:
             context = flower.context(self.number, flower.SERVER, {}, self.config)
             self._guarded(main, grid, context)
             self.rounds.close()
-            arrays = self._arrays if self._arrays is not None else grid.arrays
-        self._keep(arrays)
+            self._keep(self._arrays if self._arrays is not None else grid.arrays)
         self._done()
 
     def _guarded(self, main: Callable[..., Any], grid: LinkGrid, context: Any) -> None:
@@ -166,11 +165,12 @@ class AppRun:
         if self.folder is None or record is None:
             return
         try:
-            path = model.save(self.folder, flower.ndarrays(record), app=self.app.name, run=self.settings.run)
+            model.keep_best(
+                self.folder, flower.ndarrays(record), loop=self.rounds.loop, accuracy=self.status.get("accuracy"),
+                round=self.rounds.number, app=self.app.name, run=self.settings.run,
+            )  # fmt: skip
         except (ValueError, TypeError) as err:
             say(f"the model is not kept: {err}")
-        else:
-            say(f"the model is in {path}")
 
     def _start_line(self) -> dict[str, Any]:
         shaping = self.settings.shaping()

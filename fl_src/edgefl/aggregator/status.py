@@ -6,34 +6,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import resource
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from edgefl import SCHEMA, __version__
-from edgefl.common.journal import short_of_files
+from edgefl.common.http import Handler, Server
 from edgefl.common.plan import Member, nodes_of
-from edgefl.common.settings import host_port
 
 STATES = ("waiting", "training", "done", "failed")
-DEADLINE = 10.0
-"""Seconds for a whole request, however slowly it drips, and as many for its answer."""
-MOST = 64
-"""Connections at a time, at all addresses together; the oldest one makes room for a new one: a request that is honest is answered in milliseconds."""
-LONGEST = 16384
-"""Bytes of a request."""
 
 
 class Status:
@@ -114,109 +101,32 @@ class Status:
         return float("nan") if value is None else float(value)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: _Server
-    server_version = "edgefl"
-    sys_version = ""
-    timeout = DEADLINE  # of each call on the socket; sendall() has it for all that it sends
 
-    def setup(self) -> None:
-        super().setup()
-        self.rfile.close()
-        self.rfile = io.BufferedReader(io.BytesIO(self._request()))
-
-    def _request(self) -> bytes:
-        """All of a request, or nothing of one that is too slow or too long."""
-        end = time.monotonic() + DEADLINE
-        found = b""
-        with contextlib.suppress(OSError):
-            while len(found) <= LONGEST and (left := end - time.monotonic()) > 0:
-                self.connection.settimeout(left)
-                chunk: bytes = self.connection.recv(4096)
-                found += chunk
-                if not chunk or b"\r\n\r\n" in found or b"\n\n" in found:
-                    self.connection.settimeout(DEADLINE)
-                    return found
-        return b""
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name is that of http.server
         status, path = self.server.status, self.path.partition("?")[0]
         if path == "/healthz":
-            self._answer(200, "text/plain", b"ok\n")
+            self.answer(200, "text/plain", b"ok\n")
         elif path == "/readyz":
             ready = status.ready
             text = "ready" if ready else f"not ready: {status.get('reason') or 'the port for clients is not open yet'}"
-            self._answer(200 if ready else 503, "text/plain", f"{text}\n".encode())
+            self.answer(200 if ready else 503, "text/plain", f"{text}\n".encode())
         elif path == "/status":
-            self._answer(200, "application/json", json.dumps(status.document()).encode() + b"\n")
+            self.answer(200, "application/json", json.dumps(status.document()).encode() + b"\n")
         elif path == "/metrics":
-            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(status.registry))
+            self.answer(200, CONTENT_TYPE_LATEST, generate_latest(status.registry))
         else:
-            self._answer(404, "text/plain", b"there are /healthz, /readyz, /status and /metrics\n")
+            self.answer(404, "text/plain", b"there are /healthz, /readyz, /status and /metrics\n")
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - the name is that of http.server
         self.do_GET()
 
-    def _answer(self, code: int, kind: str, body: bytes) -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:
-        """Probes come every few seconds: not logged."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], status: Status, share: int) -> None:
+class _Server(Server):
+    def __init__(self, address: str, status: Status, share: int) -> None:
         self.status = status
-        self.most = max(1, min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4) // share)
-        self._left = threading.Condition()
-        self._open: dict[socket.socket, None] = {}
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, _Handler)
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        try:
-            return super().get_request()
-        except OSError as err:
-            if short_of_files(err):  # the connection waits in the kernel until there is one
-                time.sleep(0.1)
-            raise
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread of its own, when there is room: the oldest connection is cut off for that."""
-        with self._left:
-            while len(self._open) >= self.most:
-                with contextlib.suppress(OSError):
-                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
-                self._left.wait(0.1)
-            self._open[request] = None
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        with self._left:
-            self._open.pop(request, None)
-            self._left.notify()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that goes away is not told; it could fill the log."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def server_bind(self) -> None:
-        """As the base class's, without its look-up of the host's name, which may take seconds."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        super().__init__(address, _Handler, share=share)
 
 
 def serve(status: Status, *addresses: str) -> int:
@@ -224,7 +134,7 @@ def serve(status: Status, *addresses: str) -> int:
 
     Gives the port of the first. Raises OSError when one is taken, or is none of this host's.
     """
-    servers = [_Server(host_port(address), status, len(addresses)) for address in addresses]
+    servers = [_Server(address, status, len(addresses)) for address in addresses]
     for server in servers:
         threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return int(servers[0].server_port)

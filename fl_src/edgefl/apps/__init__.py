@@ -10,6 +10,8 @@ model.py
     initial_weights(seed) -> list of arrays, optional: without it the first client's fresh model is taken.
     evaluate(weights, inputs, labels) -> (loss, accuracy), optional, NumPy only: the aggregator then evaluates each
     round on the test set. Without it the clients do, each on its share of the test set.
+    predict(weights, inputs) -> outputs, optional, NumPy only: an endpoint then needs no TensorFlow to predict. With it goes
+    INPUT = (shape of one input, name of its type).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Trainer:
         threads: int = 1,
         seed: int = 1,
     ) -> None:
-        self._tf, keras = _tensorflow(threads)
+        self._tf, keras = tensorflow(threads)
         keras.utils.set_random_seed(seed)
         self.model = build()
         loss, optimizer = _loss_and_optimizer(keras, self.model)
@@ -177,7 +177,7 @@ class _Passes:
         return tf.add_n([tf.reduce_sum(tf.square(now - then)) for now, then in zip(self._variables, self._anchor)])
 
 
-def _tensorflow(threads: int) -> tuple[Any, Any]:
+def tensorflow(threads: int) -> tuple[Any, Any]:
     """TensorFlow and Keras, set up for `threads` compute threads. Takes seconds the first time."""
     found = importlib.util.find_spec("tensorflow")
     for folder in (found.submodule_search_locations or ()) if found else ():

@@ -3,6 +3,7 @@
 [tool.flwr.app.components]   serverapp = "module:attribute", clientapp = "module:attribute"
 [tool.flwr.app.config]       what the app is configured with; `flwr run -c` and --app_config replace values
 [tool.edgefl]                shards = true: the app divides a node's data among its pods by shard-index and shard-count of its node_config
+[tool.edgefl.serve]          predict = "module:function", input-shape = [4], input-type = "FP32": how its model predicts (edgefl.serve.predictor)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import tomllib
 import traceback
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,11 @@ from edgefl.apps import AppError
 
 FILE = "pyproject.toml"
 Value = bool | int | float | str
+TYPES = {
+    "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
+    "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
+}  # fmt: skip
+"""Names of types in the Open Inference Protocol, and in NumPy."""
 _PAIR = re.compile(r"(\S+?)=('[^']*'|\"(?:[^\"\\]|\\.)*\"|\S+)")
 _COMPONENT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -44,10 +51,28 @@ class AppFolder:
     config: dict[str, Value]
     shards: bool = False
     identity: str = field(default="", repr=False)
+    serve: dict[str, Any] = field(default_factory=dict)
 
     def load(self, part: str, kind: type) -> Any:
         """Import `part` (serverapp, clientapp), an object of class `kind`. Raises AppError with file and line."""
-        module_name, _dummy, attribute = self.components[part].partition(":")
+        found, file = self._imported(part, self.components[part])
+        if not isinstance(found, kind):
+            raise AppError(
+                f"app {self.name}: {self.components[part]} in {file} is a {type(found).__name__}, not a {kind.__name__}"
+            )
+        return found
+
+    def predict(self) -> Callable[..., Any]:
+        """The function that predicts. Raises AppError with file and line."""
+        found, file = self._imported("predict", self.serve["predict"])
+        if not callable(found):
+            raise AppError(f"app {self.name}: {self.serve['predict']} in {file} is no function")
+        call: Callable[..., Any] = found
+        return call
+
+    def _imported(self, part: str, named: str) -> tuple[Any, str | None]:
+        """What "module:attribute" names, and the module's file."""
+        module_name, _dummy, attribute = named.partition(":")
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         try:
@@ -55,7 +80,7 @@ class AppFolder:
         except ModuleNotFoundError as err:
             if err.name and (module_name == err.name or module_name.startswith(f"{err.name}.")):
                 raise AppError(
-                    f'app {self.name}: {self.folder / FILE} names {part} = "{self.components[part]}", but there is no module {err.name} in {self.folder}'
+                    f'app {self.name}: {self.folder / FILE} names {part} = "{named}", but there is no module {err.name} in {self.folder}'
                 ) from err
             hint = f"add it to the dependencies in {self.folder / FILE}, and build the image again"
             raise AppError(f"{self.where(err)}there is no module {err.name}: {hint}") from err
@@ -67,11 +92,7 @@ class AppFolder:
             raise AppError(
                 f"app {self.name}: {module.__file__} defines no {attribute}, which {FILE} names as {part}"
             ) from None
-        if not isinstance(found, kind):
-            raise AppError(
-                f"app {self.name}: {attribute} in {module.__file__} is a {type(found).__name__}, not a {kind.__name__}"
-            )
-        return found
+        return found, module.__file__
 
     def where(self, err: BaseException) -> str:
         """The app's name and the innermost of its lines that an exception came through."""
@@ -114,7 +135,23 @@ def read(path: str | Path) -> AppFolder:
     shards = tool.get("edgefl", {}).get("shards", False)
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
-    return AppFolder(folder, name, components, config, shards, f"{name}@{_identity(folder)}")
+    serve = _serve(tool.get("edgefl", {}).get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
+    return AppFolder(folder, name, components, config, shards, f"{name}@{_identity(folder)}", serve)
+
+
+def _serve(given: Any, where: str) -> dict[str, Any]:
+    """How the app's model predicts; empty when it does not say. Raises AppError."""
+    if given == {}:
+        return {}
+    if not isinstance(given, dict) or not _COMPONENT.fullmatch(str(given.get("predict"))):
+        raise AppError(f'{where} predict must be "module:function"')
+    shape = given.get("input-shape")
+    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+        raise AppError(f"{where} input-shape must be the sizes of one input, such as [28, 28] or [], got {shape!r}")
+    kind = given.get("input-type", "FP32")
+    if kind not in TYPES:
+        raise AppError(f"{where} input-type must be one of {', '.join(TYPES)}, got {kind!r}")
+    return {"predict": given["predict"], "input-shape": shape, "input-type": kind}
 
 
 def _text(document: dict[str, Any], file: Path, *keys: str) -> str:

@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 # Bytes of an answer at most; what is longer is cut, and then no JSON
 MOST = 1 << 22
 
 
-def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
-    """A function that asks for a path below `base` (such as http://127.0.0.1:8889).
+def fetcher(base: str, timeout: float = 5) -> Callable[..., tuple[int, Any]]:
+    """A function that asks for a path below `base` (such as http://127.0.0.1:8889); with a document, it posts that as JSON.
 
     It gives (HTTP status, parsed JSON or text); (0, the reason) when nothing answers within `timeout` seconds.
     """
@@ -25,9 +25,11 @@ def fetcher(base: str, timeout: float = 5) -> Callable[[str], tuple[int, Any]]:
     # CPU from a training that is asked for news five times a second.
     opener = build_opener(ProxyHandler({}))
 
-    def fetch(path: str) -> tuple[int, Any]:
+    def fetch(path: str, document: Any = None) -> tuple[int, Any]:
+        body = None if document is None else json.dumps(document).encode()
+        request = Request(base.rstrip("/") + path, body, {"Content-Type": "application/json"} if body else {})
         try:
-            with opener.open(base.rstrip("/") + path, timeout=timeout) as answer:
+            with opener.open(request, timeout=timeout) as answer:
                 code, body = answer.getcode(), answer.read(MOST)
         except HTTPError as error:
             code, body = error.code, error.read(MOST)

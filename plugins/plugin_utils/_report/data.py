@@ -142,6 +142,7 @@ class Details:
     listings: list[Listing] = field(default_factory=list)
     versions: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
 
 
 LISTS: dict[str, type] = {

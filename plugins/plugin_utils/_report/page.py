@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _model
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison, repetitions, training, usage
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import (
     Block,
@@ -69,6 +70,7 @@ def run_report(run: Run) -> Report:
         *_training(run, ""),
         _shipping(run.details),
         Section("rounds", "Rounds", [training.round_table(run)] if found["rounds"] else []),
+        _model_section(run.details),
         _repeat(run.details, found["settings"], found["engine"]),
         _listings(run.details),
     ]
@@ -173,6 +175,17 @@ def _shipping(details: Details) -> Section:
     ]
     head = ["node", "image", "reason", "sent (MB)", "saved (MB)", "seconds"]
     return Section("shipping", "Images shipped", [Table("Images shipped", head, rows)] if rows else [])
+
+
+def _model_section(details: Details) -> Section:
+    """How to load the model, in Python called in the folder of the report, and what is in it."""
+    how = [list(line) for line in _model.loads(details.model, _model.FOLDER)]
+    how += [[f"{_model.FOLDER}/{path}", "written by the app"] for path in details.model.get("work", [])]
+    arrays = [[each["name"], plain(each["shape"]), each["dtype"]] for each in details.model.get("arrays", [])]
+    blocks: list[Block] = [Table("Loaded by", ["call", "gives"], how)] if how else []
+    if arrays:
+        blocks += [Heading("Arrays"), Table("Arrays", ["name", "shape", "type"], arrays)]
+    return Section("model", "Model", blocks)
 
 
 def _repeat(details: Details, settings: dict[str, Any], engine: dict[str, Any]) -> Section:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgefl.aggregator import status
 from edgefl.aggregator.status import Status
+from edgefl.common import http
 from edgefl.common.plan import Member
 from support.processes import SOURCE, free_port, until
 
@@ -132,7 +133,7 @@ def test_slow_connections_do_not_keep_probes_out(port: int) -> None:
             assert get(port, "/healthz") == (200, "ok\n")
             assert time.monotonic() - begin < 1
         ours = len(os.listdir("/proc/self/fd")) - before - len(held)
-        assert ours <= status.MOST
+        assert ours <= http.MOST
 
 
 def pour(port: int, data: bytes, pause: float) -> float:
@@ -149,7 +150,7 @@ def pour(port: int, data: bytes, pause: float) -> float:
 
 
 def test_a_request_that_drips_ends_at_its_deadline(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "DEADLINE", 1.0)
+    monkeypatch.setattr(http, "DEADLINE", 1.0)
     assert pour(port, b"G", 0.1) < 5
 
 

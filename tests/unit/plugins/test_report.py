@@ -255,6 +255,7 @@ def test_sections_without_data_are_left_out(whole: page.Report) -> None:
         "CPU and memory",
         "Images shipped",
         "Rounds",
+        "Model",
         "To repeat it",
         "In the cluster",
     ]

@@ -9,6 +9,7 @@ import numpy as np
 from edgefl.apps import Array, Weights
 
 LAYERS = ((784, 128), (128, 10))
+INPUT = ((28, 28), "uint8")
 
 
 def build() -> Any:
@@ -39,14 +40,25 @@ def initial_weights(seed: int) -> Weights:
 
 def evaluate(weights: Weights, images: Array, labels: Array) -> tuple[float, float]:
     """Mean cross-entropy (nats) and the share of images classified right; the same as the model without its dropout."""
-    kernel1, bias1, kernel2, bias2 = weights
     loss = right = 0.0
     for begin in range(0, len(labels), 2000):  # in blocks: the floats of all images would be 30 MB
-        block, wanted = images[begin : begin + 2000], labels[begin : begin + 2000]
-        inputs = block.reshape(len(block), -1).astype(np.float32) / np.float32(255)
-        logits = np.maximum(inputs @ kernel1 + bias1, 0) @ kernel2 + bias2
-        logits -= logits.max(1, keepdims=True)
+        wanted = labels[begin : begin + 2000]
+        logits = _logits(weights, images[begin : begin + 2000])
         logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        loss -= float(logs[np.arange(len(block)), wanted].sum())
+        loss -= float(logs[np.arange(len(wanted)), wanted].sum())
         right += float((logits.argmax(1) == wanted).sum())
     return loss / len(labels), right / len(labels)
+
+
+def predict(weights: Weights, images: Array) -> Array:
+    """Probabilities, shape (n, 10), of images as bytes, shape (n, 28, 28); the same as the model without its dropout."""
+    shares = np.exp(_logits(weights, images))
+    return np.asarray(shares / shares.sum(1, keepdims=True))
+
+
+def _logits(weights: Weights, images: Array) -> Array:
+    """Of each class, the highest of an image 0."""
+    kernel1, bias1, kernel2, bias2 = weights
+    inputs = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+    logits = np.maximum(inputs @ kernel1 + bias1, 0) @ kernel2 + bias2
+    return np.asarray(logits - logits.max(1, keepdims=True))

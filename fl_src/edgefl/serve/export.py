@@ -1,0 +1,89 @@
+"""What a trained model needs on its way, made of its arrays: `python -m edgefl.serve.export APP <model.npz >made.zip`.
+
+The zip holds about.json and, where the app is one of this package, model.keras:
+    keras       {"variables": names of the model's variables in the order of the arrays}, when there is a model.keras
+    example     {"request": a request of the Open Inference Protocol, "outputs": what the model answers}, when there is a way to predict
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgefl import apps
+from edgefl.apps import AppError, Array
+from edgefl.common import app_folder
+from edgefl.common.journal import printable
+from edgefl.serve import protocol
+from edgefl.serve.predictor import KERAS, ModelError, built, from_app, of_model
+
+MADE = "about.json"
+MOST_NUMBERS = 100_000
+"""An example of more numbers is left out."""
+
+
+def export(app: str, arrays: dict[str, Array]) -> dict[str, bytes]:
+    """The files by their names. Raises ModelError or AppError."""
+    files: dict[str, bytes] = {}
+    about: dict[str, Any] = {}
+    predictor = from_app(app, arrays)
+    if not app_folder.is_folder(app) and app in apps.names():
+        model = built(app, list(arrays.values()), 1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / KERAS
+            model.save(path)
+            files[KERAS] = path.read_bytes()
+        # Kernel and bias of two layers have the same name: the path has the layer's, too
+        about["keras"] = {"variables": [variable.path for variable in model.weights]}
+        keras = of_model(model, "keras")
+        if predictor:
+            _agree(app, predictor.predict(predictor.example()), keras.predict(predictor.example()))
+        predictor = predictor or keras
+    if predictor:
+        batch = predictor.example()
+        outputs = predictor.predict(batch)
+        if batch.size + outputs.size <= MOST_NUMBERS:
+            about["example"] = {
+                "request": protocol.request(batch),
+                "outputs": [protocol.tensor(protocol.OUTPUT, outputs)],
+            }
+    files[MADE] = json.dumps(about, allow_nan=False).encode()
+    return files
+
+
+def _agree(app: str, own: Array, keras: Array) -> None:
+    if own.shape != keras.shape or not np.allclose(own, keras, rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            f"app {app}: predict() and the model of build() give different outputs for the same input; they must agree"
+        )
+
+
+def main() -> None:
+    """Reads the arrays from stdin, writes the zip to stdout. Exit code 1 with one message when it can't be done."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m edgefl.serve.export APP <model.npz >made.zip")
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the app prints must not come into the zip
+    try:
+        with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}
+        files = export(sys.argv[1], arrays)
+    except (AppError, ModelError, ValueError, OSError) as err:
+        print(f"failed: {printable(str(err))}", file=sys.stderr, flush=True)
+        os._exit(1)
+    with out, zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    os._exit(0)  # TensorFlow's threads have nothing to tidy up
+
+
+if __name__ == "__main__":
+    main()

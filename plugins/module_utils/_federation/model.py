@@ -1,0 +1,243 @@
+# Copyright: edgefl developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private: the model of a run on the cloud node: which files there are of it, and those that are asked for, in one archive.
+
+The aggregator's folder is written by an app's code: it is read as L(foreign) reads, and what it holds is taken for data alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import foreign
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import LONGEST_TRIAL, TRIAL
+
+# The aggregator's folders: what the strategy ended with, and where the app runs
+MODEL, WORK = "model", "work"
+ARRAYS, ABOUT, KERAS, EXAMPLE, MADE = "model.npz", "model.json", "model.keras", "example.json", "about.json"
+_BLOCK = 1 << 20
+
+
+def find_run(state_dir: Path, run: str) -> str:
+    """The run of this name, or, where that is empty, the one that wrote last. Raises EdgeflError that names the runs there are."""
+    try:
+        with os.scandir(state_dir) as entries:
+            folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        folders = []
+    except OSError as error:
+        raise EdgeflError(
+            f"{state_dir} can't be read ({error.strerror}): run this on the cloud node with become, and check edgefl_state_dir."
+        ) from error
+    times = {}
+    for name in folders:
+        try:
+            times[name] = os.lstat(os.path.join(str(state_dir), name, events.FILE)).st_mtime
+        except OSError:
+            continue
+    there = sorted(times, key=lambda name: (times[name], name))
+    if not there:
+        raise EdgeflError(
+            f"There is no run in {state_dir}: train first (site.yml), or let edgefl_state_dir name the folder of the runs."
+        )
+    if run and check_run(run) not in there:
+        names = ", ".join(printable(name, 100) for name in there[-20:])
+        raise EdgeflError(f"There is no run {run} in {state_dir}: there are {names} (edgefl_run).")
+    return run or there[-1]
+
+
+def listed(state_dir: Path, run: str, most: int) -> dict[str, Any]:
+    """C(about): what model.json says; C(files): path, size and sha256 of each file; C(left_out): what is not among them, and why.
+
+    Files of the folder in which the app ran have C(work/) before their path. All files together have at most `most` bytes.
+    """
+    about: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    room = most
+    try:
+        about = _clean(shown(json.loads(foreign.read(state_dir, run, MODEL, ABOUT))))
+    except FileNotFoundError:
+        pass
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        left_out.append(f"{ABOUT} is damaged ({type(error).__name__}: {printable(str(error), 100)})")
+    if about:
+        size = _size(state_dir, run, MODEL, ARRAYS)
+        if size is None:
+            left_out.append(f"{ARRAYS} is not there")
+        elif size > room:
+            left_out.append(f"{ARRAYS} has {_mb(size)}, more than {_mb(most)} (results_model_mb)")
+        else:
+            found.append(_entry(ARRAYS, state_dir, run, MODEL, ARRAYS))
+            room -= size
+    try:
+        sizes, odd = foreign.files(state_dir, run, WORK)
+    except FileNotFoundError:
+        sizes, odd = {}, []
+    left_out += [f"{WORK}/{printable(path, 200)} is a link, or has a name that is not taken" for path in odd[:20]]
+    if len(odd) > 20:
+        left_out.append(f"{len(odd) - 20} more such names in {WORK}/")
+    for path, size in sizes.items():
+        if size > room:
+            left_out.append(
+                f"{WORK}/{path} has {_mb(size)}, and all files together more than {_mb(most)} (results_model_mb)"
+            )
+            continue
+        found.append(_entry(f"{WORK}/{path}", state_dir, run, WORK, *path.split("/")))
+        room -= size
+    return {"about": about, "files": found, "left_out": left_out}
+
+
+def _clean(given: Any) -> dict[str, Any]:
+    """What the aggregator writes of a model, and nothing else. Raises ValueError, LookupError or TypeError for what it never writes."""
+    arrays = [
+        {"name": str(each["name"]), "shape": [int(size) for size in each["shape"]], "dtype": str(each["dtype"])}
+        for each in given["arrays"]
+    ]
+    accuracy = given["accuracy"]
+    return {
+        "app": str(given["app"]),
+        "run": str(given["run"]),
+        "loop": int(given["loop"]),
+        "round": int(given["round"]),
+        "accuracy": None if accuracy is None else float(accuracy),
+        "file": ARRAYS,
+        "sha256": str(given["sha256"]),
+        "arrays": arrays,
+    }
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"
+
+
+def _size(root: Path, *names: str) -> int | None:
+    try:
+        with foreign.open_file(root, *names, most=1 << 50) as file:
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return None
+
+
+def _entry(path: str, root: Path, *names: str) -> dict[str, Any]:
+    total, size = hashlib.sha256(), 0
+    with foreign.open_file(root, *names, most=1 << 50) as file:
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            total.update(block)
+            size += len(block)
+    return {"path": path, "size": size, "sha256": total.hexdigest()}
+
+
+def pack(target: IO[bytes], state_dir: Path, run: str, paths: list[str], made: dict[str, bytes]) -> None:
+    """Writes a tar of these files, as L(listed) names them, and of what was `made`, to `target`."""
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for path in paths:
+            names = [MODEL, path] if path == ARRAYS else path.split("/")
+            with foreign.open_file(state_dir, run, *names, most=1 << 50) as file:
+                about = tarfile.TarInfo(path)
+                about.size = os.fstat(file.fileno()).st_size
+                archive.addfile(about, file)
+        for name, data in made.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+
+
+def export(state_dir: Path, run: str, image: str, app: str, most: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the client's image makes of the arrays: what is told of it (C(keras), C(example)), and files by their names.
+
+    Raises EdgeflError with the reason when it makes nothing of them.
+    """
+    with foreign.open_file(state_dir, run, MODEL, ARRAYS, most=1 << 50) as arrays:
+        data = _run(image, app, arrays, most)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist())
+            total = sum(each.file_size for each in archive.infolist())
+            if not {MADE} <= names <= {MADE, KERAS} or total > most:
+                raise ValueError("it holds other files")
+            files = {name: archive.read(name) for name in names}
+        about = shown(json.loads(files.pop(MADE)))
+        if not isinstance(about, dict):
+            raise ValueError("it tells nothing")
+    except (ValueError, RecursionError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise EdgeflError(
+            f"what {image} makes of the model can't be read ({printable(str(error), 100)}): build the images again"
+        ) from error
+    return _told(about, files)
+
+
+def _told(about: dict[str, Any], files: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    told = {}
+    if KERAS in files:
+        told["keras"] = {
+            "file": KERAS,
+            "sha256": hashlib.sha256(files[KERAS]).hexdigest(),
+            **_mapping(about.get("keras")),
+        }
+    example = _mapping(about.get("example"))
+    if example:
+        files[EXAMPLE] = (json.dumps(example.get("request")) + "\n").encode()
+        told["example"] = {
+            "request": EXAMPLE,
+            "sha256": hashlib.sha256(files[EXAMPLE]).hexdigest(),
+            "outputs": example.get("outputs"),
+        }
+    return told, files
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _run(image: str, app: str, arrays: IO[bytes], most: int) -> bytes:
+    """What the program writes, at most `most` bytes. In a container without a network, as the app is tried."""
+    limited = [
+        "--entrypoint=timeout",
+        image,
+        "--signal=KILL",
+        str(LONGEST_TRIAL),
+        "python3",
+        "-m",
+        "edgefl.serve.export",
+        app,
+    ]
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+                ["docker", "run", "--interactive", *TRIAL, *limited], stdin=arrays, stdout=subprocess.PIPE, stderr=said
+            )
+        except OSError as error:
+            raise EdgeflError(f"docker does not start ({error.strerror})") from error
+        with process:
+            # Whatever happens to the container, nobody waits longer
+            alarm = threading.Timer(LONGEST_TRIAL + 20, process.kill)
+            alarm.start()
+            try:
+                data = process.stdout.read(most + 1) if process.stdout else b""
+            finally:
+                alarm.cancel()
+            if len(data) > most:
+                process.kill()
+                raise EdgeflError(f"it has more than {_mb(most)} (results_model_mb)")
+            code = process.wait()
+        said.seek(max(0, said.seek(0, os.SEEK_END) - 4096))
+        last = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    if code:
+        raise EdgeflError(printable(last[-1] if last else f"it ended with {code}"))
+    return data

@@ -1,0 +1,124 @@
+"""The model of a run as files, and the endpoint that predicts with it: real processes, with Keras and without."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from support.processes import DATA, PYTHON, SOURCE, Federation, Program, free_port, until
+
+# As the report and docs/model.md tell people to load it
+LOAD = """
+import json, sys, keras, numpy
+folder, = sys.argv[1:]
+model = keras.models.load_model(f"{folder}/model.keras")
+arrays = numpy.load(f"{folder}/model.npz")
+for name, weight in zip(arrays.files, model.get_weights()):
+    numpy.testing.assert_array_equal(arrays[name], weight)
+request = json.load(open(f"{folder}/example.json"))["inputs"][0]
+outputs = model(numpy.reshape(request["data"], request["shape"])).numpy()
+print(json.dumps(outputs.ravel().tolist()))
+"""
+
+
+def python(*words: str, **more: Any) -> bytes:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(SOURCE),
+        "EDGEFL_DATA_DIR": str(DATA),
+        "KERAS_BACKEND": "tensorflow",
+    }
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        [PYTHON, *words], check=False, capture_output=True, timeout=120, env=environment, **more
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def exported(app: str, folder: Path) -> dict[str, Any]:
+    """What is made of the arrays in a folder of a run's model, beside them; and what is told of it."""
+    made = python("-m", "edgefl.serve.export", app, input=(folder / "model.npz").read_bytes())
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        about: dict[str, Any] = json.loads(archive.read("about.json"))
+        if "model.keras" in archive.namelist():
+            (folder / "model.keras").write_bytes(archive.read("model.keras"))
+    (folder / "example.json").write_text(json.dumps(about["example"]["request"]))
+    return about
+
+
+def asked(port: int, path: str, body: bytes | None = None) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", body, timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def served(federation: Federation, folder: Path, *arguments: str) -> tuple[Program, int]:
+    """The endpoint, when it is ready, and its port."""
+    port = free_port()
+    name = f"endpoint{len(federation.programs)}"
+    program = federation.program(name, "edgefl.serve", f"--model={folder}", f"--address=127.0.0.1:{port}", *arguments)
+
+    def ready() -> bool:
+        assert program.lives, program.err.read_text()
+        return program.told("ready: ")
+
+    until(ready, "the endpoint is ready")
+    return program, port
+
+
+def test_a_run_its_model_and_its_predictions(federation: Federation) -> None:
+    """The arrays in the aggregator's folder, the Keras model made of them, and endpoints with and without Keras: all predict the same."""
+    state = federation.folder / "state"
+    aggregator = federation.aggregator("--rounds=1", "--loops=2", f"--state_dir={state}")
+    federation.pair()
+    federation.event(aggregator, "done")
+    folder = state / "default" / "model"
+    about = json.loads((folder / "model.json").read_text())
+    ends = [line for line in federation.lines(aggregator) if line["event"] == "round"]
+    best = max(ends, key=lambda line: line["accuracy"])
+    assert len(ends) == 2 and (about["app"], about["loop"]) == ("fashion_mnist", best["loop"])
+    made = exported("fashion_mnist", folder)
+    assert len(made["keras"]["variables"]) == len(about["arrays"]) and "dense/kernel" in made["keras"]["variables"][0]
+    loaded = json.loads(python("-c", LOAD, str(folder)).splitlines()[-1])
+    (expected,) = made["example"]["outputs"]
+    np.testing.assert_allclose(loaded, expected["data"], rtol=1e-4, atol=1e-5)
+    about["keras"] = {"sha256": hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()}
+    (folder / "model.json").write_text(json.dumps(about))
+    # By the app's predict(), and for an app that the endpoint does not have
+    for arguments, platform in (((), "numpy"), (("--app=none",), "keras")):
+        program, port = served(federation, folder, *arguments)
+        answer = asked(port, "/v2/models/fashion_mnist/infer", (folder / "example.json").read_bytes())
+        assert asked(port, "/v2/models/fashion_mnist")["platform"] == platform and answer["model_version"] == "model"
+        (output,) = answer["outputs"]
+        assert output["shape"] == expected["shape"]
+        np.testing.assert_allclose(output["data"], expected["data"], rtol=1e-4, atol=1e-5)
+        assert program.end() < 2 and program.process.returncode == 0
+
+
+def test_an_edited_app_is_told(tmp_path: Path) -> None:
+    """Arrays of another model than build() makes now."""
+    buffer = io.BytesIO()
+    np.savez(buffer, np.zeros((3, 3), np.float32))
+    done = subprocess.run(
+        [PYTHON, "-m", "edgefl.serve.export", "fashion_mnist_cnn"], input=buffer.getvalue(), check=False, capture_output=True,
+        timeout=120, cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stdout == b"" and b"the app was edited since this run" in done.stderr
+
+
+def test_a_damaged_model_ends_the_endpoint(federation: Federation) -> None:
+    folder = federation.folder / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps({"app": "fashion_mnist", "sha256": "0"}))
+    (folder / "model.npz").write_bytes(b"x")
+    program = federation.program("endpoint", "edgefl.serve", f"--model={folder}", f"--address=127.0.0.1:{free_port()}")
+    until(lambda: not program.lives, "it ends")
+    assert program.process.returncode == 1 and program.told("failed: ") and program.told("is damaged")
