@@ -13,6 +13,9 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import SCHEMA, Event, failure, state_of
 
+# Metrics of an app that a line of text has room for
+TOLD = 3
+
 
 def rounds(events: list[Event]) -> list[Event]:
     """The rounds, in order, fit to be shown; of one that was written twice, the later one."""
@@ -52,6 +55,22 @@ def shares(event: Event) -> dict[str, Share]:
     return found
 
 
+def metrics(event: Event) -> dict[str, float]:
+    """An app's own metrics in a round, as C(train NAME), C(evaluate NAME), C(aggregator NAME); none where the app is one of the sources' own."""
+    found = event.get("metrics")
+    return {
+        f"{kind} {name}": float(value)
+        for kind, values in (found.items() if isinstance(found, dict) else ())
+        for name, value in (values.items() if isinstance(values, dict) else ())
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def metric_names(events: list[Event]) -> list[str]:
+    """The names of all metrics of a run, as they came."""
+    return list({name: None for event in rounds(events) for name in metrics(event)})
+
+
 def nodes(events: list[Event]) -> list[str]:
     """The names of all nodes that took part, or were to, sorted."""
     return sorted({node for event in rounds(events) for node in shares(event)})
@@ -77,6 +96,7 @@ def summary(events: list[Event], run: str) -> dict[str, Any]:
         "loops": len({event["loop"] for event in every}),
         "accuracy": last.get("accuracy"),
         "loss": last.get("loss"),
+        "metrics": metrics(last),
         "initial_accuracy": start.get("accuracy"),
         "best": {key: best[key] for key in ("loop", "round", "accuracy", "loss")} if best else None,
         "seconds": _sum(every, "seconds"),
@@ -133,8 +153,8 @@ def _node(node: str, events: list[Event]) -> dict[str, Any]:
 
 
 def table(events: list[Event]) -> str:
-    """The content of rounds.csv (RFC 4180): one row a round; two columns a node, its samples and seconds. Nothing is an empty field."""
-    names = nodes(events)
+    """The content of rounds.csv (RFC 4180): one row a round; two columns a node, its samples and seconds; one a metric. Nothing is an empty field."""
+    names, own = nodes(events), metric_names(events)
     out = io.StringIO()
     writer = csv.writer(out)
     head = [
@@ -152,7 +172,7 @@ def table(events: list[Event]) -> str:
         "lost",
         "repeated",
     ]
-    writer.writerow(head + [f"{name} {what}" for name in names for what in ("samples", "seconds")])
+    writer.writerow(head + [f"{name} {what}" for name in names for what in ("samples", "seconds")] + own)
     for event in rounds(events):
         share = shares(event)
         trained = [name for name in names if name in share and share[name].pods]
@@ -170,7 +190,7 @@ def table(events: list[Event]) -> str:
             for name in names
             for value in ((share[name].samples, share[name].seconds) if name in trained else (None, None))
         ]
-        writer.writerow(row)
+        writer.writerow(row + [metrics(event).get(name) for name in own])
     return out.getvalue()
 
 
@@ -192,8 +212,16 @@ def line(event: Event, total: int | None, width: int = 0, loops: int = 1) -> str
             parts.append(f"{node:<{width}} {share.samples:>6} samples {figure(share.seconds, 2):>6} s")
         else:
             parts.append(f"{node:<{width}} {'lost':>23}")
-    head = f"{loop}round {of:>7}  accuracy {figure(event.get('accuracy')):>6}  loss {figure(event.get('loss')):>7}  {figure(event.get('seconds'), 2):>7} s"
+    learnt = f"accuracy {figure(event.get('accuracy')):>6}  loss {figure(event.get('loss')):>7}"
+    if event.get("accuracy") is None and event.get("loss") is None and metrics(event):
+        learnt = told_metrics(metrics(event))
+    head = f"{loop}round {of:>7}  {learnt}  {figure(event.get('seconds'), 2):>7} s"
     return "  | ".join([head, *parts])
+
+
+def told_metrics(found: dict[str, float]) -> str:
+    """The first of an app's own metrics, in words."""
+    return ", ".join(f"{name} {figure(value)}" for name, value in list(found.items())[:TOLD])
 
 
 def losses(event: Event) -> list[str]:
@@ -214,11 +242,10 @@ def losses(event: Event) -> list[str]:
 def words(found: dict[str, Any]) -> list[str]:
     """A summary in a few lines for people."""
     many = found["rounds"]
-    share = (
-        f"accuracy {figure(found['accuracy'])}, loss {figure(found['loss'])}"
-        if found["accuracy"] is not None
-        else "not evaluated"
-    )
+    if found["accuracy"] is not None or found["loss"] is not None:
+        share = f"accuracy {figure(found['accuracy'])}, loss {figure(found['loss'])}"
+    else:
+        share = told_metrics(found["metrics"]) or "not evaluated"
     text = [
         f"Run {found['run']} ({found['app'] or 'unknown app'}): {found['state']}; {many} round{'s' * (many != 1)}, {share}, {found['seconds']:.1f} s"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import traceback
 import uuid
 from collections.abc import Callable
@@ -106,6 +107,8 @@ def run(chosen: ClientSettings) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, count)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Relative paths, and datasets that are looked for by a name such as owner/name, are those of the node's data
+    os.chdir(chosen.data_dir or tempfile.gettempdir())
     clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
     say(f"app {app.name} is ready")
     Client(chosen, clientapp, app.identity, {}).work()

@@ -37,6 +37,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html impor
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import first_begin
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text import number, plain, utc
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import (
+    TOLD,
     figure,
     nodes,
     rounds,
@@ -97,8 +98,11 @@ def comparison_report(settings: Sequence[Setting], details: Details) -> Report:
 
 
 def _run_lead(found: dict[str, Any]) -> list[Block]:
+    learnt = [(key.capitalize(), figure(found[key])) for key in ("accuracy", "loss") if found[key] is not None][:1]
+    if not learnt:
+        learnt = [(name, figure(value)) for name, value in found["metrics"].items()][:TOLD] or [("Accuracy", "-")]
     facts = [
-        ("Accuracy", figure(found["accuracy"])),
+        *learnt,
         ("Training time", f"{figure(found['seconds'], 1)} s"),
         ("Rounds", f"{found['rounds']}"),
         *([("Loops", str(found["loops"]))] if found["loops"] > 1 else []),

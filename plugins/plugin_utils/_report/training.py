@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
@@ -29,6 +29,8 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.text impor
 )
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import (
     losses,
+    metric_names,
+    metrics,
     newest_loop,
     nodes,
     rounds,
@@ -37,12 +39,14 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._rounds import (
 
 # More loops than this are drawn as their median and their span
 LOOPS = 6
+# Metrics of an app that are drawn, and that have a column in the table of rounds
+METRICS, COLUMNS = 24, 6
 # Events are drawn from so long before the first round on, as a part of the time of all rounds
 EARLY = 0.15
 
 
 def learning_plots(run: Run, prefix: str = "") -> list[Plot]:
-    """Accuracy and loss after each round, a line for each loop."""
+    """Accuracy and loss after each round, a line for each loop; and the app's own metrics."""
     found = []
     for key in ("accuracy", "loss"):
         series = _learning(run.events, key)
@@ -50,16 +54,31 @@ def learning_plots(run: Run, prefix: str = "") -> list[Plot]:
             shown = series if len(series) <= LOOPS else [band(f"median of {len(series)} loops, and their span", series)]
             title = f"{key.capitalize()} after each round"
             found.append(lines(f"{prefix}{key}", title, "round", key, shown, columns=("loop", key)))
+    for place, name in enumerate(metric_names(run.events)[:METRICS], 1):
+        series = _learning(run.events, name, metrics)
+        shown = series if len(series) <= LOOPS else [band(f"median of {len(series)} loops, and their span", series)]
+        # Not by its name, in which an app may have what no file's name has
+        found.append(
+            lines(
+                f"{prefix}metric-{place}",
+                f"{name} after each round",
+                "round",
+                name,
+                shown,
+                columns=("loop", name),
+                zero=False,
+            )
+        )
     return found
 
 
-def _learning(events: list[Event], key: str) -> list[Line]:
+def _learning(events: list[Event], key: str, of: Callable[[Event], Mapping[str, Any]] = dict) -> list[Line]:
     start = next((event for event in events if event["event"] == "start"), {})
     every = rounds(events)
     loops = sorted({event["loop"] for event in every})
     found = []
     for loop in loops:
-        values = {event["round"]: event.get(key) for event in every if event["loop"] == loop}
+        values = {event["round"]: of(event).get(key) for event in every if event["loop"] == loop}
         # The model before the first round is evaluated once
         if loop == loops[0] and start.get(key) is not None:
             values = {0: start[key], **values}
@@ -205,13 +224,19 @@ def _given(limits: Limits) -> list[str]:
 def round_table(run: Run) -> Table:
     """One row for each round."""
     loops = _loops(run) > 1
-    head = ["round", "accuracy", "loss", "seconds", "nodes", "pods", "samples", "lost or repeated"]
+    every = rounds(run.events)
+    own = metric_names(run.events)[:COLUMNS]
+    # What nobody measured is left out where the app measures something else
+    learnt = [key for key in ("accuracy", "loss") if not own or any(event.get(key) is not None for event in every)]
+    head = ["round", *learnt, *own, "seconds", "nodes", "pods", "samples", "lost or repeated"]
     rows = []
-    for event in rounds(run.events):
+    for event in every:
         share = shares(event)
         row = [
             str(event["round"]),
-            *(number(event.get(key)) for key in ("accuracy", "loss", "seconds")),
+            *(number(event.get(key)) for key in learnt),
+            *(number(metrics(event).get(name)) for name in own),
+            number(event.get("seconds")),
             str(sum(each.pods > 0 for each in share.values())),
             str(len(event.get("clients", []))),
             number(sum(each.samples for each in share.values())),

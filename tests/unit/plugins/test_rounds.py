@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from unit.plugins.training_lines import FAILED, RUN, client, done, lost, round_, start
@@ -80,3 +81,27 @@ def test_lines_for_people_are_in_columns() -> None:
     assert _rounds.losses(second) == ["edge2/edge2-a (part 1/1) is lost: the connection was lost"]
     again = round_(1, repeated=2, repeats=[{"reason": "too few samples", "seconds": 1, "lost": []}])
     assert _rounds.losses(again) == ["the round was repeated 2 times: too few samples"]
+
+
+def own_round(number: int, accuracy: float | None, **metrics: float) -> dict[str, Any]:
+    found = {"train": {**metrics, "odd": True, "list": [1]}, "evaluate": "none"}
+    return {
+        "schema": 1, "event": "round", "run": "r", "loop": 1, "round": number, "time": 1.0, "accuracy": accuracy, "loss": None,
+        "seconds": 0.5, "train_seconds": 0.4, "clients": [], "lost": [], "metrics": found,
+    }  # fmt: skip
+
+
+def test_metrics_of_an_app_of_somebody_s_own() -> None:
+    events = [own_round(1, None, auc=0.5), own_round(2, None, auc=0.75, ndcg=2)]
+    assert _rounds.metric_names(events) == ["train auc", "train ndcg"]
+    assert "round     2/2  train auc 0.7500, train ndcg 2.0000     0.50 s" in _rounds.line(events[1], 2)
+    found = _rounds.summary(events, "r")
+    assert found["metrics"] == {"train auc": 0.75, "train ndcg": 2.0}
+    assert "2 rounds, train auc 0.7500, train ndcg 2.0000, 1.0 s" in _rounds.words(found)[0]
+    rows = list(csv.DictReader(io.StringIO(_rounds.table(events))))
+    assert [row["train ndcg"] for row in rows] == ["", "2.0"] and rows[0]["accuracy"] == ""
+
+
+def test_an_accuracy_comes_before_other_metrics() -> None:
+    assert "accuracy 0.9000  loss       -" in _rounds.line(own_round(1, 0.9, auc=0.5), 1)
+    assert "accuracy      -" in _rounds.line(own_round(1, None), 1)
