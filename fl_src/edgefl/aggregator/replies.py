@@ -3,6 +3,9 @@
 A file of records, each with a CRC-32; a torn one at the end is what a kill left, and is dropped. A reply is found by the key of the message
 that it answers, which is a hash of that message: who gets it, its type, its content. Where the app sends another message than before, its
 replies are not those of before either, and it goes on live.
+
+A kill loses nothing that the kernel has. Against a power cut the file is synced before the line of a round is written: what a line tells of can be
+had again. Replies of more than MOST bytes are given up, which is said: the volume is others', too.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from edgefl.common.journal import patiently, say
 from edgefl.link.hub import Reply
 
 NAME = "replies.bin"
+MOST = 4 << 30
+"""Bytes of all replies of a run. Beyond it they are not kept any more, and a restart begins anew."""
 _SIZES = struct.Struct(">4sIIQI")
 _MARK = b"EFR1"
 
@@ -126,13 +131,17 @@ class Replies:
         if not self.path:
             return
         text = json.dumps(about, separators=(",", ":")).encode()
+        if self._end + _SIZES.size + len(text) + len(head) + len(body) > MOST:
+            self._give_up()
+            return
         check = zlib.crc32(body, zlib.crc32(head, zlib.crc32(text)))
         parts = [_SIZES.pack(_MARK, len(text), len(head), len(body), check), text, head, body]
         path = self.path
         patiently(lambda: self._append(path, parts), str(path))
+        self._end += sum(map(len, parts))
 
     def _append(self, path: Path, parts: list[bytes]) -> None:
-        """Whole or not at all. A kill may tear it, and then it is dropped; not synced, for only a power cut loses what the kernel has."""
+        """Whole or not at all. A kill may tear it, and then it is dropped."""
         with path.open("ab", buffering=0) as file:
             begin = file.tell()
             try:
@@ -143,6 +152,22 @@ class Replies:
             except OSError:
                 os.ftruncate(file.fileno(), begin)
                 raise
+
+    def _give_up(self) -> None:
+        assert self.path
+        say(
+            f"the replies of this run are more than {MOST >> 20} MB: they are not kept any more in {self.path}, and after a restart of the aggregator "
+            "the app begins anew; save its state in its own files to go on from there"
+        )
+        self.finish()
+        self.path = None
+        self._known.clear()
+
+    def sync(self) -> None:
+        """What was added is on the disk, whatever happens to the machine."""
+        if self.path and self.path.exists():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def finish(self) -> None:
         """The run is over, and its lines and model are on the disk: the replies take room for nothing."""

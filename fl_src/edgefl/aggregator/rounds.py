@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 from edgefl.aggregator.answers import is_number
@@ -39,8 +39,9 @@ class Exchange:
 class Rounds:
     """Collects exchanges into rounds and writes their lines."""
 
-    def __init__(self, run: str, journal: Journal, status: Status) -> None:
-        self._run, self._journal, self._status = run, journal, status
+    def __init__(self, run: str, journal: Journal, status: Status, sync: Callable[[], None] = lambda: None) -> None:
+        """`sync` is called before a round's line is written: what led to the line must not be lost before the line is."""
+        self._run, self._journal, self._status, self._sync = run, journal, status, sync
         self.loop, self.number = 1, 0
         self._mark: object = None
         self._open = False
@@ -124,6 +125,7 @@ class Rounds:
         entry = self._line(metrics)
         if any(self._is(one) for one in self._journal.lines):  # done again after a restart
             return
+        self._sync()
         self._journal.append(entry)
         self._status.round_done(entry["seconds"], entry["accuracy"], entry["loss"])
         share = ", ".join(f"{key} {entry[key]:.4f}" for key in ("accuracy", "loss") if entry[key] is not None)

@@ -50,7 +50,7 @@ class AppRun:
         self.journal = Journal(folder, out)
         self.number = flower.node_id(f"run {chosen.run}")
         self.replies = Replies(None if self.journal.complete else folder)
-        self.rounds = Rounds(chosen.run, self.journal, status)
+        self.rounds = Rounds(chosen.run, self.journal, status, self.replies.sync)
         self.hub = Hub(flower.node_id, flower.unavailable, shards=self.app.shards, most_of_a_node=chosen.max_pods)
         self._arrays: Any = None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgefl.aggregator import replies as journal
 from edgefl.aggregator.replies import Replies
 from edgefl.link.hub import Reply
 
@@ -67,3 +68,20 @@ def test_nothing_kept(tmp_path: Path) -> None:
     replies = Replies(None)
     replies.add("a", reply("a"))
     assert replies.take({"a"}) == {} and replies.nodes([1]) == [1] and list(tmp_path.iterdir()) == []
+
+
+def test_more_than_the_volume_can_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are given up, which is said; the run goes on, and a restart begins anew. What an earlier process wrote counts."""
+    monkeypatch.setattr(journal, "MOST", 1_000)
+    replies = Replies(tmp_path)
+    replies.add("a", reply("a"))
+    again = Replies(tmp_path)
+    for key in "bcdefghi":
+        again.add(key, reply(key))
+        again.sync()
+    assert not again.path and "after a restart of the aggregator the app begins anew" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [] and Replies(tmp_path).replayed == 0
+    again.sync()
+    again.finish()

@@ -116,3 +116,12 @@ def test_hostile_figures_and_names_stay_small_and_printable() -> None:
     assert client["shard"] == "1/1" and client["seconds"] is None and client["peak_rss_bytes"] is None
     assert all(len(name) <= 100 and name.isprintable() for name in client["metrics"]["train"])
     assert len(out.getvalue()) < 50_000
+
+
+def test_what_led_to_a_line_is_on_the_disk_before_it() -> None:
+    journal, seen = Journal(None, io.StringIO()), []
+    rounds = Rounds("first", journal, Status(), lambda: seen.append(len(journal.lines)))
+    one_round(rounds, "round 1")
+    one_round(rounds, "round 2")
+    rounds.close()
+    assert seen == [0, 1]
