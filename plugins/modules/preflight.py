@@ -172,7 +172,7 @@ EDGE = {
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
-    found = preflight.settings(options)
+    found = preflight.settings(options) + preflight.taken(options)
     try:
         nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes"))
     except EdgeflError as error:

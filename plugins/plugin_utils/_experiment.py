@@ -16,7 +16,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.prefli
 
 SUMMARY = "summary.json"
 # Part of a run's name, and told apart from the rest of it by a dash
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?")
 
 
 def problems(
@@ -28,7 +28,7 @@ def problems(
     """
     known, fixed = list(known), list(fixed)
     found = []
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         found.append(
             f"experiment_name is {name!r}: use up to 40 small letters, digits, `.` and `-`; begin and end with a letter or digit."
         )
@@ -43,7 +43,7 @@ def problems(
         found.append(f"Two settings have the name {twice}: give each its own.")
     for setting in settings:
         what = f"Setting {setting['name']}"
-        if not _NAME.fullmatch(setting["name"]):
+        if not NAME.fullmatch(setting["name"]):
             found.append(f"{what}: use up to 40 small letters, digits, `.` and `-` for its name.")
         for variable in setting["variables"]:
             if variable in fixed:

@@ -43,6 +43,7 @@ class Option:
     unit: str = ""
     variable_help: str = ""
     choices: list[str] = field(default_factory=list)
+    takes: dict[str, list[str]] = field(default_factory=dict)
     per_host: bool = False
     shapes_training: bool = True
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import without_prefix
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, without_prefix
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import NEW, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
@@ -39,7 +39,9 @@ FILLED_IN = {
     "shard-count": "is counted among the node's pods",
 }
 # RFC 1123, which Kubernetes asks of the names of nodes
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+# Of a label, which pods have with the name of their node
+LONGEST_NAME = 63
 # Of a namespace: the same without dots, 63 characters at most
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Of the cluster itself; what the training keeps and removes must not meet what is there
@@ -67,9 +69,8 @@ class Edge:
 
 
 def settings(options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the module's `options` alone, and with this host's ports."""
+    """What is wrong with the module's `options` alone."""
     edges = _edges(options)
-    ports_of = {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
     found = []
     if options["known_variables"]:
         found += variables(options["given_variables"], options["known_variables"])
@@ -81,13 +82,18 @@ def settings(options: Mapping[str, Any]) -> list[str]:
         found += [f"{edge.host}: {text}" for text in training(own, options["training_options"])]
     found += quorum(options["training"], edges)
     found += names(edges, options["cloud_node"])
+    found += [f"The cloud: {text}" for text in node_name(options["cloud_node"])]
     found += workloads(edges)
     found += node_configs(edges)
     app = os.path.basename(options["training"].get("edgefl_app", ""))
     found += scaled(edges, app, options["app_shards"])
     found += slices(edges, options["samples"])
-    found += port_numbers(ports_of)
-    return found + ports(listening(ports_of.values()), ports_of)
+    return found + port_numbers(_ports_of(options))
+
+
+def taken(options: Mapping[str, Any]) -> list[str]:
+    """Ports of the module's `options` that something else has on this host."""
+    return ports(listening(_ports_of(options).values()), _ports_of(options))
 
 
 def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
@@ -97,8 +103,20 @@ def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
     return found + crowds(edges, nodes)
 
 
+def _ports_of(options: Mapping[str, Any]) -> dict[str, int]:
+    return {"edgefl_server_port": options["server_port"], "edgefl_status_port": options["status_port"]}
+
+
 def _edges(options: Mapping[str, Any]) -> list[Edge]:
     return [Edge(**each) for each in options["edges"]]
+
+
+def quoted(value: Any) -> str:
+    """A value as a message shows it: printable, and not longer than a line."""
+    try:
+        return printable(repr(value), 100)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -112,7 +130,7 @@ def choices(name: str, value: str, known: Iterable[str]) -> list[str]:
     known = list(known)
     if value in known:
         return []
-    return [f"{name} is {value!r}: use {' or '.join(known)}.{near(value, known)}"]
+    return [f"{name} is {quoted(value)}: use {' or '.join(known)}.{near(value, known)}"]
 
 
 def training(values: Mapping[str, Any], options: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -128,16 +146,16 @@ def training(values: Mapping[str, Any], options: Iterable[Mapping[str, Any]]) ->
         elif option["type"] == "numbers":
             found += _named_numbers(variable, value)
         elif option["type"] in ("int", "float") and not _in_range(value, option):
-            found.append(f"{variable} is {value!r}: use {_range(option)}.")
+            found.append(f"{variable} is {quoted(value)}: use {_range(option)}.")
     return found
 
 
 def _in_range(value: Any, option: Mapping[str, Any]) -> bool:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return False
-    whole = option["type"] != "int" or (number.is_integer() and not isinstance(value, bool))
+    whole = not isinstance(value, bool) and (option["type"] != "int" or number.is_integer())
     return whole and option["min"] <= number <= (LARGEST if option["max"] is None else option["max"])
 
 
@@ -154,15 +172,15 @@ def _named_numbers(variable: str, value: Any) -> list[str]:
     """Whether a variable is a mapping of names to numbers."""
     advice = "use names and numbers, such as {proximal_mu: 0.1}."
     if not isinstance(value, Mapping):
-        return [f"{variable} is {value!r}: {advice}"]
+        return [f"{variable} is {quoted(value)}: {advice}"]
     found = []
     for name, number in value.items():
         try:
-            sound = str(name).isidentifier() and math.isfinite(float(number))
-        except (TypeError, ValueError):
+            sound = str(name).isidentifier() and not isinstance(number, bool) and math.isfinite(float(number))
+        except (OverflowError, TypeError, ValueError):
             sound = False
         if not sound:
-            found.append(f"{variable} has {name}: {number!r}: {advice}")
+            found.append(f"{variable} has {printable(str(name), 100)}: {quoted(number)}: {advice}")
     return found
 
 
@@ -197,7 +215,7 @@ def namespace(name: str) -> list[str]:
         return [f"edgefl_namespace is {name}, which belongs to the cluster: name one of its own, such as edgefl."]
     if not _LABEL.fullmatch(name):
         return [
-            f"edgefl_namespace is {name!r}: use lower-case letters, digits and dashes, 63 at most, such as edgefl-team2."
+            f"edgefl_namespace is {quoted(name)}: use lower-case letters, digits and dashes, 63 at most, such as edgefl-team2."
         ]
     return []
 
@@ -300,10 +318,7 @@ def workloads(edges: Iterable[Edge]) -> list[str]:
             found.append(
                 f"{edge.host}: edgefl_replicas is {edge.replicas}: an edge needs at least 1 pod; take it out of the inventory to leave it out."
             )
-        if not _NAME.fullmatch(edge.node):
-            found.append(
-                f"{edge.host}: {edge.node!r} cannot be the name of a node: set edgefl_node_name to the name that `kubectl get nodes` shows."
-            )
+        found += [f"{edge.host}: {text}" for text in node_name(edge.node)]
     return found
 
 
@@ -344,6 +359,20 @@ def scaled(edges: Iterable[Edge], app: str, shards: bool) -> list[str]:
         for edge in edges
         if edge.autoscale == "hpa"
     ]
+
+
+def node_name(name: str) -> list[str]:
+    """Whether a node of a training may have this name."""
+    if not _NAME.fullmatch(name):
+        return [
+            f"edgefl_node_name is {quoted(name)}, which cannot be the name of a node: set edgefl_node_name to the name that `kubectl get nodes` shows."
+        ]
+    if len(name) > LONGEST_NAME:
+        return [
+            f"edgefl_node_name is {quoted(name)}, of {len(name)} characters; a label of the pods has the node's name, and {LONGEST_NAME} at most:"
+            " let the machine join the cluster again under a shorter name."
+        ]
+    return []
 
 
 def cluster(
@@ -395,7 +424,9 @@ def crowds(edges: Iterable[Edge], nodes: Mapping[str, Node]) -> list[str]:
 def port_numbers(given: Mapping[str, int]) -> list[str]:
     """Ports that are none, or the same one twice."""
     found = [
-        f"{name} is {port}: a port is a number from 1 to 65535." for name, port in given.items() if not 0 < port < 65536
+        f"{name} is {port}: a port of the aggregator is a number from 1024 to 65535, for its user may open none below."
+        for name, port in given.items()
+        if not 1024 <= port < 65536
     ]
     seen: dict[int, str] = {}
     for name, port in given.items():

@@ -22,7 +22,7 @@ def check_run(run: str, reserved: tuple[str, ...] = (NEW, LATEST, EXPERIMENTS, C
         )
     if not _NAME.fullmatch(run):
         raise EdgeflError(
-            f"{run!r} is no name of a run: use letters, digits, `.`, `_` and `-`, 100 at most, and begin with a letter or digit (edgefl_run)."
+            f"{run!r:.120} is no name of a run: use letters, digits, `.`, `_` and `-`, 100 at most, and begin with a letter or digit (edgefl_run)."
         )
     return run
 

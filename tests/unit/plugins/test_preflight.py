@@ -147,8 +147,8 @@ def test_port_numbers() -> None:
     assert check.port_numbers({"edgefl_server_port": 0, "edgefl_status_port": 65536})[1].startswith(
         "edgefl_status_port is 65536"
     )
-    assert check.port_numbers({"edgefl_server_port": 1, "edgefl_status_port": 1}) == [
-        "edgefl_server_port and edgefl_status_port are both 1: give each its own port."
+    assert check.port_numbers({"edgefl_server_port": 2000, "edgefl_status_port": 2000}) == [
+        "edgefl_server_port and edgefl_status_port are both 2000: give each its own port."
     ]
 
 
