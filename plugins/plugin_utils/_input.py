@@ -18,15 +18,15 @@ from jinja2 import Undefined, UndefinedError
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment, _options
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _deployment, _options
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._input_rules import FILES, NUMBERS, RULES, Rule, whole
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # What roles note for each other is among a host's variables, too
 FACTS = (
-    "build_images_result", "edgefl_address", "edgefl_cluster", "edgefl_edges", "edgefl_labels", "edgefl_names", "edgefl_own_namespace", "edgefl_results_path",
-    "edgefl_training", "federation_run", "kubernetes_python_missing", "lab_artifacts_missing", "lab_nodes_cluster_made", "lab_nodes_ready",
-    "lab_nodes_run_arguments", "ship_images_table",
+    "build_images_result", "edgefl_app_info", "edgefl_address", "edgefl_cluster", "edgefl_edges", "edgefl_labels", "edgefl_names", "edgefl_own_namespace",
+    "edgefl_results_path", "edgefl_training", "federation_run", "kubernetes_python_missing", "lab_artifacts_missing", "lab_nodes_cluster_made",
+    "lab_nodes_ready", "lab_nodes_run_arguments", "ship_images_table",
 )  # fmt: skip
 # Other roles and people have variables that begin like these; there a name must be like one of ours to be taken for a misspelt one
 COMMON = ("containerd", "docker", "experiment", "results", "preflight")
@@ -270,9 +270,8 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
         for option in _options.of("all")
         if option.variable
     }
-    edges = _deployment.edges(
-        groups["edges"], hosts, str(of("edgefl_app")), int(of("edgefl_samples")), {**defaults(), **cloud}
-    )
+    app = _app.app_info(of("edgefl_app"), str(cloud.get("build_images_source", "")), of("edgefl_app_config"))
+    edges = _deployment.edges(groups["edges"], hosts, app["name"], int(of("edgefl_samples")), {**defaults(), **cloud})
     found = preflight.settings(
         {
             "edges": edges,
@@ -282,20 +281,15 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
             "server_port": int(of("edgefl_server_port")),
             "status_port": int(of("edgefl_status_port")),
             "samples": int(of("edgefl_samples")),
-            "apps": apps(cloud),
             "training": training,
             "training_options": [option.described() for option in _options.of("all") if option.variable],
             "known_variables": [],
             "given_variables": [],
         }
     )
+    found += app["problems"]
     found += strategy(str(training["edgefl_strategy"]), training["edgefl_strategy_options"])
     return found + scaling(cloud, edges) + certificates(cloud) + shipped_to(cloud, groups)
-
-
-def apps(cloud: Variables) -> list[str]:
-    """Apps in the sources; none where there are no sources to look at."""
-    return _deployment.apps(cloud.get("build_images_source", str(ROLES / "build_images/files/fl_src")))
 
 
 def strategy(name: str, given: Variables) -> list[str]:
@@ -368,5 +362,7 @@ def _of_setting(
     wrong |= values(given, purpose)
     fine = {name: value for name, value in given.items() if name not in wrong}
     told = set(before)
-    found = [text for text in together({host: {**own, **fine} for host, own in hosts.items()}, groups) if text not in told]
+    found = [
+        text for text in together({host: {**own, **fine} for host, own in hosts.items()}, groups) if text not in told
+    ]
     return [f"Setting {printable(str(setting['name']), 60)}: {text}" for text in [*wrong.values(), *found]]

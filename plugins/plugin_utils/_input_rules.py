@@ -358,6 +358,7 @@ RULES: dict[str, Rule | None] = {
     "edgefl_namespace": None,
     "edgefl_run": None,
     "edgefl_app": text,
+    "edgefl_app_config": None,
     "edgefl_strategy_options": None,
     "edgefl_kubeconfig": absolute,
     "edgefl_ssh_dir": own_folder,

@@ -26,13 +26,14 @@ class Case:
     groups: dict[str, list[str]] = field(default_factory=lambda: GROUPS)
     limit: str = ""
     purpose: str = "train"
-    apart: bool = False
+    apart: bool | str = False
     problems: int = 1
 
     @property
-    def given(self) -> set[str]:
-        """Names of the variables that it gives, to all hosts or to one."""
-        return {*self.variables, *(name for own in self.hosts.values() for name in own)}
+    def given(self) -> set[tuple[str, str]]:
+        """The variables that it gives, each with its host; one for all hosts is one of every host."""
+        every = {(host, name) for name in self.variables for host in HOSTS}
+        return every | {(host, name) for host, own in self.hosts.items() for name in own}
 
     def missing(self, text: str) -> list[str]:
         """Parts that a refusal lacks."""
@@ -59,8 +60,8 @@ def packed(cases: Iterable[Case]) -> list[list[Case]]:
         fits = [
             group
             for group in found
-            if not case.apart and not case.limit and not group[0].apart and not group[0].limit
-            and group[0].purpose == case.purpose
+            if case.apart is not True and not case.limit
+            and (case.apart, case.limit, case.purpose) == (group[0].apart, group[0].limit, group[0].purpose)
             and not any(case.given & each.given for each in group)
         ]  # fmt: skip
         if fits:
