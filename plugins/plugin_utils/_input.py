@@ -24,10 +24,25 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._input_rules impor
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # What roles note for each other is among a host's variables, too
 FACTS = (
-    "build_images_result", "edgefl_app_info", "edgefl_address", "edgefl_cluster", "edgefl_edges", "edgefl_labels", "edgefl_names", "edgefl_own_namespace",
-    "edgefl_results_path", "edgefl_training", "federation_run", "kubernetes_python_missing", "lab_artifacts_missing", "lab_nodes_cluster_made",
-    "lab_nodes_ready", "lab_nodes_run_arguments", "ship_images_table",
-)  # fmt: skip
+    "build_images_result",
+    "edgefl_app_info",
+    "edgefl_app_locked",
+    "edgefl_address",
+    "edgefl_cluster",
+    "edgefl_edges",
+    "edgefl_labels",
+    "edgefl_names",
+    "edgefl_own_namespace",
+    "edgefl_results_path",
+    "edgefl_training",
+    "federation_run",
+    "kubernetes_python_missing",
+    "lab_artifacts_missing",
+    "lab_nodes_cluster_made",
+    "lab_nodes_ready",
+    "lab_nodes_run_arguments",
+    "ship_images_table",
+)
 # Other roles and people have variables that begin like these; there a name must be like one of ours to be taken for a misspelt one
 COMMON = ("containerd", "docker", "experiment", "results", "preflight")
 # Begins some of our roles' names and none of anybody else's
@@ -191,9 +206,10 @@ def _value(name: str, value: t.Any, spec: Mapping[str, t.Any], purpose: str) -> 
         if spec.get("default") is None:
             return []
         return [f"{name} has no value (null): give one, or leave the variable out."]
+    shown = "not shown here" if spec.get("no_log") else preflight.quoted(value)
     advice = _wrong_type(kind, value)
     if advice:
-        return [f"{name} is {preflight.quoted(value)}: {advice}"]
+        return [f"{name} is {shown}: {advice}"]
     if spec.get("choices") and kind == "str":
         return preflight.choices(name, value, spec["choices"])
     option = _numbers().get(name)
@@ -201,7 +217,7 @@ def _value(name: str, value: t.Any, spec: Mapping[str, t.Any], purpose: str) -> 
         return preflight.training({name: value}, [option]) if option else []
     rule = _rule(name, purpose)
     advice = rule(value) if rule else ""
-    return [f"{name} is {preflight.quoted(value)}: {advice}"] if advice else []
+    return [f"{name} is {shown}: {advice}"] if advice else []
 
 
 def _wrong_type(kind: str, value: t.Any) -> str:
@@ -281,6 +297,7 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
             "server_port": int(of("edgefl_server_port")),
             "status_port": int(of("edgefl_status_port")),
             "samples": int(of("edgefl_samples")),
+            "app_shards": app["shards"],
             "training": training,
             "training_options": [option.described() for option in _options.of("all") if option.variable],
             "known_variables": [],

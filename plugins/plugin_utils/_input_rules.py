@@ -100,15 +100,26 @@ def own_folder(value: t.Any) -> str:
 
 def file_here(value: t.Any) -> str:
     """A file on the controller."""
-    path = Path(str(value))
-    if not path.is_absolute():
+    if not str(value).startswith("/"):
         return "use the whole path of a file on the controller, from / on."
+    return readable(value)
+
+
+def readable(value: t.Any) -> str:
+    """A file on the controller, its path as a whole or from where ansible-playbook is called."""
     try:
-        with path.open("rb") as file:
+        with Path(str(value)).expanduser().open("rb") as file:
             file.read(1)
     except (OSError, ValueError) as error:
         return f"there is no such file on the controller ({getattr(error, 'strerror', None) or error}); name one that can be read, or leave the variable out."
     return ""
+
+
+def folder_here(value: t.Any) -> str:
+    """A folder on the controller, its path as a whole or from where ansible-playbook is called."""
+    if Path(str(value)).expanduser().is_dir():
+        return ""
+    return "there is no such folder on the controller; name one that is there, or leave the variable out."
 
 
 def file_or_address(value: t.Any) -> str:
@@ -359,6 +370,12 @@ RULES: dict[str, Rule | None] = {
     "edgefl_run": None,
     "edgefl_app": text,
     "edgefl_app_config": None,
+    "edgefl_app_packages": PACKAGES,
+    "edgefl_pip_options": texts(
+        r"-[ -~]+", "use a list of options that begin with -, such as [--index-url=https://example.com/simple]."
+    ),
+    "edgefl_data": empty_or(absolute),
+    "edgefl_node_config": None,
     "edgefl_strategy_options": None,
     "edgefl_kubeconfig": absolute,
     "edgefl_ssh_dir": own_folder,
@@ -428,6 +445,8 @@ RULES: dict[str, Rule | None] = {
 # Of the controller, looked at only where they are needed
 FILES: dict[str, Rule] = {
     "edgefl_ca_bundle": empty_or(file_here),
+    "edgefl_app_lock": empty_or(readable),
+    "edgefl_app_wheels": empty_or(folder_here),
     "edgefl_results_dir": results,
     "build_images_source": sources,
     "build_images_base_archive": empty_or(file_here),

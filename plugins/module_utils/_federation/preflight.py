@@ -328,11 +328,11 @@ def node_configs(edges: Iterable[Edge]) -> list[str]:
     for edge in edges:
         if not isinstance(edge.node_config, Mapping):
             found.append(
-                f"{edge.host}: edgefl_node_config is {edge.node_config!r}: use names and values, such as {{sensor: 3, site: harbour}}."
+                f"{edge.host}: edgefl_node_config is {quoted(edge.node_config)}: use names and values, such as {{sensor: 3, site: harbour}}."
             )
             continue
         for key, value in edge.node_config.items():
-            given = f"{edge.host}: edgefl_node_config has {key!r}: {value!r}"
+            given = f"{edge.host}: edgefl_node_config has {quoted(key)}: {quoted(value)}"
             if not _KEY.fullmatch(str(key)):
                 found.append(f"{given}: use letters, digits, '-' and '_' for names, with dots between parts.")
             elif key in FILLED_IN:
