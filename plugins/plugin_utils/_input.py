@@ -41,6 +41,7 @@ FACTS = (
     "lab_nodes_cluster_made",
     "lab_nodes_ready",
     "lab_nodes_run_arguments",
+    "results_model",
     "ship_images_table",
 )
 # Other roles and people have variables that begin like these; there a name must be like one of ours to be taken for a misspelt one
@@ -79,7 +80,7 @@ def problems(
 
     :param hosts: host -> its variables (C(hostvars))
     :param groups: group -> its hosts
-    :param purpose: C(train), C(ship), C(stop) or C(cluster)
+    :param purpose: C(train), C(cloud) or C(some), see the role input
     :param played: hosts that are not left out by C(--limit)
     """
     found = inventory(groups)
@@ -122,13 +123,13 @@ def inventory(groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 def limits(purpose: str, groups: Mapping[str, Sequence[str]], played: Iterable[str]) -> list[str]:
     """Hosts that --limit must not leave out: without them a playbook would do nothing, or deploy images that are not there."""
-    wanted = {"train": [*groups["cloud"], *groups["edges"]], "stop": groups["cloud"]}.get(purpose, [])
+    wanted = {"train": [*groups["cloud"], *groups["edges"]], "cloud": groups["cloud"]}.get(purpose, [])
     left_out = [host for host in wanted if host not in set(played)]
     if not left_out:
         return []
-    if purpose == "stop":
+    if purpose == "cloud":
         return [
-            f"--limit leaves out {', '.join(left_out)}, from which the training is removed: call it without --limit (-l)."
+            f"--limit leaves out {', '.join(left_out)}, on which this playbook works: call it without --limit (-l)."
         ]
     return [
         f"--limit leaves out {', '.join(left_out)}: a training is deployed to all hosts of the inventory at once, and a node that was left out would lack"

@@ -355,6 +355,7 @@ NUMBERS: dict[str, tuple[str, float, float | None, str]] = {
     "federation_tls_days": ("int", 1, 36500, "days"),
     "federation_tls_renew_days": ("int", 0, 36500, "days"),
     "metrics_server_timeout": ("int", 1, None, "seconds"),
+    "results_model_mb": ("int", 1, None, "MB"),
     "results_timeout": ("int", 1, None, "seconds"),
     "ship_images_parallel": ("int", 0, None, ""),
     "ship_images_keep": ("int", 0, None, ""),

@@ -60,7 +60,7 @@ def test_there_are_many_cases() -> None:
     )
 
 
-@pytest.mark.parametrize("purpose", ["train", "ship", "stop", "cluster"])
+@pytest.mark.parametrize("purpose", ["train", "cloud", "some"])
 def test_right_input_has_no_problems(purpose: str) -> None:
     assert input_problems(given(Case("", [])), groups(Case("", [])), purpose, HOSTS) == ""
 
@@ -100,7 +100,7 @@ def test_inventories_of_the_repository_are_right(folder: str) -> None:
                     for name, value in load_yaml(path).items()
                     if name in _input.specs() and "{{" not in str(value)
                 },
-                "ship",
+                "some",
             )
             == {}
         )
