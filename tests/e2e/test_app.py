@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.running_lab import Lab, edited
+from support.helpers import ROOT
+from support.running_lab import Lab, edited, rounds, values
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
@@ -38,4 +39,16 @@ def test_a_broken_edit_is_told_by_its_pods(lab: Lab, tmp_path: Path) -> None:
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
     assert run.result.seconds < 120
+
+
+def test_a_flower_app_of_somebody_s_own(lab: Lab) -> None:
+    """Its folder as it is: each node pulls towards its partition's number, 1 and 2. After it the lab is as it was before the broken edit."""
+    own = values(edgefl_app="tests/fl/flower_apps/means", edgefl_app_config={"num-server-rounds": 2})
+    lab.play("site.yml", own).ok()
+    begun, *made, _done = rounds()
+    assert begun["settings"]["app"] == "means" and begun["settings"]["config"]["num-server-rounds"] == 2
+    assert [[client["node"] for client in one["clients"]] for one in made] == [lab.edges] * 2
+    assert all(one["lost"] == [] and {"train_loss", "calls"} <= one["metrics"]["train"].keys() for one in made)
+    assert made[1]["metrics"]["evaluate"]["eval_loss"] < made[0]["metrics"]["evaluate"]["eval_loss"]
+    assert "train calls after each round" in (ROOT / "results/latest/report.html").read_text()
     lab.play("site.yml", show=False).ok()

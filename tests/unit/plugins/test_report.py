@@ -56,6 +56,20 @@ def rows(report: page.Report, name: str) -> list[dict[str, str]]:
 # -- what it is made of ----------------------------------------------------------------------------------------------
 
 
+def test_an_app_s_own_metrics_are_drawn_and_in_the_table() -> None:
+    """Whatever they are called: a name in a page or a file does nothing."""
+    name = "../<b>auc</b>"
+    own = [
+        {**round_(number), "accuracy": None, "loss": None, "metrics": {"train": {name: number / 4}}}
+        for number in (1, 2)
+    ]
+    report = report_of([start(), *own, done()])
+    assert [row[f"train {name}"] for row in rows(report, "metric-1")] == ["0.25", "0.5"]
+    assert "train ../&lt;b&gt;auc&lt;/b&gt; after each round" in report.html and "<b>auc" not in report.html
+    table = training.round_table(Run(RUN, own))
+    assert list(table.head)[:3] == ["round", f"train {name}", "seconds"] and "accuracy" not in table.head
+
+
 def test_telemetry_is_in_the_order_of_their_time() -> None:
     given_ = [
         {"time": 2, "kind": "node", "node": "a", "cpu_cores": 0.5, "memory_bytes": 1},
