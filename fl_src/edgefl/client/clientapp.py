@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import traceback
 import uuid
 from collections.abc import Callable
@@ -59,8 +60,12 @@ class Client:
             if self._last and self._last[0] == key:  # asked again, for the answer was lost on its way
                 self._connection.send(*self._last[1])
                 continue
+            if note["end"] <= time.monotonic():  # it came while the app was at work on another
+                say("a message is left out: nobody waits for its answer any more")
+                continue
             self._busy = key
-            answer = self._answer(note, head, body)
+            with limits.deadline(note["end"]):
+                answer = self._answer(note, head, body)
             self._last, self._busy = (key, answer), ""
             self._connection.send(*answer)
             del body, answer

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import math
 import os
 import resource
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from edgefl.common.journal import say
+
+LATE = 5.0
+"""Seconds that an answer may come too late before the process ends; twice that when it lets no thread of ours run."""
+TERMINATION_LOG = Path("/dev/termination-log")
+"""What a container writes there is told as the reason of its end (Kubernetes, terminationMessagePath)."""
 
 
 def cpu_limit(root: str = "/sys/fs/cgroup") -> float:
@@ -53,3 +66,39 @@ class Usage:
             # ru_maxrss is in KiB on Linux, getrusage(2)
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+
+@contextmanager
+def deadline(end: float) -> Iterator[None]:
+    """End this process when the work within lasts longer than until `end` (time.monotonic): an endless loop can't be ended otherwise.
+
+    Whoever started it starts it again. The line in which it was is told.
+    """
+    left = max(0.0, end - time.monotonic()) + LATE
+    timer = threading.Timer(left, _end_late, (left,))
+    timer.daemon = True
+    timer.start()
+    # In a thread of C's: it needs no Python, which a loop in a library may hold
+    faulthandler.dump_traceback_later(left + LATE, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        timer.cancel()
+
+
+def _end_late(seconds: float) -> None:
+    faulthandler.dump_traceback()
+    end(
+        f"the app has not answered within {seconds:.0f} s, and nobody waits for it any more: this client ends, to begin anew"
+    )
+
+
+def end(reason: str) -> None:
+    """End this process at once, whatever its threads do; Kubernetes is told why."""
+    say(reason)
+    with contextlib.suppress(OSError):
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(reason)
+    sys.stderr.flush()
+    os._exit(os.EX_SOFTWARE)

@@ -38,7 +38,7 @@ class Owner(Protocol):
 
 
 class Connection:
-    """Starts at once. `inbox` gets (note, head, body) of each message."""
+    """Starts at once. `inbox` gets (note, head, body) of each message; `end` of a note is when nobody waits for the answer any more (time.monotonic)."""
 
     def __init__(self, address: str, tls: Tls | None, owner: Owner) -> None:
         self._address, self._tls, self._owner = address, tls, owner
@@ -89,7 +89,9 @@ class Connection:
             self._owner.welcomed(wire.greeted(first))
             say("joined the aggregator")
             for frame in incoming:
-                self.inbox.put(self._rest(frame, incoming))
+                note, head, body = self._rest(frame, incoming)
+                self.inbox.put((note | {"end": time.monotonic() + float(note["seconds"])}, head, body))
+                del head, body
         finally:
             outbox.put(None)  # ends the thread in which gRPC waits for something to send
         return "the aggregator ended the connection"

@@ -19,6 +19,7 @@ else:
     Grid = flower.grid()
 
 FOREVER = 10 * 365 * 86400.0
+LATE = "no answer in time: the app waits that long, and at most --round_timeout; raise it if the work takes longer"
 
 
 class Memory(Protocol):
@@ -115,7 +116,10 @@ class LinkGrid(Grid):
         return self._memory.nodes(self._hub.nodes())
 
     def push_messages(self, messages: Iterable[Any]) -> list[str]:
-        """Send all; an id for each, by which its reply is pulled."""
+        """Send all; an id for each, by which its reply is pulled. One that does not come within `longest` is an error."""
+        return self._push(messages, self._longest)
+
+    def _push(self, messages: Iterable[Any], seconds: float) -> list[str]:
         waiting = list(messages)
         shared: dict[int, tuple[Any, bytes]] = {}
         keys: list[str] = []
@@ -143,12 +147,14 @@ class LinkGrid(Grid):
             head, body = flower.encode(message, shared, **sure)
             self._sent[key] = _Sent(message.metadata.dst_node_id, head, exchange)
             if key not in self._known:
-                self._hub.send(message.metadata.dst_node_id, key, head, body)
+                self._hub.send(message.metadata.dst_node_id, key, head, body, seconds)
         return keys
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Any]:
         """The replies that are here already."""
-        return list(self._taken(set(message_ids), 0.0, self._hub.wait))
+        keys = set(message_ids)
+        self._hub.overdue(keys, LATE)
+        return list(self._taken(keys, 0.0, self._hub.wait))
 
     def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
         """Send all, and wait for the replies; as in Flower, what did not come in time is just missing."""
@@ -158,8 +164,9 @@ class LinkGrid(Grid):
 
     def stream(self, messages: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
         """`send_and_receive` that gives each reply when it comes."""
-        left = set(self.push_messages(messages))
-        end = time.monotonic() + min(self._longest, FOREVER if timeout is None else timeout)
+        seconds = min(self._longest, FOREVER if timeout is None else timeout)
+        left = set(self._push(messages, seconds))
+        end = time.monotonic() + seconds
         try:
             while left:
                 came = False
@@ -217,10 +224,7 @@ class LinkGrid(Grid):
 
     def _missing(self, sent: _Sent) -> None:
         """The app waited in vain, for as long as it wanted or as --round_timeout lets it."""
-        late = (
-            "no answer in time: the app waits that long, and at most --round_timeout; raise it if the work takes longer"
-        )
-        self._watcher.lost(sent.exchange, *self._hub.name(sent.node), late)
+        self._watcher.lost(sent.exchange, *self._hub.name(sent.node), LATE)
 
     def _decoded(self, key: str, sent: _Sent, reply: Reply) -> Any:
         """Flower's message; whatever a client sent, it is one with an error at worst."""

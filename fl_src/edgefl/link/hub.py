@@ -59,6 +59,7 @@ class _Asked:
     node: int
     head: bytes
     body: bytes
+    end: float
     given: list[Pod] = field(default_factory=list)
 
 
@@ -211,10 +212,10 @@ class Hub:
             same = sorted(self._named.get(pod.node, ()), key=lambda other: other.instance)
             return (same.index(pod), len(same)) if pod in same else (0, 1)
 
-    def send(self, node: int, key: str, head: bytes, body: bytes) -> None:
-        """Ask a node something; the reply, or that it is lost, will be in `came`."""
+    def send(self, node: int, key: str, head: bytes, body: bytes, seconds: float) -> None:
+        """Ask a node something; the reply, or that it is lost, will be in `came`. The client is told that nobody waits for more than `seconds`."""
         with self.changed:
-            self._asked[key] = asked = _Asked(node, head, body)
+            self._asked[key] = asked = _Asked(node, head, body, time.monotonic() + seconds)
             self._by_node.setdefault(node, set()).add(key)
             if node in self._seats:
                 self._give(key, asked, self._seats[node][0])
@@ -232,6 +233,14 @@ class Hub:
         with self.changed:
             self.changed.wait_for(lambda: not keys.isdisjoint(self.came), max(0.0, seconds))
             return {key: self.came.pop(key) for key in [key for key in self.came if key in keys]}
+
+    def overdue(self, keys: Iterable[str], reason: str) -> None:
+        """Those of these messages whose time is over are lost, for that reason."""
+        now = time.monotonic()
+        with self.changed:
+            for key in keys:
+                if key in self._asked and self._asked[key].end <= now:
+                    self._give_up(key, reason)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Nobody waits for these any more."""
@@ -255,7 +264,8 @@ class Hub:
             return self._give_up(key, "the client was restarted")
         asked.given = [other for other in asked.given if other.instance != pod.instance] + [pod]
         index, count = self.shard(pod)
-        return pod.post({"key": key, "shard": [index, count]}, asked.head, asked.body)
+        left = max(0.0, round(asked.end - time.monotonic(), 3))
+        return pod.post({"key": key, "shard": [index, count], "seconds": left}, asked.head, asked.body)
 
     def _give_up(self, key: str, reason: str) -> None:
         asked = self._asked[key]

@@ -1,0 +1,52 @@
+import os
+import re
+import tempfile
+import time
+
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+MEGABYTE = 1 << 20
+
+
+def loop() -> None:
+    while True:
+        pass
+
+
+def loop_in_c() -> None:
+    """No other thread of this process gets Python meanwhile."""
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def memory() -> None:
+    kept = []
+    while True:
+        kept.append(b"x" * 16 * MEGABYTE)
+
+
+def disk() -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        while True:
+            file.write(b"x" * MEGABYTE)
+            file.flush()
+
+
+def leave() -> None:
+    os._exit(7)
+
+
+def print_much() -> None:
+    for _number in range(1024):
+        print("x" * (MEGABYTE - 1))
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    appetite = context.node_config.get("appetite")
+    if appetite:
+        globals()[appetite]()
+    time.sleep(float(context.run_config["pause"]))
+    content = RecordDict({"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": 1})})
+    return Message(content, reply_to=message)

@@ -1,0 +1,103 @@
+"""An app that tries to eat its node, as real processes: it is ended or told an error, by name, and the round goes on without it.
+
+The limits of containers are looked at on the lab (tests/e2e/test_hungry_apps.py).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fl.test_flower_apps import APPS, rounds, started
+
+from support.processes import Federation, Program, until
+
+HUNGRY = APPS / "hungry"
+
+
+def client(federation: Federation, node: str, appetite: str = "") -> Program:
+    told = (f'--node_config=appetite="{appetite}"',) if appetite else ()
+    return federation.app_client(node, HUNGRY, *told)
+
+
+@pytest.fixture
+def begun(federation: Federation) -> Callable[..., tuple[Program, Program]]:
+    """Starts a training of two nodes that work and one with an appetite; gives the aggregator and that one."""
+
+    def start(appetite: str, timeout: int = 30, number: int = 4) -> tuple[Program, Program]:
+        some = (f"--app_config=num-server-rounds={number} pause=0.5", f"--round_timeout={timeout}", "--min_nodes=3")
+        aggregator = started(federation, HUNGRY, *some)
+        hungry = client(federation, "edge3", appetite)
+        for node in ("edge1", "edge2"):
+            client(federation, node)
+        return aggregator, hungry
+
+    return start
+
+
+def lost(federation: Federation, aggregator: Program, number: int) -> str:
+    """The reason for which edge3 has no part in a round that edge1 and edge2 have."""
+    line = federation.event(aggregator, "round", number)
+    assert sorted(one["node"] for one in line["clients"]) == ["edge1", "edge2"]
+    (item,) = line["lost"]
+    assert item["node"] == "edge3"
+    return str(item["reason"])
+
+
+@pytest.mark.parametrize(
+    ("appetite", "code", "line"),
+    [
+        ("loop", os.EX_SOFTWARE, "in loop"),
+        pytest.param("loop_in_c", 1, "in loop_in_c", marks=pytest.mark.long),
+    ],
+)
+def test_an_endless_loop(
+    federation: Federation, begun: Callable[..., tuple[Program, Program]], appetite: str, code: int, line: str
+) -> None:
+    """The round ends by its time; the client ends by its own, and tells in which line it was. A new one takes part."""
+    aggregator, hungry = begun(appetite, timeout=2)
+    assert "no answer in time" in lost(federation, aggregator, 1)
+    assert hungry.process.wait(30) == code
+    assert hungry.told("client_app.py") and hungry.told(line)
+    if appetite == "loop":
+        assert hungry.told("the app has not answered within 7 s, and nobody waits for it any more")
+
+
+def test_the_next_process_takes_part(federation: Federation, begun: Callable[..., tuple[Program, Program]]) -> None:
+    aggregator, hungry = begun("leave", number=1000)
+    assert lost(federation, aggregator, 1) == "the connection was lost" and hungry.process.wait(10) == 7
+    client(federation, "edge3")
+    until(
+        lambda: any(len(one["clients"]) == 3 for one in rounds(federation, aggregator)), "a round with the next process"
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("appetite", "limit", "most", "reason"),
+    [
+        ("memory", resource.RLIMIT_AS, 500 << 20, "MemoryError"),
+        ("disk", resource.RLIMIT_FSIZE, 50 << 20, "OSError: [Errno 27] File too large"),
+    ],
+)
+def test_what_a_limit_refuses_is_an_error_of_the_app(
+    federation: Federation,
+    begun: Callable[..., tuple[Program, Program]],
+    appetite: str,
+    limit: int,
+    most: int,
+    reason: str,
+) -> None:
+    """The process lives on, and gives back what it had."""
+    aggregator, hungry = begun(appetite)
+    used = 0
+    if limit == resource.RLIMIT_AS:
+        until(lambda: hungry.told("app hungry is ready"), "the client")
+        used = int(Path(f"/proc/{hungry.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(hungry.process.pid, limit, (used + most, used + most))
+    assert reason in lost(federation, aggregator, 1)
+    federation.event(aggregator, "done")
+    assert hungry.lives
