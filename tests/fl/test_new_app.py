@@ -1,0 +1,42 @@
+"""What new_app.yml writes trains as it is, and on data that lies on an edge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fl.test_flower_apps import rounds, started
+
+from support.helpers import BIN, ROOT, run
+from support.processes import Federation
+
+
+@pytest.mark.parametrize("framework", ["numpy", pytest.param("keras", marks=pytest.mark.long)])
+def test_a_new_app(federation: Federation, tmp_path: Path, framework: str) -> None:
+    """edge1 has rows of its own, in a .csv and a .npz, with classes that a line divides; edge2 makes some up."""
+    words = ("-e", "name=rows", "-e", f"framework={framework}", "-e", f"new_app_parent={tmp_path}")
+    run(BIN / "ansible-playbook", "new_app.yml", *words, cwd=ROOT).ok()
+    again = run(BIN / "ansible-playbook", "new_app.yml", *words, cwd=ROOT)
+    assert again.code != 0 and "is there already, and nothing of it is changed" in " ".join(again.output.split())
+
+    random = np.random.default_rng(3)
+    table = random.normal(0, 1, (400, 8))
+    classes = (table[:, 0] > 0).astype(int)
+    data = tmp_path / "data"
+    data.mkdir()
+    np.savetxt(data / "a.csv", np.column_stack([table[:300], classes[:300]]), delimiter=",", header="a,b,c,d,e,f,g,h,class", comments="")  # fmt: skip
+    np.savez(data / "b.npz", rows=table[300:], labels=classes[300:])
+
+    app = tmp_path / "rows"
+    aggregator = started(
+        federation, app, "--app_config=num-server-rounds=3 learning-rate=0.1 epochs=3", "--min_nodes=2"
+    )
+    federation.app_client("edge1", app, f"--data_dir={data}")
+    other = federation.app_client("edge2", app, "--node_config=partition-id=1")
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)[1:]  # the first asks for a model
+    assert [[one["examples"] for one in line["clients"]] for line in made] == [[320, 800]] * 3
+    assert made[-1]["lost"] == [] and made[-1]["accuracy"] > 0.7
+    assert other.out.read_text().count("it trains on made-up rows") == 1
+    assert (federation.folder / "state/default/work/final_model.npz").exists()
