@@ -137,6 +137,15 @@ def test_other_settings_are_another_training(variables: dict[str, Any], images: 
     assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, True) != before
 
 
+def test_a_flower_app_s_configuration_is_part_of_its_training() -> None:
+    rows = clients(edges())
+    one, same, other = (
+        deployment.run_settings(rows, TRAINING | {"edgefl_app_config": config}, IMAGES, True)
+        for config in ({"lr": 0.1, "net": "x"}, {"net": "x", "lr": 0.1}, {"lr": 0.2, "net": "x"})
+    )
+    assert one == same != other
+
+
 def test_nothing_goes_that_can_be_replaced_where_it_is() -> None:
     rows = clients(edges())
     assert retired(training(*(("Deployment", row["name"], "old") for row in rows)), rows) == []
