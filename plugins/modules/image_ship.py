@@ -78,6 +78,12 @@ options:
       known_hosts:
         description: File on this host with the host key of the target; the user's own when not given. A host key that is not in it is refused.
         type: path
+      installed:
+        description:
+          - Whether the role P(edgefl.kubeedge.edge_access#role) has installed the program there that takes images; then it is not sent.
+          - A O(ssh_key) that may run nothing else needs it.
+        type: bool
+        default: false
       images:
         description: Images for this target, instead of O(images).
         type: list
@@ -290,6 +296,7 @@ TARGET = {
     "runtime": {"type": "str", "choices": ["auto", *RUNTIMES], "default": "auto"},
     "node": {"type": "str"},
     "known_hosts": {"type": "path"},
+    "installed": {"type": "bool", "default": False},
     "images": {"type": "list", "elements": "str"},
 }
 
@@ -339,6 +346,7 @@ def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
         port=given["port"],
         become=given["user"] != "root" if given["become"] is None else given["become"],
         known_hosts=given["known_hosts"] or "",
+        installed=given["installed"],
     )
 
 

@@ -32,7 +32,7 @@ def problems(
     Everything that is wrong with a host: sentences that say what to change.
 
     :param lines: what it says of itself: os-release(5), C(python) (version of python3, such as 3.11), C(disk_mb), C(memory_mb), C(sudo) (status of
-        C(sudo -n) as `user`) and C(pods), ours on it
+        C(sudo -n) as `user`, 0 where that is not needed) and C(pods), ours on it
     :param user: who the cloud node logs in as
     :param edge: whether images come to it from the cloud node
     :param disk_mb: MB that must be free under /var/lib
@@ -61,11 +61,11 @@ def problems(
                 else "."
             )
         )
-    # Images come from the cloud node, where nobody is there to type one
+    # Images come from the cloud node by this user, unless a key may run one program alone; nobody is there to type a password
     if edge and about.get("sudo") != "0":
         found.append(
             f"sudo on {host} asks {user} for a password. The cloud node brings images through it: let it use sudo without one"
-            f" (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL)."
+            f" (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL), or set edgefl_ssh_restricted to true."
         )
     disk, memory = _whole(about, "disk_mb"), _whole(about, "memory_mb")
     # What our own pods hold already is not asked for twice

@@ -974,6 +974,94 @@ def test_the_agent_needs_nothing_of_the_collection(containerd: Containerd, tmp_p
     assert "#" not in program.partition("def main")[2] and '"""' not in program
 
 
+@pytest.fixture
+def installed(containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent as the role edge_access puts it on a node."""
+    monkeypatch.setattr(_plan, "SPOOL", agent.SPOOL)
+    program = containerd.program.parent / "ship"
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -IS {agent.__file__}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(link, "INSTALLED", str(program))
+
+
+THERE = Target("edge1", "containerd", "192.0.2.11", become=False, installed=True)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_agent_is_not_sent(docker: DockerFolder, containerd: Containerd, ssh: Ssh) -> None:
+    assert send(docker, target=THERE)["changed"]
+    assert set(containerd.images) == {FULL}
+    assert not send(docker, target=THERE)["changed"]
+    assert ssh.passed[-1] < len(link.PROGRAM)
+
+
+@pytest.mark.usefixtures("installed", "ssh", "containerd")
+def test_an_agent_of_another_version_is_told(docker: DockerFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_plan, "DIGEST", "0" * 64)
+    assert "another program is installed than the one that is asked for: run the role edge_access" in refused(
+        docker, target=THERE
+    )
+
+
+def answered(*lines: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the installed agent says to somebody who has the key, and writes to it what he likes."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run(
+        [sys.executable, "-IS", agent.__file__], input=text, capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+REQUEST: dict[str, Any] = {
+    "runtime": "containerd",
+    "names": {FULL: "sha256:0"},
+    "digests": [],
+    "chains": [],
+    "spool": agent.SPOOL,
+    "agent": link.DIGEST,
+}
+ORDER: dict[str, Any] = {"names": [], "spool": agent.SPOOL, "key": "", "check": False, "keep": 0, "repositories": []}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spool": "/etc/cron.d"},
+        {"spool": "../" + agent.SPOOL},
+        {"names": {"--all": "sha256:0"}},
+        {"names": {"x/../../containers/y": "sha256:0"}},
+        {"names": {"x?y": "sha256:0"}},
+        {"digests": ["-x"]},
+        {"chains": ["a b"]},
+        {"names": {FULL: "sha256:0"}, "digests": [["nested"]]},
+    ],
+)
+def test_an_installed_agent_takes_no_other_request(wrong: dict[str, Any]) -> None:
+    assert [said["error"] for said in answered(REQUEST | wrong)] == ["refused"]
+
+
+@pytest.mark.usefixtures("containerd")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spool": "/root/.ssh"},
+        {"key": "../../../etc/cron.d/x"},
+        {"names": ["--rm"]},
+        {"parts": [[1, "--rm", "sha256:0"]]},
+        {"repositories": ["x;y"]},
+    ],
+)
+def test_an_installed_agent_takes_no_other_order(wrong: dict[str, Any]) -> None:
+    assert [said.get("error") for said in answered(REQUEST, ORDER | wrong)] == [None, "refused"]
+
+
+@pytest.mark.usefixtures("containerd")
+def test_an_installed_agent_says_which_one_it_is() -> None:
+    assert answered({}) == [{"agent": link.DIGEST}]
+    assert answered({"agent": ""}, REQUEST) == [{"agent": link.DIGEST}]
+    assert answered(REQUEST, ORDER)[1] == {"images": {}, "removed": []}
+
+
 def test_what_is_up_to_date_takes_few_calls(
     docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1164,6 +1252,7 @@ EDGE = Target("edge1", "docker", "192.0.2.11", "ops", 2222)
         ("No ED25519 host key is known for x and you have requested strict checking.\nHost key verification failed.", "host key is not known"),
         ("ops@192.0.2.11: Permission denied (publickey).", "correct ansible_user"),
         ("sudo: a password is required", "cannot become root"),
+        ("sh: 1: exec: /usr/local/lib/edgefl/ship: not found", "run the role edge_access"),
         ("ops is not allowed to execute 'python3' as root on edge1.", "cannot become root"),
         ("Others are not allowed to use this.\nssh: connect to host x port 22: Connection refused", "start its SSH server"),
         ("sh: 1: python3: not found", "no python3"),
@@ -1210,6 +1299,7 @@ def test_ssh_never_asks_and_never_learns_a_key() -> None:
 # The module's options --------------------------------------------------------------------------------------------------
 
 GIVEN = {"name": "first", "node": "edge1", "runtime": "auto", "host": "192.0.2.7", "user": "ops", "port": 22, "become": None, "known_hosts": None}  # fmt: skip
+GIVEN |= {"installed": False}
 
 
 def node(name: str, runtime: str) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: what runs on the node that receives images, as root, under Python 3.7 or newer.
 
-Its source is the first that goes there over C(ssh), so it imports nothing of this collection and needs nothing on the node. One connection does all.
-It reads a request and says what the runtime has (a JSON line each), reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk is
-proven, kept in a file that outlives the connection, and handed to the runtime while the next one is on its way. At the end it says what the runtime
-has then.
+It imports nothing of this collection and needs nothing on the node. Its source is the first that goes there over C(ssh); or it is installed there, as all
+that a key may run (role edge_access): then it also sees that it is the one that is meant, and that it is asked for images and nothing else. One connection
+does all. It reads a request and says what the runtime has (a JSON line each), reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk
+is proven, kept in a file that outlives the connection, and handed to the runtime while the next one is on its way. At the end it says what the runtime has
+then.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 SOCKET = "/var/run/docker.sock"
+# Where an archive is kept that arrives
+SPOOL = "/var/lib/edgefl/incoming"
+# Bytes of a question at most
+LINE = 1 << 24
 # So end the names under which images arrive, and under which their lower layers do; what they name does not count as there
 INCOMING = "-incoming"
 # Before each chunk: its number, its bytes, its SHA-256; one of no bytes ends the archive
@@ -49,6 +54,9 @@ _CHECK = re.compile(r"^(\S+)\s+\S+\s+(sha256:\w+)\s+(\w+)\s+\(\d+/\d+\)\s.*\s(tr
 _CHILD = re.compile(r"containerd\.io/gc\.ref\.content[^=,]*=(sha256:\w+)")
 # The end of a tag that names the content of an image
 _CONTENT_TAG = re.compile(r"-[0-9a-f]{12}$")
+# Names of images and digests: none is an option of a command, none leads elsewhere in Docker's API
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:@-]|[./](?![./]))*")
+_KEY = re.compile(r"[0-9a-f]{0,64}")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -713,7 +721,7 @@ def silent(*_unused: object) -> None:
 
 def line() -> Any:
     """The next line of standard input; None at its end."""
-    text = sys.stdin.buffer.readline()
+    text = sys.stdin.buffer.readline(LINE)
     return json.loads(text) if text.endswith(b"\n") else None
 
 
@@ -834,6 +842,25 @@ def read_chunk(chunks: Memory) -> bool:
     return True
 
 
+def installed() -> str:
+    """Digest of this program's file; empty where it came over the wire."""
+    path = globals().get("__file__")
+    if not path:
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def check(asked: dict[str, Any]) -> None:
+    """AgentError when a request or an order is one that no honest sender has: who has the key may ship images, and nothing else."""
+    words = [name for key in ("names", "digests", "chains", "repositories") for name in asked.get(key, ())]
+    words += [name for part in asked.get("parts", ()) for name in part[1:]]
+    if not all(isinstance(word, str) and _NAME.fullmatch(word) for word in words):
+        raise AgentError("refused", "a name is none of an image")
+    if asked["spool"] != SPOOL or not _KEY.fullmatch(asked.get("key", "")):
+        raise AgentError("refused", f"what arrives is kept in {SPOOL} and nowhere else")
+
+
 def free(path: str) -> dict[str, Any]:
     """Bytes that are free where `path` is, or will be, and on which device that is."""
     there = path
@@ -844,12 +871,23 @@ def free(path: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool)) and an order (see C(receive)) with C(keep) and C(repositories)."""
+    """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool), C(agent)) and an order (see C(receive)) with C(keep) and C(repositories).
+
+    A request without C(runtime) is answered with the digest of this program.
+    """
     signal.signal(signal.SIGALRM, silent)
     try:
         request = line()
         if request is None:
             return
+        own = installed()
+        if "runtime" not in request:
+            tell({"agent": own})
+            return
+        if own:
+            if request.get("agent") != own:
+                raise AgentError("version", "another program is installed than the one that is asked for")
+            check(request)
         runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
         state = runtime.state(request["names"], request["digests"], request["chains"])
         runtime = state.pop("runtime", runtime)
@@ -861,6 +899,8 @@ def main() -> None:
         order = line()
         if order is None:
             return
+        if own:
+            check(order)
         if not order["check"]:
             sweep(order["spool"], order["key"])
         found = receive(runtime, order) if order["names"] and not order["check"] else {}

@@ -17,7 +17,7 @@ LINE = 1 << 20
 CHUNKS = 1 << 32
 # Things that an agent says besides how far it is: what there is, what it kept of an earlier transfer, how it ended
 ANSWERS = 3
-CODES = ("absent", "containerd", "stopped", "corrupt", "damaged", "lost", "busy", "failed")
+CODES = ("absent", "containerd", "stopped", "corrupt", "damaged", "lost", "busy", "failed", "version", "refused")
 _CODECS = ("zstd", "zlib", "none")
 _ROOM = 1 << 63
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -41,13 +42,20 @@ Checked = TypeVar("Checked")
 BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
 
 
-def _program() -> bytes:
-    """The agent, compressed, without what only people read: it goes over the wire each time. Its lines keep their numbers."""
+# What the role edge_access puts on the nodes: it runs the agent that is installed there
+INSTALLED = "/usr/local/lib/edgefl/ship"
+
+
+def _source() -> str:
     # Inside Ansible's archive of modules there is no file to read
     loader: Any = agent.__loader__
     source: str | bytes = loader.get_source(agent.__name__)
     # ansible-test's loader gives bytes
-    source = source if isinstance(source, str) else source.decode()
+    return source if isinstance(source, str) else source.decode()
+
+
+def _program(source: str) -> bytes:
+    """The agent, compressed, without what only people read: it goes over the wire each time. Its lines keep their numbers."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -63,12 +71,18 @@ def _program() -> bytes:
 
 
 # Made now: there is no archive any more when the module has gone on in the background
-PROGRAM = _program()
+SOURCE = _source()
+PROGRAM = _program(SOURCE)
+# Of the agent as it is installed
+DIGEST = hashlib.sha256(SOURCE.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A node that is reached by SSH; without `host` it is this host. `known_hosts` is a file with its host key."""
+    """A node that is reached by SSH; without `host` it is this host. `known_hosts` is a file with its host key.
+
+    `installed` says that the agent is there already, and all that the key may run.
+    """
 
     name: str
     runtime: str
@@ -77,6 +91,7 @@ class Target:
     port: int = 22
     become: bool = True
     known_hosts: str = ""
+    installed: bool = False
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}" if self.host else "This host"
@@ -100,7 +115,9 @@ class Link:
         self.timeout = timeout
         self.spoke = False
         self.late = False
-        program = ["python3" if target.host else sys.executable, "-IS", "-c", BOOT, str(len(PROGRAM))]
+        sent = [] if target.host and target.installed else [PROGRAM]
+        python = ["python3" if target.host else sys.executable, "-IS", "-c", BOOT, str(len(PROGRAM))]
+        program = python if sent else [INSTALLED]
         if target.host:
             remote = ["sudo", "-n", *program] if target.become else program
             program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
@@ -121,7 +138,7 @@ class Link:
         self._sent = self._at = -1
         self._reader = threading.Thread(target=self._listen, args=(acknowledged,), daemon=True)
         self._reader.start()
-        self._write([PROGRAM, _line(request)])
+        self._write([*sent, _line(request)])
 
     def _give_up(self) -> None:
         self.late = True
@@ -334,6 +351,7 @@ def explain_ssh(text: str, target: Target, spoke: bool = False) -> EdgeflError:
             r"sudo: .*password is required|is not in the sudoers|is not allowed to (execute|run)",
             f"user {target.user} cannot become root there without a password: give it a file in /etc/sudoers.d.",
         ),
+        (INSTALLED, f"the program that takes images is not installed there: {ACCESS}."),
         (r"sudo: .*not found|sudo: command not found", "it has no sudo: install it, or log in as root."),
         (r"python3: .*not found|python3: command not found", "it has no python3: install it."),
         (r"Could not resolve", "its name is not known on this host: set ansible_host to its address."),
@@ -375,6 +393,8 @@ def explain_agent(answer: dict[str, Any], target: Target) -> EdgeflError:
         "corrupt": f"what arrived is not what was sent ({reason}). Nothing was changed there: run this again.",
         "damaged": f"what arrives is not what was sent ({reason}). Nothing was changed there: see to its memory and network, and run this again.",
         "lost": f"the connection was lost ({reason}): see that it is up, and run this again; it goes on where it was.",
+        "version": f"{reason}: {ACCESS}.",
+        "refused": f"it takes images and nothing else ({reason}): {ACCESS}, or see who asks for that.",
         "busy": f"{reason}: wait until that is done, and run this again.",
         "failed": f"{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.",
     }

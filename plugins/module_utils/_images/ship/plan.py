@@ -12,12 +12,11 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import Image, chain_ids
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import DIGEST, Target
 
 # A runtime's own files, and what else happens on the node meanwhile
 SPARE = 200_000_000
-# Where a node keeps what arrived, until all of it is there
-SPOOL = "/var/lib/edgefl/incoming"
+SPOOL = agent.SPOOL
 UP_TO_DATE = "up to date"
 MISSING = "missing"
 
@@ -48,6 +47,7 @@ def request(target: Target, images: list[Image]) -> dict[str, Any]:
         "digests": [digest for image in images for digest in (image.digest, *image.blobs)],
         "chains": chains if target.runtime == "docker" else [],
         "spool": SPOOL,
+        "agent": DIGEST,
     }
 
 
