@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
@@ -14,8 +15,12 @@ from ansible.utils.display import Display
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _rounds
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._follower import LINGER, Follower
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._holder import holder
 
 MODULE = "edgefl.kubeedge.training_results"
+LOCK = "edgefl.kubeedge.training_lock"
+# Seconds after which who follows a training says that it still does
+RENEW = 120.0
 
 
 class ActionModule(ActionBase):
@@ -34,6 +39,7 @@ class ActionModule(ActionBase):
         if first.get("failed"):
             return result | first
         display = Display()
+        self._renewed = time.monotonic()
         follower = Follower(
             read=lambda **more: self._read_again(options | more, task_vars),
             show=lambda text, warn: display.display(text, color="yellow" if warn else None),
@@ -52,10 +58,19 @@ class ActionModule(ActionBase):
 
     def _read_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         try:
+            self._renew(options, task_vars)
             return self._read(options, task_vars)
         except AnsibleConnectionFailure as error:
             # The training goes on without us
             raise Transient(f"waits for SSH to the cloud node: {error}") from error
+
+    def _renew(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
+        """The lock that this playbook may hold; whether it could be told does not matter to the training."""
+        if time.monotonic() - self._renewed >= RENEW:
+            self._renewed = time.monotonic()
+            about: dict[str, t.Any] = {name: options[name] for name in ("kubeconfig", "namespace") if name in options}
+            about |= {"state": "renewed", "holder": holder()}
+            self._execute_module(module_name=LOCK, module_args=about, task_vars=task_vars)
 
 
 def _true(value: t.Any) -> bool:

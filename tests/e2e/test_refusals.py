@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,35 @@ def test_port_taken(lab: Lab, taken_port: int) -> None:
     refused(
         lab, [str(taken_port), "python3", "edgefl_server_port"], "-e", json.dumps({"edgefl_server_port": taken_port})
     )
+
+
+@pytest.fixture
+def held(lab: Lab) -> Iterator[str]:
+    """The lock of another controller, which is at work."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    holder = "anna@elsewhere (process 1)"
+    spec = {"holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseDurationSeconds": 900}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "edgefl-edgefl"},
+        "spec": spec,
+    }
+    kubectl = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --namespace=kube-system"
+    lab.ssh("cloud", f"echo {shlex.quote(json.dumps(lease))} | {kubectl} create -f -")
+    yield holder
+    lab.ssh("cloud", f"{kubectl} delete lease edgefl-edgefl --ignore-not-found")
+
+
+def test_another_controller_is_at_work(lab: Lab, held: str) -> None:
+    """Neither a training nor an edit, a stop or an experiment takes the training from it."""
+    refused(lab, [f"held by {held} since", "edgefl_break_lock=true"])
+    for playbook in ("retrain.yml", "stop.yml"):
+        run = lab.play(playbook, show=False)
+        assert run.result.code != 0 and f"held by {held}" in run.output and run.sums["changed"] == 0
+    lab.play("retrain.yml", "-e", "edgefl_break_lock=true", show=False).ok()
+    left = [lease["metadata"]["name"] for lease in lab.objects("leases", "--namespace=kube-system")]
+    assert "edgefl-edgefl" not in left
 
 
 def test_edge_that_is_no_node(lab: Lab, tmp_path: Path) -> None:
