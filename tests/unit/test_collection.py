@@ -26,9 +26,9 @@ BUILTIN = "ansible.builtin"
 # What the name of a play or a task begins with
 VERBS = """
 Add Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define Deploy
-Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Import Initialize Inspect Install Keep Let Link List Listen Load Lock Log Look Make Mark Measure
-Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag Take Tell
-Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
+Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Hold Import Initialize Inspect Install Keep Let Link List Listen Load Lock Log Look Make Mark
+Measure Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Release Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag
+Take Tell Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
 """
 # A name stands alone in a log: nothing there says what these are
 BARE = re.compile(r"\b(it|them|they|those|these)\b|\bboth$", re.IGNORECASE)
