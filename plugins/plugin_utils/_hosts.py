@@ -13,6 +13,8 @@ FAMILY = "debian"
 # The least version for our modules and the shipping of images, and for the locked libraries of the role kubernetes_python
 PYTHON = (3, 8)
 PYTHON_OF_LIBRARIES = (3, 9)
+# Seconds; a certificate is valid from an hour before it was made
+CLOCK = 1800
 
 
 def facts(lines: Iterable[str]) -> dict[str, str]:
@@ -26,18 +28,26 @@ def facts(lines: Iterable[str]) -> dict[str, str]:
 
 
 def problems(
-    lines: Iterable[str], host: str, user: str, edge: bool, disk_mb: int, memory_mb: int, libraries: bool = False
+    lines: Iterable[str],
+    host: str,
+    user: str,
+    edge: bool,
+    disk_mb: int,
+    memory_mb: int,
+    libraries: bool = False,
+    cloud: Iterable[str] = (),
 ) -> list[str]:
     """
     Everything that is wrong with a host: sentences that say what to change.
 
-    :param lines: what it says of itself: os-release(5), C(python) (version of python3, such as 3.11), C(disk_mb), C(memory_mb), C(sudo) (status of
-        C(sudo -n) as `user`, 0 where that is not needed) and C(pods), ours on it
+    :param lines: what it says of itself: os-release(5), C(python) (version of python3, such as 3.11), C(disk_mb), C(memory_mb), C(clock) (seconds since 1970),
+        C(sudo) (status of C(sudo -n) as `user`, 0 where that is not needed) and C(pods), ours on it
     :param user: who the cloud node logs in as
     :param edge: whether images come to it from the cloud node
     :param disk_mb: MB that must be free under /var/lib
     :param memory_mb: MB that must be available
     :param libraries: whether the role kubernetes_python installs its libraries there
+    :param cloud: what the cloud node says of itself, at the same time
     """
     about = facts(lines)
     found = []
@@ -61,6 +71,12 @@ def problems(
                 else "."
             )
         )
+    clock, right = _whole(about, "clock"), _whole(facts(cloud), "clock")
+    if clock and right and abs(clock - right) > CLOCK:
+        found.append(
+            f"The clock of {host} is {_duration(abs(clock - right))} {'behind' if clock < right else 'ahead of'} that of the cloud node: the training's"
+            " certificates, which are made there, would not be valid. Set it, and keep it right (timedatectl set-ntp true)."
+        )
     # Images come from the cloud node by this user, unless a key may run one program alone; nobody is there to type a password
     if edge and about.get("sudo") != "0":
         found.append(
@@ -75,6 +91,11 @@ def problems(
             " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
         )
     return found
+
+
+def _duration(seconds: int) -> str:
+    """Such as C(2 h 05 min)."""
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -394,6 +394,11 @@ def cluster(
             found.append(
                 f"{host}: node {name} is not ready ({node.reason}): repair it (kubectl describe node {name}), or leave it out."
             )
+        if name == cloud_node and ":" in node.internal_ip:
+            found.append(
+                f"{host}: node {name} has the IPv6 address {node.internal_ip}, and the aggregator is reached by IPv4 alone: let the node have an IPv4"
+                " address (kubelet's --node-ip)."
+            )
         if runtime == "auto" and node.unsupported:
             found.append(f"{host}: {node.unsupported}")
         elif runtime in RUNTIMES and node.runtime in RUNTIMES and runtime != node.runtime:

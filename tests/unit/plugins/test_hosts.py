@@ -70,5 +70,15 @@ def test_what_our_own_pods_hold_is_not_asked_for_twice() -> None:
     assert found(["python=3.8", "memory_mb=10", "disk_mb=10", "pods=1", "sudo=0", *DEBIAN]) == []
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, ""), (-1700, ""), (1700, ""), (-7500, "2 h 05 min behind"), (3600, "1 h 00 min ahead of")]
+)
+def test_a_clock_that_is_not_the_cloud_nodes(seconds: int, told: str) -> None:
+    lines = [*DEBIAN, *ROOM, f"clock={1_800_000_000 + seconds}"]
+    found = hosts.problems(lines, "edge1", "ops", True, 4000, 700, cloud=["clock=1800000000"])
+    assert (told in " ".join(found) and "timedatectl" in found[0]) if told else found == []
+    assert hosts.problems(lines, "edge1", "ops", True, 4000, 700) == []
+
+
 def test_all_problems_at_once() -> None:
     assert len(found(["python=3.8", "memory_mb=10", "disk_mb=10", "pods=0", "sudo=1", *ROCKY])) == 3

@@ -114,6 +114,11 @@ def test_the_cloud_is_checked_too() -> None:
     assert "edgefl_aggregator_resources: cpu_request 100 is more than node cloud has (2)" in problem
 
 
+def test_a_cloud_node_without_ipv4() -> None:
+    (problem,) = check.cluster([EDGE1], "cloud", {}, {**NODES, "cloud": replace(CLOUD, internal_ip="fd00::1")})
+    assert "node cloud has the IPv6 address fd00::1" in problem and "IPv4" in problem
+
+
 def test_more_pods_than_fit() -> None:
     edge = replace(EDGE1, replicas=3, resources={"memory_request": "2Gi"})
     (problem,) = check.crowds([edge], NODES)

@@ -1,0 +1,150 @@
+"""Values that are made to break out of a template: the objects of Kubernetes differ in that value alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+
+from support.helpers import ROOT, files, load_yaml
+
+HOSTILE = [
+    "x\n  namespace: kube-system\nspec: {hostPID: true}",
+    "x}, {name: other, image: other}",
+    "\"'}]{[",
+    "&anchor *alias !!python/object:os.system",
+    "{% raw %}{ # x: y | > - ? @ `",
+    "---\n...\n",
+    "{{ 7 * 7 }}{% for x in y %}",
+    "\u2028\u0085\u202e\t\r\x1b",
+    "x" * 100_000,
+]
+CLIENT = {
+    "node": "edge1", "name": "app-client-edge1", "kind": "Deployment", "replicas": 1, "autoscale": "none", "arguments": ["--a=b"], "certificate": "c",
+    "made_of": "m", "data": "/data", "resources": {"requests": {"cpu": "1"}},
+}  # fmt: skip
+SHARED: dict[str, Any] = {
+    "ansible_managed": "made",
+    "edgefl_names": {"aggregator": "app", "secret": "app-tls", "service": "svc", "clients": "app-client"},
+    "edgefl_namespace": "edgefl",
+    "edgefl_labels": {"a": "b"},
+    "edgefl_node_name": "cloud",
+    "edgefl_state_dir": "/state",
+    "edgefl_service_port": 1, "edgefl_server_port": 2, "edgefl_status_port": 3,
+    "edgefl_tls": True, "edgefl_host_network": True, "edgefl_network_policy": "both",
+    "edgefl_cluster": {"nodes": {"cloud": {"aggregator_resources": {}}}},
+    "federation_run": "run",
+    "__federation_settings": "s",
+    "__federation_fingerprints": {"app-tls": "f"},
+    "__federation_images": {"aggregator": "a:1", "client": "c:1"},
+    "__federation_aggregator_arguments": ["--x=y"],
+    "__federation_address": "192.0.2.1",
+    "__federation_clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}],
+    "__autoscaler_hpa": [CLIENT],
+    "__autoscaler_vpa": [CLIENT],
+    "__autoscaler_programs": {"recommender": {"port": 1, "args": ["--x"]}, "admission-controller": {"port": 2, "args": []}},
+    "groups": {"edges": ["edge1"]},
+    "hostvars": {"edge1": {"edgefl_node_name": "edge1"}},
+    "__cloudcore_server": {"stdout": "https://192.0.2.1:6443"},
+    "__cloudcore_token_secret": {"stdout": '{"data": {"ca.crt": "Y2E=", "token": "dG9rZW4="}}'},
+    "control_plane_node_name": "cloud", "control_plane_address": "192.0.2.1",
+    "cloudcore_address": "192.0.2.1", "cloudcore_dns_name": "cloud",
+    "edgecore_kubelet_config": {"x": "y"}, "control_plane_kubelet_config": {"x": "y"}, "control_plane_kube_proxy_config": {"x": "y"},
+    "edgecore_node_name": "edge1", "edgecore_address": "192.0.2.2", "edgecore_cloud_address": "192.0.2.1",
+}  # fmt: skip
+TEMPLATES = [
+    "federation/templates/aggregator.yaml.j2", "federation/templates/clients.yaml.j2", "autoscaler/templates/scalers.yaml.j2",
+    "autoscaler/templates/vpa.yaml.j2", "metrics_server/templates/manifests.yaml.j2", "cloudcore/templates/cloudcore.yaml.j2",
+    "cloudcore/templates/access.yaml.j2", "cloudcore/templates/kubeconfig.j2", "control_plane/templates/kubeadm.yaml.j2",
+    "edgecore/templates/edgecore.yaml.j2", "containerd/templates/bridge.conflist.j2",
+]  # fmt: skip
+
+
+# What decides which lines a template has, of which there are few choices
+CHOICES = ("kind", "edgefl_network_policy", "autoscale", "ansible_managed", "control_plane_skip_phases")
+# JSON of the API server, and keys of the inventory
+ELSEWHERE = ("__cloudcore_token_secret", "groups")
+MARK = "marked"
+# Whose rows a template goes through
+ITEMS = ("__federation_clients", "__autoscaler_hpa", "__autoscaler_vpa")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filters() -> None:
+    init_plugin_loader([str(ROOT / ".ansible/collections")])
+
+
+def variables(role: str) -> dict[str, Any]:
+    """What a role's templates find: its defaults without templates, and what the roles make of variables."""
+    defaults = {
+        name: value
+        for name, value in load_yaml(ROOT / "roles" / role / "defaults/main.yml").items()
+        if "{{" not in str(value)
+    }
+    return {**defaults, **SHARED}
+
+
+def rendered(template: str, given: dict[str, Any]) -> list[Any]:
+    """The objects that a template makes, through Ansible's own engine; values are data, as those of -e and of facts."""
+    text = trust_as_template((ROOT / "roles" / template).read_text())
+    return list(yaml.safe_load_all(str(Templar(loader=DataLoader(), variables=given).template(text))))
+
+
+def texts(value: Any, where: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Paths of the texts in nested mappings and lists."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from texts(part, (*where, key))
+    elif isinstance(value, str) and not {*where} & {*CHOICES, *ELSEWHERE}:
+        yield where
+
+
+def put(given: Any, where: tuple[Any, ...], text: str) -> Any:
+    """A copy with a text at a path."""
+    if not where:
+        return text
+    copy = given.copy()
+    copy[where[0]] = put(given[where[0]], where[1:], text)
+    return copy
+
+
+def replaced(value: Any, text: str) -> Any:
+    """A copy in which a text stands for the mark."""
+    if isinstance(value, dict):
+        return {replaced(key, text): replaced(part, text) for key, part in value.items()}
+    if isinstance(value, list):
+        return [replaced(part, text) for part in value]
+    return value.replace(MARK, text) if isinstance(value, str) else value
+
+
+def with_text(template: str, text: str) -> list[Any]:
+    """The objects with a text in place of each text that the template is given."""
+    given = variables(template.partition("/")[0])
+    source = (ROOT / "roles" / template).read_text()
+    for where in [each for name in given for each in texts(given[name], (name,)) if name in source or name in ITEMS]:
+        given = put(given, where, text)
+    # Where the template looks up what the cluster has
+    given["edgefl_cluster"] = {"nodes": {given["edgefl_node_name"]: {"aggregator_resources": {}}}}
+    return rendered(template, given)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_objects_differ_in_the_values_alone(template: str) -> None:
+    marked = with_text(template, MARK)
+    assert MARK in str(marked)
+    for text in HOSTILE:
+        assert with_text(template, text) == replaced(marked, text), text[:60]
+
+
+def test_the_templates_of_objects_are_all_here() -> None:
+    there = {
+        str(path.relative_to("roles"))
+        for path in files("roles/*/templates/*")
+        if "apiVersion" in (ROOT / path).read_text()
+    }
+    assert there <= set(TEMPLATES)
