@@ -424,6 +424,10 @@ RULES: dict[str, Rule | None] = {
     "docker_apt_packages": PACKAGES,
     "docker_daemon_config": mapping,
     "edge_access_apt_packages": PACKAGES,
+    "edge_access_from": texts(
+        r"[A-Za-z0-9.:*?!/_-]{1,255}",
+        "use a list of addresses, networks or patterns, such as [192.0.2.10, 192.0.2.0/24].",
+    ),
     "edge_access_service": SERVICE,
     "edgecore_binary": text,
     "edgecore_node_name": address,
