@@ -443,6 +443,7 @@ RULES: dict[str, Rule | None] = {
     "experiment_settings": settings,
     "metrics_server_image": IMAGE,
     "metrics_server_resolution": duration,
+    "new_app_parent": text,
     "ship_images_hosts": None,
     "ship_images_bandwidth": rate,
 }
