@@ -54,7 +54,7 @@ def learning_plots(run: Run, prefix: str = "") -> list[Plot]:
             shown = series if len(series) <= LOOPS else [band(f"median of {len(series)} loops, and their span", series)]
             title = f"{key.capitalize()} after each round"
             found.append(lines(f"{prefix}{key}", title, "round", key, shown, columns=("loop", key)))
-    for place, name in enumerate(metric_names(run.events)[:METRICS], 1):
+    for place, name in enumerate(_own_metrics(run.events)[:METRICS], 1):
         series = _learning(run.events, name, metrics)
         shown = series if len(series) <= LOOPS else [band(f"median of {len(series)} loops, and their span", series)]
         # Not by its name, in which an app may have what no file's name has
@@ -70,6 +70,16 @@ def learning_plots(run: Run, prefix: str = "") -> list[Plot]:
             )
         )
     return found
+
+
+def _own_metrics(events: list[Event]) -> list[str]:
+    """Names of an app's metrics, without those that are told as accuracy or loss."""
+    every = rounds(events)
+    return [
+        name
+        for name in metric_names(events)
+        if not any(all(metrics(event).get(name) == event.get(key) for event in every) for key in ("accuracy", "loss"))
+    ]
 
 
 def _learning(events: list[Event], key: str, of: Callable[[Event], Mapping[str, Any]] = dict) -> list[Line]:
@@ -225,9 +235,13 @@ def round_table(run: Run) -> Table:
     """One row for each round."""
     loops = _loops(run) > 1
     every = rounds(run.events)
-    own = metric_names(run.events)[:COLUMNS]
+    own = _own_metrics(run.events)[:COLUMNS]
     # What nobody measured is left out where the app measures something else
-    learnt = [key for key in ("accuracy", "loss") if not own or any(event.get(key) is not None for event in every)]
+    learnt = [
+        key
+        for key in ("accuracy", "loss")
+        if not metric_names(every) or any(event.get(key) is not None for event in every)
+    ]
     head = ["round", *learnt, *own, "seconds", "nodes", "pods", "samples", "lost or repeated"]
     rows = []
     for event in every:

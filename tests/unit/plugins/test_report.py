@@ -66,6 +66,9 @@ def test_an_app_s_own_metrics_are_drawn_and_in_the_table() -> None:
     report = report_of([start(), *own, done()])
     assert [row[f"train {name}"] for row in rows(report, "metric-1")] == ["0.25", "0.5"]
     assert "train ../&lt;b&gt;auc&lt;/b&gt; after each round" in report.html and "<b>auc" not in report.html
+    # What is told as the accuracy is not told twice
+    told = [{**each, "accuracy": each["metrics"]["train"][name]} for each in own]
+    assert list(training.round_table(Run(RUN, told)).head)[:3] == ["round", "accuracy", "seconds"]
     table = training.round_table(Run(RUN, own))
     assert list(table.head)[:3] == ["round", f"train {name}", "seconds"] and "accuracy" not in table.head
 
