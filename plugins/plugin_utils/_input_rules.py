@@ -396,6 +396,9 @@ RULES: dict[str, Rule | None] = {
     "autoscaler_vpa_controlled": vpa_controlled,
     "autoscaler_vpa_repository": REPOSITORY,
     "autoscaler_vpa_version": VERSION,
+    "autoscaler_vpa_crds_sha256": empty_or(
+        like(r"[0-9a-f]{64}", "use the SHA-256 of the file, 64 hexadecimal digits, as sha256sum prints it.")
+    ),
     "autoscaler_vpa_recommender_args": OPTIONS,
     "autoscaler_vpa_updater_args": OPTIONS,
     "build_images_args": named_texts,
