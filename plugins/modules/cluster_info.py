@@ -43,6 +43,9 @@ options:
       memory_limit:
         description: Memory at most, such as V(2Gi).
         type: str
+      disk_limit:
+        description: Most in C(/tmp) and in the log, such as V(1Gi).
+        type: str
   client_resources:
     description: Single values that replace the scaled ones of a client.
     type: dict

@@ -79,7 +79,7 @@ options:
         type: dict
         default: {}
       resources: &resources
-        description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit).
+        description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit, disk_limit).
         type: dict
         default: {}
   server_port:

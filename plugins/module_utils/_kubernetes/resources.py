@@ -19,14 +19,19 @@ REQUEST_CPU, REQUEST_MEMORY = 2000, 2 * GIBI
 LIMIT_CPU, LIMIT_MEMORY = 4000, 4 * GIBI
 # A node runs other pods too: ours ask for no more than this part of it, so that they are always scheduled
 REQUEST_PART = 4
+# Per cent of its memory that one pod may take: the kernel ends what the pod runs before the node itself is short
+LIMIT_PART = 75
 
-KEYS = ("cpu_request", "memory_request", "cpu_limit", "memory_limit")
+# What a pod may have in /tmp and in its log, whatever the size of the disk; little is asked for, so that a small disk is no reason to refuse it
+REQUEST_DISK, LIMIT_DISK = 64 * MEBI, 4 * GIBI
+
+KEYS = ("cpu_request", "memory_request", "cpu_limit", "memory_limit", "disk_limit")
 
 
 def scale(given: dict[str, Any], node: Node) -> dict[str, dict[str, str]]:
-    """The C(resources) of a pod specification on `node`: {requests: {cpu, memory}, limits: {cpu, memory}}, each a Kubernetes quantity.
+    """The C(resources) of a pod specification on `node`: requests and limits of C(cpu), C(memory) and C(ephemeral-storage), each a Kubernetes quantity.
 
-    A request is the how-to's or a quarter of the node, a limit the how-to's or all of the node, whichever is less.
+    A request is the how-to's or a quarter of the node, a limit the how-to's or all of the node's CPUs and three quarters of its memory, whichever is less.
     `given` replaces single values (keys: KEYS); what is not given follows, so that no request is above its limit because of one given value.
     Raises EdgeflError for an unknown key or a value that is no quantity.
     """
@@ -41,15 +46,16 @@ def scale(given: dict[str, Any], node: Node) -> dict[str, dict[str, str]]:
     )
     memory_request, memory_limit = _pair(
         min(REQUEST_MEMORY, node.memory // REQUEST_PART),
-        min(LIMIT_MEMORY, node.memory),
+        min(LIMIT_MEMORY, node.memory * LIMIT_PART // 100),
         given.get("memory_request"),
         given.get("memory_limit"),
         size,
         _memory,
     )
+    disk_request, disk_limit = _pair(REQUEST_DISK, LIMIT_DISK, None, given.get("disk_limit"), size, _memory)
     return {
-        "requests": {"cpu": cpu_request, "memory": memory_request},
-        "limits": {"cpu": cpu_limit, "memory": memory_limit},
+        "requests": {"cpu": cpu_request, "memory": memory_request, "ephemeral-storage": disk_request},
+        "limits": {"cpu": cpu_limit, "memory": memory_limit, "ephemeral-storage": disk_limit},
     }
 
 

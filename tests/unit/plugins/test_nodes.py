@@ -185,21 +185,28 @@ def node(cpu: str, memory: str) -> Node:
     ("cpu", "memory", "options", "requests", "limits"),
     [
         ("16", "64Gi", {}, ("2", "2Gi"), ("4", "4Gi")),
-        ("2", "4Gi", {}, ("500m", "1Gi"), ("2", "4Gi")),
-        ("1930m", "1934216Ki", {}, ("482m", "472Mi"), ("1930m", "1888Mi")),
+        ("2", "4Gi", {}, ("500m", "1Gi"), ("2", "3Gi")),
+        ("1930m", "1934216Ki", {}, ("482m", "472Mi"), ("1930m", "1416Mi")),
         ("2", "4Gi", {"memory_limit": "1024Mi", "cpu_request": "0.25"}, ("250m", "1Gi"), ("2", "1Gi")),
         ("2", "4Gi", {"memory_limit": "512Mi"}, ("500m", "512Mi"), ("2", "512Mi")),
         ("16", "64Gi", {"cpu_request": "6"}, ("6", "2Gi"), ("6", "4Gi")),
-        ("2", "4Gi", {"cpu_request": None, "memory_request": "100Mi"}, ("500m", "100Mi"), ("2", "4Gi")),
+        ("2", "4Gi", {"cpu_request": None, "memory_request": "100Mi"}, ("500m", "100Mi"), ("2", "3Gi")),
     ],
 )
 def test_scale(
     cpu: str, memory: str, options: dict[str, Any], requests: tuple[str, str], limits: tuple[str, str]
 ) -> None:
     assert scale(options, node(cpu, memory)) == {
-        "requests": {"cpu": requests[0], "memory": requests[1]},
-        "limits": {"cpu": limits[0], "memory": limits[1]},
+        "requests": {"cpu": requests[0], "memory": requests[1], "ephemeral-storage": "64Mi"},
+        "limits": {"cpu": limits[0], "memory": limits[1], "ephemeral-storage": "4Gi"},
     }
+
+
+def test_a_limit_of_the_disk() -> None:
+    for wanted, request in (("500Mi", "64Mi"), ("10Mi", "10Mi")):
+        found = scale({"disk_limit": wanted}, node("2", "4Gi"))
+        assert (found["limits"]["ephemeral-storage"], found["requests"]["ephemeral-storage"]) == (wanted, request)
+    assert "not a Kubernetes quantity" in problems({"disk_limit": "much"}, node("2", "4Gi"), "x")[0]
 
 
 @given(st.integers(4, 256_000), st.integers(2**23, 2**42))
