@@ -22,8 +22,8 @@ REQUEST_PART = 4
 # Per cent of its memory that one pod may take: the kernel ends what the pod runs before the node itself is short
 LIMIT_PART = 75
 
-# What a pod may have in /tmp and in its log, whatever the size of the disk; little is asked for, so that a small disk is no reason to refuse it
-REQUEST_DISK, LIMIT_DISK = 64 * MEBI, 4 * GIBI
+# What a pod may have in /tmp and in its log, whatever the size of the disk. None is asked for: a node that does not report its disk would refuse the pod
+REQUEST_DISK, LIMIT_DISK = 0, 4 * GIBI
 
 KEYS = ("cpu_request", "memory_request", "cpu_limit", "memory_limit", "disk_limit")
 
