@@ -403,7 +403,6 @@ RULES: dict[str, Rule | None] = {
     "autoscaler_vpa_updater_args": OPTIONS,
     "build_images_args": named_texts,
     "build_images_app": text,
-    "new_app_parent": text,
     "cloudcore_binary": text,
     "cloudcore_crds": text,
     "cloudcore_address": address,
