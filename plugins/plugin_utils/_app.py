@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import re
@@ -16,10 +17,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._ignored import Ignored
+
+# Of ansible-core; ansible-test imports plugins where it is not
+with contextlib.suppress(ImportError):
+    from packaging.requirements import InvalidRequirement, Requirement
 
 OWN_SOURCES = Path(__file__).resolve().parents[2] / "roles/build_images/files/fl_src"
 FILE = "pyproject.toml"

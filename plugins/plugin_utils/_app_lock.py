@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,11 +19,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.markers import default_environment
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
-
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+
+# Of ansible-core; ansible-test imports plugins where it is not
+with contextlib.suppress(ImportError):
+    from packaging.markers import default_environment
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name, parse_wheel_filename
 
 # Where the images' Python looks for wheels: Debian bookworm's C library, Python 3.11
 PYTHON = "3.11"
