@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from support import scenarios
-from support.helpers import ROOT, files, load_yaml, machine
+from support.helpers import ROOT, files, load_yaml, machine, run
 
 # Roles that can't be shown alone, and what shows them at work
 WITHOUT = {
@@ -20,6 +20,7 @@ WITHOUT = {
     "edgefl": "holds the variables of all roles, and does nothing by itself",
     "experiment": "works through other roles: tests/e2e/test_experiment.py",
     "image_archive": "works for other roles: build_images_alternative gives its archive to Docker, the lab's nodes get all their images in containerd by it",
+    "input": "reads what is given on the controller, and changes nothing: tests/bad_input",
     "lab_artifacts": "makes the lab: tests/e2e",
     "lab_nodes": "makes the lab: tests/e2e",
     "preflight": "needs a cluster, and changes nothing: tests/e2e/test_refusals.py",
@@ -48,13 +49,12 @@ def docker(*words: str) -> list[str]:
     return subprocess.run(["docker", *words], check=False, capture_output=True, text=True).stdout.split()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def engine() -> None:
-    """An engine that runs must answer this user, as Ansible's docker connection asks it; the first scenario starts one that does not run."""
+@pytest.fixture(scope="module")
+def image() -> None:
+    """The image of the machines, and the engine, which must answer this user, as Ansible's docker connection asks it."""
+    # `make lab`, which another worker may have begun, makes both, too
     with machine():
-        pass  # `make lab`, which another worker may have begun, starts the engine, too
-    if shutil.which("docker") is None:
-        return
+        run("ansible-playbook", "--inventory=localhost,", "molecule/shared/image.yml").ok()
     answer = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
     assert "permission denied" not in answer.stderr, (
         f"Molecule's tests need an engine that answers this user: run them as root, or join the group docker. {answer.stderr}"
@@ -71,9 +71,9 @@ def test_every_role_has_scenarios() -> None:
 
 
 @pytest.mark.parametrize("scenario", scenarios.ON_BARE_MACHINES)
-def test_scenario(scenario: str, show: Callable[[str], None]) -> None:
+def test_scenario(scenario: str, image: None, show: Callable[[str], None]) -> None:
     before = idle_volumes()
-    scenarios.play(scenario, show)
+    scenarios.play(scenario, show, image_made=True)
     assert leftovers(scenario) == []
     assert idle_volumes() - before == set()
 

@@ -45,6 +45,15 @@ class Run:
         return " ".join(self.result.output.split())
 
 
+def recap(output: str) -> dict[str, int]:
+    """`ok`, `changed`, `failed` ... of a playbook's output, each summed over all hosts; empty where nothing was played."""
+    sums: dict[str, int] = {}
+    found = re.findall(r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", output.rpartition("PLAY RECAP")[2])
+    for name, count in found:
+        sums[name] = sums.get(name, 0) + int(count)
+    return sums
+
+
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two states, a line each; empty when nothing does."""
     return [
@@ -118,12 +127,7 @@ class Lab:
         chosen: list[str | Path] = ["--inventory", inventory] if inventory is not None else []
         shown = self.show if show else None
         result = run("ansible-playbook", *chosen, playbook, *words, cwd=cwd, env=env, show=shown, timeout=1200)
-        sums: dict[str, int] = {}
-        for name, count in re.findall(
-            r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", result.output.rpartition("PLAY RECAP")[2]
-        ):
-            sums[name] = sums.get(name, 0) + int(count)
-        return Run(result, sums)
+        return Run(result, recap(result.output))
 
     def write_inventory(
         self, path: Path, names: Mapping[str, str], extra: Mapping[str, Mapping[str, Any]] | None = None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from support.helpers import ROOT, Result, run
+from support.running_lab import recap
 
 # One file says what all scenarios on the lab have in common; each links to it
 LAB_FILE = ROOT / "molecule/shared_lab/base.yml"
@@ -18,24 +19,17 @@ ACTION = re.compile(r"^INFO +\[\S+ > (\w+)\] Executing$", re.MULTILINE)
 def recaps(output: str) -> dict[str, dict[str, int]]:
     """For each of Molecule's actions: sums of the hosts' `ok`, `changed`, `failed` ... as Ansible's recap has them."""
     parts = ACTION.split(output)
-    found: dict[str, dict[str, int]] = {}
-    for action, text in zip(parts[1::2], parts[2::2], strict=True):
-        sums: dict[str, int] = {}
-        for name, count in re.findall(
-            r"\b(ok|changed|unreachable|failed|skipped)=(\d+)", text.partition("PLAY RECAP")[2]
-        ):
-            sums[name] = sums.get(name, 0) + int(count)
-        found[action] = sums
-    return found
+    return {action: recap(text) for action, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def play(scenario: str, show: Callable[[str], None], silent: bool = False) -> Result:
+def play(scenario: str, show: Callable[[str], None], silent: bool = False, image_made: bool = False) -> Result:
     """
     Runs a scenario, from check mode where the role has everything to do to the answer to a wrong value; fails the test where it does not keep
     to the rules.
 
     :param show: called with each action as it begins
     :param silent: the role says nothing in check mode, by design
+    :param image_made: molecule/shared/image.yml was played, which is then not done again
     """
     verify = (ROOT / "molecule" / scenario / "verify.yml").read_text()
     assert "shared/tasks/refuse.yml" in verify, (
@@ -47,6 +41,7 @@ def play(scenario: str, show: Callable[[str], None], silent: bool = False) -> Re
             show(f"\n  {scenario}: {found[1]}")
 
     env = {"MOLECULE_GLOB": "molecule/*/molecule.yml", "MOLECULE_COMMAND_BORDERS": "false"}
+    env["EDGEFL_MACHINE_IMAGE"] = "made" if image_made else ""
     result = run("molecule", "test", "--scenario-name", scenario, env=env, show=progress, timeout=1200).ok()
     sums = recaps(result.output)
     assert {"prepare", "check", "converge", "idempotence", "verify", "destroy"} <= set(sums)
