@@ -1,4 +1,4 @@
-"""HPA and VPA on the lab: from one to the other and back, more pods under load and fewer after it, and what is refused."""
+"""HPA and VPA on the lab: from one to the other and back, more pods under load and fewer after it, and somebody else's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from support.helpers import ROOT
 from support.processes import until
 from support.running_lab import NAMESPACE, Lab, rounds, values
 
-pytestmark = pytest.mark.usefixtures("back_to_defaults")
 VPA = "edgefl.kubeedge/component=vpa"
 # Requests that a client outgrows at once: the one for the VPA to raise, the other for the HPA to find too much use of
 SMALL = {"edgefl_client_resources": {"cpu_request": "200m", "memory_request": "100Mi"}}
@@ -47,6 +46,7 @@ def wanted(node: str) -> list[int]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("back_to_defaults")
 def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
     """The how-to's problem 4. Meanwhile every round has every sample of each node once."""
     run = lab.play("site.yml", values(**HPA)).ok()
@@ -73,6 +73,7 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("back_to_defaults")
 def test_each_step_is_explained(lab: Lab) -> None:
     """In the report of the run above: each change with its arithmetic, and why it did not shrink at once."""
     for node in lab.edges:
@@ -91,6 +92,7 @@ def test_each_step_is_explained(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("mode", "length"), [("Recreate", 150), ("InPlaceOrRecreate", 151)])
 @pytest.mark.long
+@pytest.mark.usefixtures("back_to_defaults")
 def test_vpa_recommends_and_applies(lab: Lab, mode: str, length: int) -> None:
     """From HPA to VPA: the HPAs go; and a training goes on while its pods are replaced, as those of KubeEdge can't be changed in place."""
     if mode != "Recreate":
@@ -112,6 +114,7 @@ def test_vpa_recommends_and_applies(lab: Lab, mode: str, length: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("back_to_defaults")
 def test_none_leaves_nothing_behind(lab: Lab) -> None:
     lab.play("site.yml").ok()
     assert lab.ours("horizontalpodautoscalers") == []
@@ -123,6 +126,7 @@ def test_none_leaves_nothing_behind(lab: Lab) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("back_to_defaults")
 def test_one_edge_each(lab: Lab, tmp_path: Any) -> None:
     """`edgefl_autoscale` of one host is for that host."""
     inventory = lab.write_inventory(
@@ -133,20 +137,6 @@ def test_one_edge_each(lab: Lab, tmp_path: Any) -> None:
     lab.play("site.yml", inventory=inventory, show=False).ok()
     assert [item["metadata"]["name"] for item in lab.ours("horizontalpodautoscalers")] == ["fashion-mnist-client-edge1"]
     assert replicas(lab)["edge2"] == 2
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"edgefl_autoscale": "hpa", "edgefl_kind": "Pod"}, ["single Pod", "edgefl_kind", "edgefl_autoscale"]),
-        ({"edgefl_autoscale": "both"}, ["both", "none", "hpa", "vpa"]),
-        ({"edgefl_autoscale": "hpa", "autoscaler_hpa_min": 6}, ["autoscaler_hpa_max", "6"]),
-    ],
-)
-def test_refused(lab: Lab, given: dict[str, Any], words: list[str]) -> None:
-    run = lab.play("site.yml", values(**given), show=False)
-    assert run.result.code != 0 and run.sums.get("changed", 0) == 0, run.result.output
-    assert [word for word in words if word not in run.output] == [], run.result.output
 
 
 def test_somebody_elses_autoscaler_is_named(lab: Lab) -> None:

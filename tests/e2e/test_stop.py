@@ -51,7 +51,8 @@ def test_nothing_is_there_to_train_again(lab: Lab) -> None:
     assert run.sums.get("changed", 0) == 0
 
 
-@pytest.mark.parametrize("autoscaler", ["none", "vpa"])
+# With "vpa" there is more to announce, all of "none" too
+@pytest.mark.parametrize("autoscaler", [pytest.param("none", marks=pytest.mark.long), "vpa"])
 def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
     lab.play("stop.yml").ok()
     before = lab.state()
