@@ -23,6 +23,7 @@ WITHOUT = {
     "input": "reads what is given on the controller, and changes nothing: tests/bad_input",
     "lab_artifacts": "makes the lab: tests/e2e",
     "lab_nodes": "makes the lab: tests/e2e",
+    "new_app": "writes a folder on the controller: tests/fl/test_new_app.py",
     "preflight": "needs a cluster, and changes nothing: tests/e2e/test_refusals.py",
 }
 
