@@ -298,7 +298,8 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
             "server_port": int(of("edgefl_server_port")),
             "status_port": int(of("edgefl_status_port")),
             "samples": int(of("edgefl_samples")),
-            "app_shards": app["shards"],
+            # Nothing is known of an app that could not be read
+            "app_shards": app["shards"] or bool(app["problems"]),
             "training": training,
             "training_options": [option.described() for option in _options.of("all") if option.variable],
             "known_variables": [],
