@@ -40,7 +40,6 @@ FACTS = (
     "lab_artifacts_missing",
     "lab_nodes_cluster_made",
     "lab_nodes_ready",
-    "lab_nodes_run_arguments",
     "results_model",
     "ship_images_table",
 )
