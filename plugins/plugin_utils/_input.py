@@ -40,6 +40,7 @@ FACTS = (
     "lab_artifacts_missing",
     "lab_nodes_cluster_made",
     "lab_nodes_ready",
+    "model_deployment_version",
     "results_model",
     "ship_images_table",
 )

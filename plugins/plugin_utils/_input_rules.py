@@ -339,6 +339,9 @@ NUMBERS: dict[str, tuple[str, float, float | None, str]] = {
     "edgefl_server_port": ("int", 1024, 65535, ""),
     "edgefl_status_port": ("int", 1024, 65535, ""),
     "edgefl_service_port": ("int", 1, 65535, ""),
+    "edgefl_model_keep": ("int", 1, 1000, ""),
+    "edgefl_serve_port": ("int", 1024, 65535, ""),
+    "edgefl_serve_timeout": ("int", 1, None, "seconds"),
     "edgefl_telemetry_interval": ("float", 0, 86400, "seconds"),
     "edgefl_telemetry_after": ("float", 0, 86400, "seconds"),
     "edgefl_min_disk_mb": ("int", 0, None, "MB"),
@@ -389,6 +392,11 @@ RULES: dict[str, Rule | None] = {
     "edgefl_aggregator_resources": pod_resources,
     "edgefl_client_resources": pod_resources,
     "edgefl_state_dir": own_folder,
+    "edgefl_model_dir": own_folder,
+    "edgefl_model_version": empty_or(
+        like(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", "use the name of a version, such as 20300101-120000-1f9a0c2b.")
+    ),
+    "edgefl_serve_resources": pod_resources,
     "edgefl_kubernetes_python": absolute,
     "autoscaler_hpa_behavior": hpa_behavior,
     "autoscaler_vpa_min_allowed": vpa_resources,

@@ -109,6 +109,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "image_build": {"repository": "x/y", "version": "v1", "tag": "v1-0123456789ab"},
     "image_ship": {"targets": [{"name": "edge1", "host": "127.0.0.1"}], "images": ["x/y:v1"]},
     "model_fetch": {"dest": "{{ folder }}", "state_dir": "{{ folder }}/none"},
+    "model_ready": {"url": "http://127.0.0.1:1", "name": "x", "version": "x"},
+    "model_version": {"path": "{{ folder }}/models", "version": "one"},
     "mutual_tls": {"certificates": [{"name": "one", "names": ["DNS:edge1"]}], "folder": "{{ folder }}/tls"},
     "node_metrics_ready": {},
     "preflight": {"cloud_node": "cloud", "edges": [{"host": "edge1", "node": "edge1", "name": "client-edge1", "slice_start": 0, "slice_stop": 9}]},
@@ -127,6 +129,7 @@ NO_KUBECONFIG = f"The kubeconfig {KUBECONFIG} does not exist on this host"
 SAYS = {
     **dict.fromkeys(set(GROUP) - {"cluster_telemetry"}, NO_KUBECONFIG),
     "data_folder_info": "edgefl_data is /etc, which belongs to the system",
+    "model_version": "There is no version one",
     "model_fetch": "train first (site.yml)",
     "go_programs": "it is part of what is compiled, bring it back",
 }

@@ -1,7 +1,7 @@
 """A trained model that predicts, from the folder of its files.
 
 What is in it decides how:
-* an app of its own that offers predict(): with NumPy alone, which takes a tenth of the memory of TensorFlow;
+* an app of its own that offers predict(): with NumPy alone, without TensorFlow;
 * model.keras;
 * model.npz, and an app of this package, whose build() gives the model for the arrays.
 
