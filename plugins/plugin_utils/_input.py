@@ -168,7 +168,8 @@ def _use(value: t.Any) -> None:
 
 def unknown(name: str) -> str:
     """What to do about a variable that no role has; "" for one that is somebody else's."""
-    if name in FACTS or name.startswith("ansible_"):
+    # What begins with _ is what tasks note for themselves
+    if name in FACTS or name.startswith(("ansible_", "_")):
         return ""
     known = list(specs())
     own = [each for each in (*_role_names(), *FAMILIES) if name.startswith(f"{each}_")]

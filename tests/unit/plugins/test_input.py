@@ -145,6 +145,7 @@ def test_facts_are_no_misspelt_variables() -> None:
         "experiment_owner",
         "images_dir",
         "lab_cache",
+        "__cloudcore_crds",
     ],
 )
 def test_variables_of_others_are_left_alone(name: str) -> None:
