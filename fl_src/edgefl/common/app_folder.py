@@ -146,7 +146,9 @@ def _serve(given: Any, where: str) -> dict[str, Any]:
     if not isinstance(given, dict) or not _COMPONENT.fullmatch(str(given.get("predict"))):
         raise AppError(f'{where} predict must be "module:function"')
     shape = given.get("input-shape")
-    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+    if not isinstance(shape, list) or not all(
+        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
+    ):
         raise AppError(f"{where} input-shape must be the sizes of one input, such as [28, 28] or [], got {shape!r}")
     kind = given.get("input-type", "FP32")
     if kind not in TYPES:

@@ -41,11 +41,15 @@ def inputs(body: bytes, predictor: Predictor) -> tuple[Array, str | None]:
     return _tensor(given[0], predictor), number
 
 
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
 def _tensor(given: dict[str, Any], predictor: Predictor) -> Array:
     if given.get("name") != INPUT:
         raise RequestError(f'there is one input, "{INPUT}"')
     shape, kind = given.get("shape"), given.get("datatype")
-    sizes = [size for size in shape if type(size) is int and 0 < size < 2**31] if isinstance(shape, list) else []
+    sizes = [size for size in shape if _is_size(size)] if isinstance(shape, list) else []
     if not sizes or sizes != shape or tuple(sizes[1:]) != predictor.shape:
         raise RequestError(
             f"shape must be {['n', *predictor.shape]} with n inputs, got {str(shape)[:100]}".replace("'", "")

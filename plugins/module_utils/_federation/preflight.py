@@ -343,7 +343,7 @@ def node_configs(edges: Iterable[Edge]) -> list[str]:
                 )
             elif isinstance(value, str) and not value.isprintable():
                 found.append(f"{given}: use printable characters on one line.")
-            elif type(value) is int and not -(2**63) <= value < 2**63:
+            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
                 found.append(f"{given}: use a number of 64 bits, or a text.")
     return found
 
