@@ -11,10 +11,10 @@ from support.helpers import LINK, ROOT, copy_collection, files, load_yaml, run
 
 
 def shell_scripts() -> list[Path]:
-    """The checkout's shell scripts, known by name or by their first line."""
+    """The checkout's shell scripts, known by name or by their first line; a template is none before it is rendered."""
     found = []
     # fl_src is a link to a folder, under a role
-    for path in filter(lambda path: (ROOT / path).is_file(), files(":!*.txt", ":!*.sum")):
+    for path in filter(lambda path: (ROOT / path).is_file(), files(":!*.txt", ":!*.sum", ":!*.j2")):
         with (ROOT / path).open("rb") as stream:
             first = stream.readline(80)
         if path.suffix == ".sh" or (first.startswith(b"#!") and first.split(b"/")[-1].split()[-1] in (b"sh", b"bash")):

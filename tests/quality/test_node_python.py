@@ -115,6 +115,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "node_metrics_ready": {},
     "preflight": {"cloud_node": "cloud", "edges": [{"host": "edge1", "node": "edge1", "name": "client-edge1", "slice_start": 0, "slice_stop": 9}]},
     "static_pod_flag": {"flag": "v", "value": "4", "path": "{{ folder }}/pod.yaml"},
+    "training_lock": {"namespace": "edgefl", "holder": "one"},
     "training_results": {"run": "one", "state_dir": "{{ folder }}"},
 }  # fmt: skip
 KUBECONFIG = "/nowhere/own.conf"
@@ -127,7 +128,7 @@ exit 1
 NO_KUBECONFIG = f"The kubeconfig {KUBECONFIG} does not exist on this host"
 # By what a module fails, in its own words, where nothing is that it asks for; the others find nothing to do
 SAYS = {
-    **dict.fromkeys(set(GROUP) - {"cluster_telemetry"}, NO_KUBECONFIG),
+    **dict.fromkeys(set(GROUP) - {"cluster_telemetry", "training_lock"}, NO_KUBECONFIG),
     "data_folder_info": "edgefl_data is /etc, which belongs to the system",
     "model_version": "There is no version one",
     "model_fetch": "train first (site.yml)",

@@ -167,6 +167,7 @@ def test_options_describe_themselves() -> None:
         "max",
         "unit",
         "choices",
+        "takes",
         "variable_help",
         "metavar",
     }

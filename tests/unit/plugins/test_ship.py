@@ -1298,8 +1298,17 @@ def test_ssh_never_asks_and_never_learns_a_key() -> None:
 
 # The module's options --------------------------------------------------------------------------------------------------
 
-GIVEN = {"name": "first", "node": "edge1", "runtime": "auto", "host": "192.0.2.7", "user": "ops", "port": 22, "become": None, "known_hosts": None}  # fmt: skip
-GIVEN |= {"installed": False}
+GIVEN = {
+    "name": "first",
+    "node": "edge1",
+    "runtime": "auto",
+    "host": "192.0.2.7",
+    "user": "ops",
+    "port": 22,
+    "become": None,
+    "known_hosts": None,
+    "installed": False,
+}
 
 
 def node(name: str, runtime: str) -> dict[str, Any]:
