@@ -1037,7 +1037,7 @@ ORDER: dict[str, Any] = {"names": [], "spool": agent.SPOOL, "key": "", "check": 
     ],
 )
 def test_an_installed_agent_takes_no_other_request(wrong: dict[str, Any]) -> None:
-    assert [said["error"] for said in answered(REQUEST | wrong)] == ["refused"]
+    assert [said["error"] for said in answered({**REQUEST, **wrong})] == ["refused"]
 
 
 @pytest.mark.usefixtures("containerd")
@@ -1052,7 +1052,7 @@ def test_an_installed_agent_takes_no_other_request(wrong: dict[str, Any]) -> Non
     ],
 )
 def test_an_installed_agent_takes_no_other_order(wrong: dict[str, Any]) -> None:
-    assert [said.get("error") for said in answered(REQUEST, ORDER | wrong)] == [None, "refused"]
+    assert [said.get("error") for said in answered(REQUEST, {**ORDER, **wrong})] == [None, "refused"]
 
 
 @pytest.mark.usefixtures("containerd")
