@@ -26,7 +26,7 @@ HOSTILE = [
 ]
 CLIENT = {
     "node": "edge1", "name": "app-client-edge1", "kind": "Deployment", "replicas": 1, "autoscale": "none", "arguments": ["--a=b"], "certificate": "c",
-    "made_of": "m", "data": "/data", "resources": {"requests": {"cpu": "1"}},
+    "made_of": "m", "data": "/data", "resources": {"requests": {"cpu": "1"}, "limits": {"ephemeral-storage": "4Gi"}},
 }  # fmt: skip
 SHARED: dict[str, Any] = {
     "ansible_managed": "made",
@@ -48,8 +48,11 @@ SHARED: dict[str, Any] = {
     "__autoscaler_hpa": [CLIENT],
     "__autoscaler_vpa": [CLIENT],
     "__autoscaler_programs": {"recommender": {"port": 1, "args": ["--x"]}, "admission-controller": {"port": 2, "args": []}},
-    "groups": {"edges": ["edge1"]},
-    "hostvars": {"edge1": {"edgefl_node_name": "edge1"}},
+    "groups": {"cloud": ["cloud0"], "edges": ["edge1"]},
+    "hostvars": {"cloud0": {"build_images_result": {"images": {"client": "c:1"}}}, "edge1": {"edgefl_node_name": "edge1"}},
+    "__model_deployment_name": "app-server-edge1", "__model_deployment_served": "v", "__model_deployment_address": "192.0.2.2",
+    "__model_deployment_resources": {"limits": {"cpu": "1"}}, "edgefl_training": {"edgefl_app": "app"}, "edgefl_model_dir": "/models",
+    "edgefl_serve_port": 4,
     "__cloudcore_server": {"stdout": "https://192.0.2.1:6443"},
     "__cloudcore_token_secret": {"stdout": '{"data": {"ca.crt": "Y2E=", "token": "dG9rZW4="}}'},
     "control_plane_node_name": "cloud", "control_plane_address": "192.0.2.1",
@@ -61,7 +64,7 @@ TEMPLATES = [
     "federation/templates/aggregator.yaml.j2", "federation/templates/clients.yaml.j2", "autoscaler/templates/scalers.yaml.j2",
     "autoscaler/templates/vpa.yaml.j2", "metrics_server/templates/manifests.yaml.j2", "cloudcore/templates/cloudcore.yaml.j2",
     "cloudcore/templates/access.yaml.j2", "cloudcore/templates/kubeconfig.j2", "control_plane/templates/kubeadm.yaml.j2",
-    "edgecore/templates/edgecore.yaml.j2", "containerd/templates/bridge.conflist.j2",
+    "edgecore/templates/edgecore.yaml.j2", "model_deployment/templates/endpoint.yaml.j2", "containerd/templates/bridge.conflist.j2",
 ]  # fmt: skip
 
 
@@ -81,12 +84,9 @@ def filters() -> None:
 
 def variables(role: str) -> dict[str, Any]:
     """What a role's templates find: its defaults without templates, and what the roles make of variables."""
-    defaults = {
-        name: value
-        for name, value in load_yaml(ROOT / "roles" / role / "defaults/main.yml").items()
-        if "{{" not in str(value)
-    }
-    return {**defaults, **SHARED}
+    path = ROOT / "roles" / role / "defaults/main.yml"
+    defaults = load_yaml(path) if path.exists() else {}
+    return {**{name: value for name, value in defaults.items() if "{{" not in str(value)}, **SHARED}
 
 
 def rendered(template: str, given: dict[str, Any]) -> list[Any]:
