@@ -7,10 +7,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: data_folder_info
-short_description: Look at an edge's folder with data as its pods will
+short_description: Look at a host's folder with data as its pods will
 version_added: "1.0.0"
 description:
-  - Runs on an edge, as root. Lists every folder and opens every file in O(path) as O(user), the one of the pods, and counts them.
+  - Runs on an edge, or on the cloud node, as root. Lists every folder and opens every file in O(path) as O(user), the one of the pods, and counts them.
   - Fails when the folder is not there, belongs to the system, is empty, or has something that a pod could not use; the message says what to change.
   - Nothing is copied, and no content is read.
 author:
@@ -27,6 +27,10 @@ options:
     description: Number of the user and group that read it.
     type: int
     default: 10001
+  variable:
+    description: The variable that names the folder, for messages.
+    type: str
+    default: edgefl_data
 """
 
 EXAMPLES = r"""
@@ -58,13 +62,18 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.data_f
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    found = check(module.params["path"], module.params["user"])
+    found = check(module.params["path"], module.params["user"], module.params["variable"])
     return {"changed": False, "files": found.files, "bytes": found.bytes}
 
 
 def main() -> None:
     run_module(
-        work, argument_spec={"path": {"type": "str", "required": True}, "user": {"type": "int", "default": 10001}}
+        work,
+        argument_spec={
+            "path": {"type": "str", "required": True},
+            "user": {"type": "int", "default": 10001},
+            "variable": {"type": "str", "default": "edgefl_data"},
+        },
     )
 
 

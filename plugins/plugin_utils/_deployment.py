@@ -170,16 +170,17 @@ def clients(
 
 
 def run_settings(
-    rows: Iterable[Mapping[str, Any]], training: Mapping[str, Any], images: Mapping[str, str], tls: bool
+    rows: Iterable[Mapping[str, Any]], training: Mapping[str, Any], images: Mapping[str, str], tls: bool, data: str
 ) -> str:
     """Checksum of all that shapes a training; when it changes, so does the run. What a host is called in the inventory is no part of it.
 
     :param rows: C(clients)
     :param training: values by variable
     :param tls: whether aggregator and clients prove to each other who they are
+    :param data: the aggregator's folder with data, or nothing
     """
     trained = [{key: row[key] for key in _SHAPING} for row in rows]
-    return digest([_options.arguments("aggregator", training, {}, shaping=True), bool(tls), trained, images])
+    return digest([_options.arguments("aggregator", training, {}, shaping=True), bool(tls), trained, images, data])
 
 
 def retired(

@@ -380,6 +380,7 @@ RULES: dict[str, Rule | None] = {
     ),
     "edgefl_data": empty_or(absolute),
     "edgefl_node_config": None,
+    "edgefl_aggregator_data": empty_or(absolute),
     "edgefl_strategy_options": None,
     "edgefl_kubeconfig": absolute,
     "edgefl_ssh_dir": own_folder,

@@ -99,5 +99,8 @@ def test_a_flower_app_of_somebody_s_own(lab: Lab) -> None:
     assert [[client["node"] for client in one["clients"]] for one in made] == [lab.edges] * 2
     assert all(one["lost"] == [] and {"train_loss", "calls"} <= one["metrics"]["train"].keys() for one in made)
     assert made[1]["metrics"]["evaluate"]["eval_loss"] < made[0]["metrics"]["evaluate"]["eval_loss"]
+    # Made by the app's own predict() in the clients' image
+    about = json.loads((ROOT / "results/latest/model/model.json").read_text())
+    assert about["example"]["outputs"][0]["shape"] == [1]
     assert "train calls after each round" in (ROOT / "results/latest/report.html").read_text()
     lab.play("site.yml", show=False).ok()

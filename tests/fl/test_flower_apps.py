@@ -85,7 +85,11 @@ def test_a_fab(federation: Federation, tmp_path: Path) -> None:
 
 
 def test_data_that_lies_on_the_edge(federation: Federation, tmp_path: Path) -> None:
-    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 learning-rate=1.0")
+    truth = tmp_path / "test/owner/truth.txt"
+    truth.parent.mkdir(parents=True)
+    truth.write_text("8")
+    told = f"--data_dir={truth.parent.parent}"
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 learning-rate=1.0", told)
     for node, numbers in (("edge1", "3 5"), ("edge2", "10 10")):
         folder = tmp_path / node
         folder.mkdir()
@@ -99,6 +103,8 @@ def test_data_that_lies_on_the_edge(federation: Federation, tmp_path: Path) -> N
     assert all(
         one["bytes_received"] < 5_000 for one in made["exchanges"]
     )  # weights and metrics, of 400 KB of data none
+    assert made["metrics"]["aggregator"]["distance"] == 1.0  # of what lies in the aggregator's own folder
+    assert not (state(federation) / "work/owner").exists() and truth.exists()
 
 
 def test_messages_of_its_own(federation: Federation) -> None:

@@ -34,7 +34,7 @@ SHARED: dict[str, Any] = {
     "edgefl_namespace": "edgefl",
     "edgefl_labels": {"a": "b"},
     "edgefl_node_name": "cloud",
-    "edgefl_state_dir": "/state",
+    "edgefl_state_dir": "/state", "edgefl_aggregator_data": "/test",
     "edgefl_service_port": 1, "edgefl_server_port": 2, "edgefl_status_port": 3,
     "edgefl_tls": True, "edgefl_host_network": True, "edgefl_network_policy": "both",
     "edgefl_cluster": {"nodes": {"cloud": {"aggregator_resources": {}}}},

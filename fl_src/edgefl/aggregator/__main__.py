@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             from edgefl.aggregator.training import TrainingRun
 
+            if chosen.data_dir:
+                os.environ["EDGEFL_DATA_DIR"] = str(chosen.data_dir)
+
             run = TrainingRun(chosen, state, folder)
         run.accept()
         run.open()

@@ -7,7 +7,8 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,21 @@ def stdout_for_lines() -> IO[str]:
     kept = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return kept
+
+
+@contextmanager
+def linked(data: Path | None, work: Path) -> Iterator[None]:
+    """What is in `data` is in `work`, too, meanwhile: apps look for datasets by a relative path such as owner/name, and write there."""
+    links = {work / entry.name: entry for entry in (data.iterdir() if data else ())}
+    for link, entry in links.items():
+        if not os.path.lexists(link):
+            link.symlink_to(entry)
+    try:
+        yield
+    finally:
+        for link in links:
+            if link.is_symlink():
+                link.unlink()
 
 
 class AppRun:
@@ -93,11 +109,16 @@ class AppRun:
         """Call the app's main() for each loop. Raises AppError, with file and line, for what it raises."""
         if self.journal.complete:
             return
-        s = self.settings
         # In a folder of its own before it is imported: it may make files then
         work = (self.folder or Path(os.environ.get("TMPDIR", "/tmp"))) / WORK
         work.mkdir(parents=True, exist_ok=True)
         os.chdir(work)
+        with linked(self.settings.data_dir, work):
+            self._run()
+        self._done()
+
+    def _run(self) -> None:
+        s = self.settings
         kind = dict(flower.components())["serverapp"]
         random.seed(s.seed)
         main = self.app.load("serverapp", kind)
@@ -109,11 +130,11 @@ class AppRun:
             self.rounds.begin_loop(loop)
             grid = LinkGrid(self.hub, self.number, self.replies, self.rounds, s.round_timeout)
             self._seed(loop)
-            context = flower.context(self.number, flower.SERVER, {}, self.config)
+            told = {"data-path": str(self.settings.data_dir)} if self.settings.data_dir else {}
+            context = flower.context(self.number, flower.SERVER, told, self.config)
             self._guarded(main, grid, context)
             self.rounds.close()
             self._keep(self._arrays if self._arrays is not None else grid.arrays)
-        self._done()
 
     def _guarded(self, main: Callable[..., Any], grid: LinkGrid, context: Any) -> None:
         try:

@@ -57,6 +57,7 @@ class AggregatorSettings(argparse.Namespace):
     status_address: tuple[str, ...]
     state_dir: Path | None
     app_config: dict[str, app_folder.Value]
+    data_dir: Path | None
     max_pods: int
     client_settings: dict[str, str]
     client_slices: dict[str, str]
@@ -64,9 +65,10 @@ class AggregatorSettings(argparse.Namespace):
 
     def shaping(self) -> dict[str, Any]:
         """What makes this training and no other, by option, as JSON takes it; `tls` tells whether connections are encrypted."""
-        return {
+        values = {
             name: getattr(self, name) for name in _options("aggregator") if OPTIONS[name].get("shapes_training", True)
-        } | {"tls": self.tls is not None}
+        }
+        return values | {"data_dir": str(self.data_dir or ""), "tls": self.tls is not None}
 
 
 class ClientSettings(argparse.Namespace):

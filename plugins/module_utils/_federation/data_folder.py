@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: an edge's folder with data, looked at as the user of the pods that will read it."""
+"""Private: a host's folder with data, looked at as the user of the pods that will read it."""
 
 from __future__ import annotations
 
@@ -48,35 +48,35 @@ class Found:
             self.links.append(f"{path} -> {target}")
 
 
-def refused(path: str) -> str:
+def refused(path: str, variable: str) -> str:
     """Why a pod may not read this folder, whatever is in it; empty when it may."""
     if not path.startswith("/"):
-        return f"edgefl_data is {path!r}: give an absolute path, such as /srv/images."
+        return f"{variable} is {path!r}: give an absolute path, such as /srv/images."
     plain = os.path.normpath(path)
     # Two slashes at the beginning are kept by POSIX
     plain = "/" + plain.lstrip("/")
     for folder in SYSTEM:
         if plain == folder or plain.startswith(f"{folder}/"):
-            return f"edgefl_data is {path}, which belongs to the system ({folder}): put the data into a folder of its own, such as /srv/images."
+            return f"{variable} is {path}, which belongs to the system ({folder}): put the data into a folder of its own, such as /srv/images."
         if plain == "/" or folder.startswith(f"{plain}/"):
-            return f"edgefl_data is {path}, which holds the system's {folder}: put the data into a folder of its own, such as /srv/images."
+            return f"{variable} is {path}, which holds the system's {folder}: put the data into a folder of its own, such as /srv/images."
     if plain in SHARED:
-        return f"edgefl_data is {path}, which is for everybody's files: name the folder in it that has the data."
+        return f"{variable} is {path}, which is for everybody's files: name the folder in it that has the data."
     return ""
 
 
-def check(path: str, user: int) -> Found:
+def check(path: str, user: int, variable: str) -> Found:
     """What a pod of `user` finds in a folder. Raises EdgeflError that says what to change, when it is none, or not all of it can be used."""
     for each in dict.fromkeys((path, os.path.realpath(path) if path.startswith("/") else path)):
-        reason = refused(each)
+        reason = refused(each, variable)
         if reason:
             raise EdgeflError(reason)
     if not os.path.isdir(path):
         what = "is no folder" if os.path.exists(path) else "is not there"
         raise EdgeflError(
-            f"edgefl_data is {path}, which {what} on this host: correct it, mount what holds the data, or leave edgefl_data out for this host."
+            f"{variable} is {path}, which {what} on this host: correct it, mount what holds the data, or leave {variable} out for this host."
         )
-    found = _as_user(path, user)
+    found = _as_user(path, user, variable)
     reasons = []
     if found.unreadable_count:
         reasons.append(
@@ -91,7 +91,7 @@ def check(path: str, user: int) -> Found:
     if not found.files and not reasons:
         reasons.append("It has no files: put the data there, or mount what holds it.")
     if reasons:
-        raise EdgeflError(f"edgefl_data is {path}. {' '.join(reasons)}", files=found.files, bytes=found.bytes)
+        raise EdgeflError(f"{variable} is {path}. {' '.join(reasons)}", files=found.files, bytes=found.bytes)
     return found
 
 
@@ -100,7 +100,7 @@ def _some(names: list[str], count: int) -> str:
     return printable(", ".join(names), 1000) + more
 
 
-def _as_user(path: str, user: int) -> Found:
+def _as_user(path: str, user: int, variable: str) -> Found:
     """`look` in a process of the user, which begins in the folder: as in a pod, the rights of the folders above do not matter."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -124,7 +124,7 @@ def _as_user(path: str, user: int) -> Found:
     _pid, status = os.waitpid(child, 0)
     if status != 0:
         raise EdgeflError(
-            f"edgefl_data is {path}, which can't be looked at as user {user} (status {status}): try `ls` there as root."
+            f"{variable} is {path}, which can't be looked at as user {user} (status {status}): try `ls` there as root."
         )
     about: dict[str, Any] = json.loads(text)
     return Found(**about)

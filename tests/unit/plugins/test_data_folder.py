@@ -30,14 +30,14 @@ def folder(tmp_path: Path) -> Path:
 
 def why(folder: Path) -> str:
     with pytest.raises(EdgeflError) as caught:
-        data_folder.check(str(folder), USER)
+        data_folder.check(str(folder), USER, "edgefl_data")
     return caught.value.message
 
 
 def test_files_and_bytes(folder: Path) -> None:
     (folder / "first.png").symlink_to("cats/1.png")
     os.mkfifo(folder / "pipe")
-    found = data_folder.check(str(folder), USER)
+    found = data_folder.check(str(folder), USER, "edgefl_data")
     assert (found.files, found.bytes) == (2, 1004)
 
 
@@ -91,12 +91,12 @@ def test_no_folder_no_files(folder: Path) -> None:
     ],
 )
 def test_folders_that_no_pod_may_read(path: str, words: str) -> None:
-    assert words in data_folder.refused(path)
+    assert words in data_folder.refused(path, "edgefl_data")
 
 
 @pytest.mark.parametrize("path", ["/srv/images", "/home/mia/images", "/data", "/mnt", "/var/lib/images", "/etcetera"])
 def test_folders_for_data(path: str) -> None:
-    assert data_folder.refused(path) == ""
+    assert data_folder.refused(path, "edgefl_data") == ""
 
 
 def test_a_link_to_the_system_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:
     before, after = (clients(edges(), {"fashion-mnist-client-edge1-tls": text}) for text in ("1", "2"))
     assert before[0]["made_of"] != after[0]["made_of"]
     assert before[1]["made_of"] == after[1]["made_of"]
-    settings = [deployment.run_settings(rows, TRAINING, IMAGES, True) for rows in (before, after)]
+    settings = [deployment.run_settings(rows, TRAINING, IMAGES, True, "") for rows in (before, after)]
     assert settings[0] == settings[1]
 
 
@@ -118,7 +118,7 @@ def test_another_name_in_the_inventory_is_the_same_training() -> None:
     before = clients(edges({"edge1": {}, "edge2": {}}))
     after = clients(edges({"harbour": {"edgefl_node_name": "edge1"}, "mill": {"edgefl_node_name": "edge2"}}))
     assert [row["made_of"] for row in before] == [row["made_of"] for row in after]
-    assert len({deployment.run_settings(rows, TRAINING, IMAGES, True) for rows in (before, after)}) == 1
+    assert len({deployment.run_settings(rows, TRAINING, IMAGES, True, "") for rows in (before, after)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,18 @@ def test_another_name_in_the_inventory_is_the_same_training() -> None:
     ],
 )
 def test_other_settings_are_another_training(variables: dict[str, Any], images: dict[str, str], tls: bool) -> None:
-    before = deployment.run_settings(clients(edges()), TRAINING, IMAGES, True)
-    assert deployment.run_settings(clients(edges({"edge1": variables, "edge2": {}})), TRAINING, images, tls) != before
-    assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, True) != before
+    before = deployment.run_settings(clients(edges()), TRAINING, IMAGES, True, "")
+    assert (
+        deployment.run_settings(clients(edges({"edge1": variables, "edge2": {}})), TRAINING, images, tls, "") != before
+    )
+    assert deployment.run_settings(clients(edges()), TRAINING, IMAGES, True, "/srv/test") != before
+    assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, True, "") != before
 
 
 def test_a_flower_app_s_configuration_is_part_of_its_training() -> None:
     rows = clients(edges())
     one, same, other = (
-        deployment.run_settings(rows, TRAINING | {"edgefl_app_config": config}, IMAGES, True)
+        deployment.run_settings(rows, TRAINING | {"edgefl_app_config": config}, IMAGES, True, "")
         for config in ({"lr": 0.1, "net": "x"}, {"net": "x", "lr": 0.1}, {"lr": 0.2, "net": "x"})
     )
     assert one == same != other
