@@ -19,7 +19,7 @@ WITHOUT = {
     "edgecore": "makes the lab's cluster: tests/e2e",
     "edgefl": "holds the variables of all roles, and does nothing by itself",
     "experiment": "works through other roles: tests/e2e/test_experiment.py",
-    "image_archive": "works for other roles: build_images_alternative gives its archive to Docker, the lab's nodes get all their images in containerd by it",
+    "image_archive": "works for other roles: molecule/build_images gives its archive to Docker, the lab's nodes get all their images in containerd by it",
     "input": "reads what is given on the controller, and changes nothing: tests/bad_input",
     "lab_artifacts": "makes the lab: tests/e2e",
     "lab_nodes": "makes the lab: tests/e2e",
@@ -62,13 +62,33 @@ def image() -> None:
     )
 
 
+def machines(scenario: str) -> set[str]:
+    """Bare machines that a scenario plays the role on."""
+    groups = load_yaml(ROOT / "molecule/shared/inventory/hosts.yml")["all"]["children"]
+    hosts = [
+        word for play in load_yaml(ROOT / "molecule" / scenario / "converge.yml") for word in play["hosts"].split(":")
+    ]
+    return {name for host in hosts for name in groups.get(host, {}).get("hosts", [host])}
+
+
 def test_every_role_has_scenarios() -> None:
-    """The role's defaults, and other values for all of its variables; a role without variables has one scenario."""
+    """
+    The role's defaults, and other values for all of its variables, on machines of their own in one scenario, or on the lab in two; a role without
+    variables has its defaults alone.
+    """
     roles = {path.name for path in (ROOT / "roles").iterdir()}
     assert set(WITHOUT) <= roles
     for role in sorted(roles - set(WITHOUT)):
-        wanted = {role, f"{role}_alternative"} if (ROOT / "roles" / role / "defaults/main.yml").exists() else {role}
-        assert wanted <= set(scenarios.ALL), f"write molecule/{' and molecule/'.join(sorted(wanted))}"
+        assert role in scenarios.ALL, f"write molecule/{role}"
+        if not (ROOT / "roles" / role / "defaults/main.yml").exists():
+            continue
+        if role in scenarios.ON_THE_LAB:
+            assert f"{role}_alternative" in scenarios.ALL, f"write molecule/{role}_alternative"
+        else:
+            one, other = machines(role) & {"cloud1", "edge1"}, machines(role) & {"cloud2", "edge2"}
+            assert one and other, (
+                f"play molecule/{role}/converge.yml on a machine with defaults and on one with other values"
+            )
 
 
 @pytest.mark.parametrize("scenario", scenarios.ON_BARE_MACHINES)
