@@ -48,9 +48,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, what takes longest comes first; else in the order of pyproject.toml."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(E2E))
+    """Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        on_the_lab = item.nodeid.startswith(E2E)
+        return on_the_lab != hasattr(config, "workerinput"), on_the_lab and "default_training" not in getattr(
+            item, "fixturenames", ()
+        )
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

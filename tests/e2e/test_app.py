@@ -1,4 +1,4 @@
-"""An edited app that is broken is told by the line, through the real playbooks; tests/e2e/test_artifact.py trains one that is not."""
+"""An edited app that is broken is told by the line, through the real playbooks; test_artifact.py trains one that is not, test_settings.py another app."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from support.helpers import ROOT
 from support.processes import until
-from support.running_lab import Lab, edited, rounds, values
+from support.running_lab import Lab, edited
+
+pytestmark = pytest.mark.usefixtures("other_training")
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
@@ -74,12 +75,10 @@ def rule(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.usefixtures("rule")
 def test_what_the_cluster_does_not_take_is_told(lab: Lab) -> None:
-    """What it takes of the manifests stays, as always with kubectl; the corrected value brings the rest."""
+    """What it takes of the manifests stays, as always with kubectl; the next training that it takes brings the rest."""
     run = lab.play("retrain.yml", "-e", "edgefl_service_port=12346", show=False)
     assert run.result.code != 0
     assert "The cluster does not take aggregator and clients" in run.output and "12346 is taken" in run.output
-    lab.play("retrain.yml", show=False).ok()
-    assert lab.play("site.yml", show=False).ok().sums["changed"] == 0
 
 
 def test_a_broken_edit_is_told_by_its_pods(lab: Lab, tmp_path: Path) -> None:
@@ -88,19 +87,3 @@ def test_a_broken_edit_is_told_by_its_pods(lab: Lab, tmp_path: Path) -> None:
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
     assert run.result.seconds < 120
-
-
-def test_a_flower_app_of_somebody_s_own(lab: Lab) -> None:
-    """Its folder as it is: each node pulls towards its partition's number, 1 and 2. After it the lab is as it was before the broken edit."""
-    own = values(edgefl_app="tests/fl/flower_apps/means", edgefl_app_config={"num-server-rounds": 2})
-    lab.play("site.yml", own).ok()
-    begun, *made, _done = rounds()
-    assert begun["settings"]["app"] == "means" and begun["settings"]["config"]["num-server-rounds"] == 2
-    assert [[client["node"] for client in one["clients"]] for one in made] == [lab.edges] * 2
-    assert all(one["lost"] == [] and {"train_loss", "calls"} <= one["metrics"]["train"].keys() for one in made)
-    assert made[1]["metrics"]["evaluate"]["eval_loss"] < made[0]["metrics"]["evaluate"]["eval_loss"]
-    # Made by the app's own predict() in the clients' image
-    about = json.loads((ROOT / "results/latest/model/model.json").read_text())
-    assert about["example"]["outputs"][0]["shape"] == [1]
-    assert "train calls after each round" in (ROOT / "results/latest/report.html").read_text()
-    lab.play("site.yml", show=False).ok()

@@ -46,7 +46,7 @@ def wanted(node: str) -> list[int]:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("back_to_defaults")
+@pytest.mark.usefixtures("other_training")
 def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
     """The how-to's problem 4. Meanwhile every round has every sample of each node once."""
     run = lab.play("site.yml", values(**HPA)).ok()
@@ -73,7 +73,7 @@ def test_hpa_adds_pods_under_load_and_takes_them_away(lab: Lab) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("back_to_defaults")
+@pytest.mark.usefixtures("other_training")
 def test_each_step_is_explained(lab: Lab) -> None:
     """In the report of the run above: each change with its arithmetic, and why it did not shrink at once."""
     for node in lab.edges:
@@ -92,7 +92,7 @@ def test_each_step_is_explained(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("mode", "length"), [("Recreate", 150), ("InPlaceOrRecreate", 151)])
 @pytest.mark.long
-@pytest.mark.usefixtures("back_to_defaults")
+@pytest.mark.usefixtures("other_training")
 def test_vpa_recommends_and_applies(lab: Lab, mode: str, length: int) -> None:
     """From HPA to VPA: the HPAs go; and a training goes on while its pods are replaced, as those of KubeEdge can't be changed in place."""
     if mode != "Recreate":
@@ -114,7 +114,7 @@ def test_vpa_recommends_and_applies(lab: Lab, mode: str, length: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("back_to_defaults")
+@pytest.mark.usefixtures("other_training")
 def test_none_leaves_nothing_behind(lab: Lab) -> None:
     lab.play("site.yml").ok()
     assert lab.ours("horizontalpodautoscalers") == []
@@ -126,7 +126,7 @@ def test_none_leaves_nothing_behind(lab: Lab) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("back_to_defaults")
+@pytest.mark.usefixtures("other_training")
 def test_one_edge_each(lab: Lab, tmp_path: Any) -> None:
     """`edgefl_autoscale` of one host is for that host."""
     inventory = lab.write_inventory(

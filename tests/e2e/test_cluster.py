@@ -14,6 +14,7 @@ import pytest
 from support.helpers import ROOT, inventory, run
 from support.running_lab import NAMESPACE, Lab, rounds
 
+pytestmark = pytest.mark.usefixtures("default_training")
 LATEST = ROOT / "results/latest"
 
 
@@ -155,13 +156,6 @@ def test_nothing_secret_in_results(path: str) -> None:
     text = (LATEST / path).read_text()
     for word in ("PRIVATE KEY", "client-key-data", "token:"):
         assert word not in text
-
-
-def test_lab_needs_no_inventory(lab: Lab) -> None:
-    """As somebody calls it who has the collection and nothing else: the same machines, and nothing changes."""
-    done = lab.play("edgefl.kubeedge.lab", inventory=Path("/dev/null"), show=False).ok()
-    assert done.sums["changed"] == 0
-    assert "edge1 : ok=" in done.output
 
 
 def test_the_labs_own_inventory_is_the_checkouts(lab: Lab) -> None:

@@ -11,6 +11,7 @@ import pytest
 from support.helpers import ROOT
 from support.running_lab import NAMESPACE, Lab
 
+pytestmark = pytest.mark.usefixtures("default_training")
 PROGRAM = ROOT / "tests/support/edge_session.py"
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,10 @@ def words(**more: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def fresh(lab: Lab) -> Iterator[Lab]:
-    """The lab, without results of an earlier experiment; at the end it has the defaults again."""
+def fresh(lab: Lab, other_training: None) -> Lab:
+    """The lab, without results of an earlier experiment."""
     shutil.rmtree(FOLDER, ignore_errors=True)
-    yield lab
-    lab.play("site.yml").ok()
+    return lab
 
 
 @pytest.mark.long

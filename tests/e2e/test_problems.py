@@ -12,7 +12,7 @@ import pytest
 from support.processes import until
 from support.running_lab import NAMESPACE, Lab, Run, rounds, values
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("back_to_defaults")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("other_training")]
 AGGREGATOR = "deployment/fashion-mnist"
 
 

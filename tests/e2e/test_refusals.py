@@ -27,7 +27,7 @@ WRONG: Values = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def untouched(lab: Lab) -> Iterator[None]:
+def untouched(lab: Lab, default_training: None) -> Iterator[None]:
     """After all refusals everything is as it was before the first: to ask after each of them would take minutes."""
     before = lab.state()
     yield

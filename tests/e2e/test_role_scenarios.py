@@ -8,7 +8,7 @@ from support import scenarios
 from support.helpers import ROOT
 from support.running_lab import Lab
 
-pytestmark = [pytest.mark.usefixtures("back_to_defaults"), pytest.mark.long]
+pytestmark = [pytest.mark.usefixtures("other_training"), pytest.mark.long]
 # Says nothing in check mode: what it would write is only known when the training has ended, which check mode does not wait for
 SILENT = {"results", "results_alternative"}
 

@@ -1,12 +1,13 @@
-"""stop.yml leaves no object of ours, keeps what was trained, and has nothing to do the second time."""
+"""stop.yml leaves no object of ours, keeps what was trained, and has nothing to do the second time; site.yml brings all back."""
 
 from __future__ import annotations
 
 import pytest
 
 from support.helpers import ROOT
-from support.running_lab import NAMESPACE, Lab, Operator, differences, values
+from support.running_lab import NAMESPACE, Lab, Operator, differences, rounds, values
 
+pytestmark = pytest.mark.usefixtures("other_training")
 # The cluster makes these in every namespace
 OF_THE_CLUSTER = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
 
@@ -20,11 +21,17 @@ def images(lab: Lab) -> dict[str, list[str]]:
     }
 
 
-def test_stop_leaves_no_object(lab: Lab, operator: Operator) -> None:
-    """By the installed collection, what the checkout deployed."""
+@pytest.fixture(scope="module")
+def stopped(lab: Lab, operator: Operator) -> dict[str, list[str]]:
+    """What the checkout deployed is stopped, by the installed collection; the images that there were before."""
     before = images(lab)
-    assert all(before.values())
     operator.play("stop").ok()
+    return before
+
+
+def test_stop_leaves_no_object(lab: Lab, stopped: dict[str, list[str]]) -> None:
+    before = stopped
+    assert all(before.values())
     kinds = "all,configmaps,secrets,serviceaccounts,endpoints,persistentvolumeclaims,roles.rbac.authorization.k8s.io"
     there = {f"{item['kind']}/{item['metadata']['name']}" for item in lab.ours(kinds)}
     assert there - OF_THE_CLUSTER == set()
@@ -35,15 +42,18 @@ def test_stop_leaves_no_object(lab: Lab, operator: Operator) -> None:
     assert (ROOT / "results/latest/report.html").exists()
 
 
+@pytest.mark.usefixtures("stopped")
 def test_no_process_is_left(lab: Lab) -> None:
     for host in lab.hosts:
         assert lab.ssh(host, "pgrep --full --list-full '[e]dgefl\\.(aggregator|client)' || true") == ""
 
 
+@pytest.mark.usefixtures("stopped")
 def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
     assert lab.play("stop.yml").ok().sums["changed"] == 0
 
 
+@pytest.mark.usefixtures("stopped")
 def test_nothing_is_there_to_train_again(lab: Lab) -> None:
     run = lab.play("retrain.yml")
     assert run.result.code != 0
@@ -52,9 +62,9 @@ def test_nothing_is_there_to_train_again(lab: Lab) -> None:
 
 
 # With "vpa" there is more to announce, all of "none" too
+@pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize("autoscaler", [pytest.param("none", marks=pytest.mark.long), "vpa"])
 def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
-    lab.play("stop.yml").ok()
     before = lab.state()
     check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
     assert check.sums["changed"] > 0
@@ -62,6 +72,15 @@ def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None
         assert what in check.output
     assert ("Programs | Apply the manifests of the VPA's programs" in check.output) == (autoscaler == "vpa")
     assert differences(before, lab.state()) == []
+
+
+def test_site_brings_all_back(lab: Lab) -> None:
+    """With a run of its own."""
+    before = set((ROOT / "results").iterdir())
+    lab.bring_defaults("edgefl_run=new")
+    begun, *_made = rounds()
+    assert sorted(pod["spec"]["nodeName"] for pod in lab.pods(clients=True)) == sorted(lab.edges)
+    assert {path.name for path in set((ROOT / "results").iterdir()) - before} == {begun["run"]}
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from support.helpers import ROOT
 from support.processes import until
 from support.running_lab import NAMESPACE, Lab, values
 
+pytestmark = pytest.mark.usefixtures("default_training")
 SECRETS = {"fashion-mnist-tls", "fashion-mnist-client-edge1-tls", "fashion-mnist-client-edge2-tls"}
 
 
@@ -30,7 +31,6 @@ def port(lab: Lab) -> str:
 
 
 def test_no_certificate_no_entry(lab: Lab) -> None:
-    lab.play("site.yml", show=False).ok()
     # In TLS 1.3 a client learns of it after its own handshake: it must wait for the answer
     answer = lab.ssh("edge1", f"(sleep 2) | openssl s_client -connect {port(lab)} 2>&1 || true")
     assert "unexpected eof" in answer or "certificate required" in answer
