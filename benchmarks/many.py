@@ -37,6 +37,14 @@ from flwr.server import ServerConfig, start_server
 from flwr.server.strategy import FedAvg
 
 SAMPLES = 100
+SLICES = 600
+"""Of the 60,000 samples there are; with more clients than that some train on the same."""
+
+
+def own(index: int) -> tuple[int, int]:
+    """First sample of a client, and the one after its last."""
+    first = index % SLICES * SAMPLES
+    return first, first + SAMPLES
 
 
 class Trainer(NumpyTrainer):
@@ -50,14 +58,15 @@ class Trainer(NumpyTrainer):
 
 
 def ours(address: str, index: int) -> None:
-    slice_ = (f"--partition={index * SAMPLES}", f"--clients={(index + 1) * SAMPLES}")
+    start, stop = own(index)
+    slice_ = (f"--partition={start}", f"--clients={stop}")
     chosen = settings.client([f"--server_address={address}", f"--node=node{index}", "--batch_size=50", *slice_])
     app = worker.clientapp(worker.Worker(chosen, apps.load("fashion_mnist")))
     clientapp.Client(chosen, app, chosen.app, {"start": chosen.partition, "stop": chosen.clients}).work()
 
 
 def plain(address: str, index: int) -> None:
-    inputs, labels = data.train(index * SAMPLES, (index + 1) * SAMPLES)
+    inputs, labels = data.train(*own(index))
     trainer = Trainer()
 
     class Client(NumPyClient):
@@ -103,7 +112,7 @@ def server(address: str, count: int, rounds: int) -> None:
 
 def floor(count: int, rounds: int) -> None:
     trainer, test = Trainer(), data.test(0, None)
-    slices = [data.train(index * SAMPLES, (index + 1) * SAMPLES) for index in range(count)]
+    slices = [data.train(*own(index)) for index in range(count)]
     weights = model.initial_weights(1)
     for round_ in range(1, rounds + 1):
         begin = time.time()

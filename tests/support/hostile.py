@@ -62,11 +62,11 @@ def main(address: str, folder: str, what: str) -> None:
                     if what == "noise":
                         parts = list(
                             wire.frames(
-                                {"key": note["key"], "seconds": "x" * 1000, "shard": {}}, b"\xff" * 50, b"\x00" * 5000
+                                {"key": note["key"], "seconds": "x" * 1000, "shard": {}}, b"\xff" * 50, [b"\x00" * 5000]
                             )
                         )
                     elif what == "another answer":
-                        parts = [*wire.frames({"key": "never asked"}, b"", b"x" * 1000), b"\xff" * 20]
+                        parts = [*wire.frames({"key": "never asked"}, b"", [b"x" * 1000]), b"\xff" * 20]
                     else:
                         text = json.dumps({"key": note["key"]}).encode()
                         parts = [wire._SIZES.pack(2**62, len(text)) + text]

@@ -84,7 +84,7 @@ def _of_median_node(answers: Sequence[Answer], figures: Sequence[float]) -> floa
     return float(np.median([np.median(own) for own in of_node.values()]))
 
 
-def _distance(weights: Weights, model: Weights) -> float:
+def _distance(weights: Sequence[Array], model: Weights) -> float:
     """L2 norm of the difference, over all arrays together."""
     squares = 0.0
     for array, ours in zip(weights, model):
@@ -93,7 +93,7 @@ def _distance(weights: Weights, model: Weights) -> float:
     return math.sqrt(squares)
 
 
-def flaw_of_weights(received: Weights, model: Weights) -> str:
+def flaw_of_weights(received: Sequence[Array], model: Weights) -> str:
     """Why `received` can't stand in for `model`; empty when it can."""
     if [array.shape for array in received] != [array.shape for array in model]:
         return "sent weights of another shape than the model's; is its image of this version?"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from edgefl.aggregator import answers as examine
 from edgefl.aggregator import lines, model
 from edgefl.aggregator.aside import IN_A_ROW, Aside, Division
 from edgefl.aggregator.checkpoint import Checkpoint, Store
+from edgefl.aggregator.spool import Spool
 from edgefl.aggregator.status import Status
 from edgefl.apps import App, Weights
 from edgefl.common import plan
@@ -314,10 +315,16 @@ class Coordinator:
             return None
         self.status.update(state="training", loop=loop, round=round_, waiting_for=None)
         config = {"loop": loop, "round": round_, "seed": rng.randrange(2**31), **self._client_options()}
-        outcomes = link.train(weights, tasks, config, s.round_timeout)
-        answers, lost = examine.separated(
-            examine.trained(outcome, weights) if isinstance(outcome, Answer) else outcome for outcome in outcomes
-        )
+        spool = Spool(self.store.folder if self.store else None)
+
+        def received(outcome: Answer | Lost) -> Answer | Lost:
+            if isinstance(outcome, Answer):
+                outcome = examine.trained(outcome, weights)
+            if isinstance(outcome, Lost):
+                return outcome
+            return replace(outcome, weights=spool.keep(list(outcome.weights)))
+
+        answers, lost = examine.separated(map(received, link.train(weights, tasks, config, s.round_timeout)))
         answers, refused = examine.separated(examine.bounded(answers, weights, s.norm_bound))
         return Attempt(begin, division, tasks, answers, [*lost, *refused], time.perf_counter() - begin)
 

@@ -31,7 +31,7 @@ class Client:
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
         self._busy = ""
-        self._last: tuple[str, tuple[dict[str, Any], bytes, bytes]] | None = None
+        self._last: tuple[str, tuple[dict[str, Any], bytes, flower.Pieces]] | None = None
         self._connection = Connection(chosen.server_address, chosen.tls, self)
 
     # -- called by the connection -----------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Client:
             self._connection.send(*answer)
             del body, answer
 
-    def _answer(self, note: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    def _answer(self, note: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Any], bytes, flower.Pieces]:
         usage = limits.Usage()
         run, node = int(self._welcome["run"]), int(self._welcome["node"])
         shard = note.get("shard", [0, 1])
@@ -85,7 +85,7 @@ class Client:
             raise
         except BaseException as err:  # SystemExit too: an app that exits must not take the pod with it
             traceback.print_exc()
-            encoded = flower.failed(head, flower.RAISED, f"{type(err).__name__}: {err}"[:LONGEST_REASON])
+            encoded = flower.failed(head, flower.RAISED, f"{type(err).__name__}: {err}"[:LONGEST_REASON]), ()
         return {"key": note["key"], "shard": shard, **usage.figures()}, *encoded
 
     def _context(self, run: int, node: int, shard: list[int]) -> Any:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ class Connection:
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._keep, name="link", daemon=True).start()
 
-    def send(self, note: dict[str, Any], head: bytes, body: bytes) -> None:
+    def send(self, note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> None:
         """Send on the connection that is there now; where none is, it goes nowhere, and the next greeting says that it is held."""
         for frame in wire.frames(note, head, body):
             self._outbox.put(frame)

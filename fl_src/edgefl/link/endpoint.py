@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -19,7 +19,7 @@ from edgefl.link.refused import RefusedConnections
 AT_ONCE = 64
 """Chunks that are being sent at a time. More would lie in gRPC's buffers: 256 KiB for each client."""
 
-Message = tuple[dict[str, Any], bytes, bytes]
+Message = tuple[dict[str, Any], bytes, Sequence[bytes]]
 Admit = Callable[[dict[str, Any], frozenset[str]], None]
 """Raises RefusedError for a greeting, and the names in the certificate that came with it, that may not join."""
 
@@ -115,7 +115,7 @@ class Endpoint:
         self._admit(about, frozenset(names))
         outbox: asyncio.Queue[Message | None] = asyncio.Queue()
 
-        def post(note: dict[str, Any], head: bytes, body: bytes) -> None:
+        def post(note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> None:
             self._loop.call_soon_threadsafe(outbox.put_nowait, (note, head, body))
 
         task = asyncio.current_task()

@@ -1,7 +1,8 @@
 """All that this project knows of Flower: its names, public and private, are in this file and nowhere else.
 
-Flower's messages travel as two byte strings: a head (metadata, error) and a body (content). So what a message is about can be read, and a
-content that many nodes get is made into bytes once. Both are Flower's own protobuf messages, made by its own functions.
+Flower's messages travel as a head (metadata, error) and a body (content), in pieces: each record of the content is one. So what a message is about
+can be read, and a record that many nodes get is made into bytes once. Head and pieces are Flower's own protobuf messages, made by its own functions;
+protobuf takes such messages one after the other for one of all their fields.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ RAISED, UNAVAILABLE = 2, 5
 
 __all__ = ["Array", "ArrayRecord", "ConfigRecord", "Context", "Message", "MetricRecord", "RecordDict"]
 
-Encoded = tuple[bytes, bytes]
+Pieces = tuple[bytes, ...]
+Shared = dict[tuple[str, int], tuple[Any, bytes]]
+"""Pieces by name and identity of their records."""
 
 
 def quiet() -> None:
@@ -60,30 +63,32 @@ def context(run: int, node: int, node_config: Mapping[str, Any], run_config: Map
     )
 
 
-def body_of(content: RecordDict, like: Message) -> bytes:
-    """The body of a message like `like` with this content."""
-    proto = message_to_proto(like)
-    proto.ClearField("metadata")
-    return bytes(proto.SerializeToString())
-
-
-def encode(message: Message, shared: dict[int, tuple[Any, bytes]] | None = None, **metadata: Any) -> Encoded:
-    """Head and body; `metadata` replaces fields. `shared` keeps bodies by their content, for several messages that have the same."""
+def encode(message: Message, shared: Shared | None = None, **metadata: Any) -> tuple[bytes, Pieces]:
+    """Head and body; `metadata` replaces fields. `shared` keeps the pieces, for several messages that have the same records."""
     shared = {} if shared is None else shared
-    content, body = (message.content if message.has_content() else None), b""
-    if content is not None:
-        if id(content) not in shared:
-            shared[id(content)] = content, body_of(content, message)
-        body, message.content = shared[id(content)][1], RecordDict()
-    try:
-        proto = message_to_proto(message)
-    finally:
-        if content is not None:
-            message.content = content
-    proto.ClearField("content")
+    pieces = []
+    for name, record in message.content.items() if message.has_content() else ():
+        if (name, id(record)) not in shared:
+            alone = _proto(message, RecordDict({name: record}))
+            alone.ClearField("metadata")
+            shared[name, id(record)] = record, alone.SerializeToString()
+        pieces.append(shared[name, id(record)][1])
+    head = _proto(message, RecordDict() if message.has_content() else None)
+    head.ClearField("content")
     for key, value in metadata.items():
-        setattr(proto.metadata, key, value)
-    return proto.SerializeToString(), body
+        setattr(head.metadata, key, value)
+    return head.SerializeToString(), tuple(pieces)
+
+
+def _proto(message: Message, content: RecordDict | None) -> Any:
+    """Flower's protobuf message of a message, with this content in place of its own."""
+    if content is None:
+        return message_to_proto(message)
+    own, message.content = message.content, content
+    try:
+        return message_to_proto(message)
+    finally:
+        message.content = own
 
 
 def decode(head: bytes, body: bytes, **metadata: Any) -> Message:
@@ -105,15 +110,15 @@ def metadata_of(head: bytes) -> Any:
     return Proto.FromString(head).metadata
 
 
-def failed(head: bytes, code: int, text: str) -> Encoded:
-    """The reply that tells an error; `head` is the instruction's."""
+def failed(head: bytes, code: int, text: str) -> bytes:
+    """The reply that tells an error, which is a head alone; `head` is the instruction's."""
     proto = Proto.FromString(head)
     proto.ClearField("error")
     proto.content.SetInParent()
-    return encode(Message(Error(code, text), reply_to=message_from_proto(proto)))
+    return encode(Message(Error(code, text), reply_to=message_from_proto(proto)))[0]
 
 
-def unavailable(head: bytes, reason: str) -> Encoded:
+def unavailable(head: bytes, reason: str) -> bytes:
     """The reply in place of one that will not come."""
     return failed(head, UNAVAILABLE, reason)
 

@@ -121,7 +121,8 @@ class LinkGrid(Grid):
 
     def _push(self, messages: Iterable[Any], seconds: float) -> list[str]:
         waiting = list(messages)
-        shared: dict[int, tuple[Any, bytes]] = {}
+        shared: flower.Shared = {}
+        size = 0
         keys: list[str] = []
         if not waiting:
             return []
@@ -129,6 +130,7 @@ class LinkGrid(Grid):
             # Made in the same way again after a restart, so that a client that was at work then can still deliver
             _head, body = flower.encode(message, shared)
             keys.append(self._key(message, body))
+            size += sum(map(len, body))
         first = waiting[0]
         number = flower.round_of(first.content)
         mark = f"round {number}" if number is not None else f"group {first.metadata.group_id}"
@@ -136,7 +138,7 @@ class LinkGrid(Grid):
             None if mark == "group " else mark,
             str(first.metadata.message_type),
             len(waiting),
-            sum(len(shared[id(message.content)][1]) for message in waiting),
+            size,
         )
         arrays = flower.arrays_of(first.content)
         if arrays is not None:
@@ -185,11 +187,12 @@ class LinkGrid(Grid):
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
-    def _key(self, message: Any, body: bytes) -> str:
+    def _key(self, message: Any, body: flower.Pieces) -> str:
         about = message.metadata
         text = f"{self._run.run_id} {self._watcher.loop} {about.dst_node_id} {about.message_type} {about.group_id} "
         found = hashlib.sha256(text.encode())
-        found.update(body)
+        for piece in body:
+            found.update(piece)
         digest = found.hexdigest()[:40]
         self._seen[digest] = count = self._seen.get(digest, 0) + 1
         return f"{digest}-{count}"
@@ -216,11 +219,15 @@ class LinkGrid(Grid):
                 yield self._decoded(key, sent, reply)
         if not keys:
             return
-        for key, reply in wait(keys, seconds).items():
+        came = wait(keys, seconds)
+        while came:  # what is read is not held until all is
+            key = next(iter(came))
             keys.discard(key)
             if key in self._sent:
-                self._memory.add(key, reply)
-                yield self._decoded(key, self._sent.pop(key), reply)
+                self._memory.add(key, came[key])
+                yield self._decoded(key, self._sent.pop(key), came.pop(key))
+            else:
+                del came[key]
 
     def _missing(self, sent: _Sent) -> None:
         """The app waited in vain, for as long as it wanted or as --round_timeout lets it."""
@@ -236,11 +243,11 @@ class LinkGrid(Grid):
             message = flower.decode(reply.head, reply.body, **sure)
             if message.has_error():  # the app, its log and its errors may show what a client says
                 told = flower.failed(sent.head, message.error.code, printable(message.error.reason))
-                message = flower.decode(*told, **sure)
+                message = flower.decode(told, b"", **sure)
             metrics = {} if message.has_error() else flower.numbers(message.content)
         except Exception as err:
             reply.reason = printable(f"its answer can't be read: {type(err).__name__}: {err}")
-            message = flower.decode(*flower.failed(sent.head, flower.RAISED, reply.reason), **sure)
+            message = flower.decode(flower.failed(sent.head, flower.RAISED, reply.reason), b"", **sure)
             metrics = {}
         if message.has_error():
             self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)

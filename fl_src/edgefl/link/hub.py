@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class Pod:
     node: str
     name: str
     instance: str
-    post: Callable[[dict[str, Any], bytes, bytes], None]
+    post: Callable[[dict[str, Any], bytes, Sequence[bytes]], None]
     close: Callable[[str], None]
     address: str = ""
     about: dict[str, Any] = field(default_factory=dict)
@@ -58,18 +58,18 @@ class Reply:
 class _Asked:
     node: int
     head: bytes
-    body: bytes
+    body: Sequence[bytes]
     end: float
     given: list[Pod] = field(default_factory=list)
 
 
 class Hub:
-    """Shared by the link's thread and the one of the ServerApp. `lost` makes the reply for a message that none will come for."""
+    """Shared by the link's thread and the one of the ServerApp. `lost` makes the head of the reply for a message that none will come for."""
 
     def __init__(
         self,
         identify: Callable[[str], int],
-        lost: Callable[[bytes, str], tuple[bytes, bytes]],
+        lost: Callable[[bytes, str], bytes],
         *,
         shards: bool = False,
         grace: float = 3.0,
@@ -212,7 +212,7 @@ class Hub:
             same = sorted(self._named.get(pod.node, ()), key=lambda other: other.instance)
             return (same.index(pod), len(same)) if pod in same else (0, 1)
 
-    def send(self, node: int, key: str, head: bytes, body: bytes, seconds: float) -> None:
+    def send(self, node: int, key: str, head: bytes, body: Sequence[bytes], seconds: float) -> None:
         """Ask a node something; the reply, or that it is lost, will be in `came`. The client is told that nobody waits for more than `seconds`."""
         with self.changed:
             self._asked[key] = asked = _Asked(node, head, body, time.monotonic() + seconds)
@@ -271,7 +271,7 @@ class Hub:
         asked = self._asked[key]
         self._forget(key)
         node, pod = (asked.given[-1].node, asked.given[-1].name) if asked.given else self.name(asked.node)
-        self.came[key] = Reply(*self._lost(asked.head, reason), node, pod, reason=reason)
+        self.came[key] = Reply(self._lost(asked.head, reason), b"", node, pod, reason=reason)
         self.changed.notify_all()
 
     def _forget(self, key: str) -> None:

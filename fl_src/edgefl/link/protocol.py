@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgefl.apps import Weights
+from edgefl.apps import Array, Weights
 from edgefl.common.plan import Member, Task
 
 
@@ -21,7 +21,7 @@ class Answer:
     task: Task
     examples: int
     figures: dict[str, float]
-    weights: Weights = field(default_factory=list, repr=False)
+    weights: Sequence[Array] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Link(Protocol):
 
     def train(
         self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
-    ) -> list[Answer | Lost]:
-        """Have all tasks done at the same time; an outcome for each, in any order."""
+    ) -> Iterable[Answer | Lost]:
+        """Have all tasks done at the same time; an outcome for each, as they come."""
 
-    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> Iterable[Answer | Lost]:
         """Have the model evaluated on shares of the test set, likewise; `figures` has loss and accuracy."""
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgefl.apps import Weights
+from edgefl.apps import Array, Weights
 from edgefl.common.plan import Member, Task
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
@@ -46,7 +46,7 @@ class TrainingLink:
 
     def train(
         self, weights: Weights, tasks: Sequence[Task], config: dict[str, int | float], timeout: float
-    ) -> list[Answer | Lost]:
+    ) -> Iterator[Answer | Lost]:
         record = flower.arrays_record(weights)
         sent = [array.data for array in record.values()]
 
@@ -57,7 +57,7 @@ class TrainingLink:
 
         return self._all("train", record, config, tasks, timeout, read)
 
-    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> list[Answer | Lost]:
+    def evaluate(self, weights: Weights, tasks: Sequence[Task], timeout: float) -> Iterator[Answer | Lost]:
         def read(task: Task, content: Any) -> Answer:
             figures = flower.numbers(content)
             return Answer(task, figures.pop("num-examples"), figures)
@@ -72,33 +72,35 @@ class TrainingLink:
         tasks: Sequence[Task],
         timeout: float,
         read: Callable[[Task, Any], Answer],
-    ) -> list[Answer | Lost]:
-        """Have all tasks done at the same time; whatever one answer is, it is that task's affair alone."""
+    ) -> Iterator[Answer | Lost]:
+        """Have all tasks done at the same time, and give each answer as it comes; whatever it is, it is that task's affair alone."""
         left = {int(task.member.id): task for task in tasks}
         messages = []
         for node, task in left.items():
             part = flower.ConfigRecord(config | {"start": task.start, "stop": task.stop})
             messages.append(flower.Message(flower.RecordDict({"arrays": record, "config": part}), node, kind))
         told = "evaluation: " if kind == "evaluate" else ""
-        outcomes: list[Answer | Lost] = []
         for reply in self._grid.stream(messages, timeout=timeout):
             task = left.pop(reply.metadata.src_node_id)
             if reply.has_error():
                 raised = reply.error.code == flower.RAISED
-                outcomes.append(Lost(task, f"{told if raised else ''}{reply.error.reason}", error=raised))
+                yield Lost(task, f"{told if raised else ''}{reply.error.reason}", error=raised)
                 continue
             try:
-                outcomes.append(read(task, reply.content))
+                outcome: Answer | Lost = read(task, reply.content)
             except Exception as err:
-                outcomes.append(Lost(task, f"{told}its answer can't be used: {type(err).__name__}: {err}", error=True))
+                outcome = Lost(task, f"{told}its answer can't be used: {type(err).__name__}: {err}", error=True)
+            del reply
+            yield outcome
+            del outcome
         late = f"no answer within --round_timeout={timeout:g} s; raise it if the work takes longer"
-        return outcomes + [Lost(task, late) for task in left.values()]
+        yield from [Lost(task, late) for task in left.values()]
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
-        bodies = [(answer.examples, answer.weights) for answer in answers]
+        came = [(answer.examples, answer.weights) for answer in answers]
         name = self._settings.strategy
-        if name not in EACH:
-            bodies = [(sum(examples for examples, _dummy in bodies), mean(bodies))]
+        bodies: list[tuple[int, Weights]] = [(examples, list(each)) for examples, each in came if name in EACH]
+        bodies = bodies or [(sum(examples for examples, _dummy in came), mean(came))]
         combined = bodies[0][1] if name in PLAIN else flower.combine(self._strategy, round_, weights, bodies)
         # The mean and Flower's adaptive strategies are calculated in double precision; the model keeps its own
         with np.errstate(over="ignore"):  # infinite then, which the coordinator tells
@@ -141,8 +143,8 @@ def arrays(sent: Sequence[bytes], weights: Weights, received: Sequence[bytes]) -
     return [flower.Array(dtype="", shape=(), stype="numpy.ndarray", data=data).numpy() for data in received]
 
 
-def mean(bodies: Sequence[tuple[int, Weights]]) -> Weights:
-    """The mean of models, weighted by their numbers of samples: FedAvg (McMahan et al. 2017, algorithm 1)."""
+def mean(bodies: Sequence[tuple[int, Sequence[Array]]]) -> Weights:
+    """The mean of models, weighted by their numbers of samples: FedAvg (McMahan et al. 2017, algorithm 1). One array of one model is read at a time."""
     total = sum(examples for examples, _dummy in bodies)
     sums: Weights = [np.zeros(array.shape, np.result_type(array, np.float64)) for array in bodies[0][1]]
     for examples, arrays in bodies:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -102,12 +102,13 @@ def greeted(frame: bytes) -> dict[str, Any]:
 _SIZES = struct.Struct(">QI")
 
 
-def frames(note: dict[str, Any], head: bytes, body: bytes) -> Iterator[bytes]:
-    """A message as it is sent. `note` is what the link itself tells beside it."""
+def frames(note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> Iterator[bytes]:
+    """A message as it is sent; its body may come in pieces. `note` is what the link itself tells beside it."""
     text = json.dumps(note, separators=(",", ":")).encode()
-    yield _SIZES.pack(len(body), len(text)) + text + head
-    for at in range(0, len(body), CHUNK):
-        yield body[at : at + CHUNK]
+    yield _SIZES.pack(sum(map(len, body)), len(text)) + text + head
+    for piece in body:
+        for at in range(0, len(piece), CHUNK):
+            yield piece[at : at + CHUNK]
 
 
 def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ class Client:
         self.pod = Pod(node, f"pod-{instance}", instance, self.post, self.closed.append)
         self.wanted = hub.enter(self.pod, holds)
 
-    def post(self, note: dict[str, Any], head: bytes, body: bytes) -> None:
-        self.got.append((note["key"], tuple(note["shard"]), body))
+    def post(self, note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> None:
+        self.got.append((note["key"], tuple(note["shard"]), b"".join(body)))
 
     def answer(self, key: str, body: bytes = b"") -> None:
         self.hub.deliver(self.pod, key, {}, b"head", body)
@@ -35,13 +36,13 @@ def identify(name: str) -> int:
 
 
 def made(**more: Any) -> Hub:
-    return Hub(identify, lambda head, reason: (head, reason.encode()), grace=0.06, **more)
+    return Hub(identify, lambda _head, reason: reason.encode(), grace=0.06, **more)
 
 
 def test_a_message_and_its_answer() -> None:
     hub = made()
     client = Client(hub, "edge1", "a")
-    hub.send(client.pod.id, "k", b"h", b"b", 60)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
     assert client.got == [("k", (0, 1), b"b")] and hub.wait({"k"}, 0) == {}
     client.answer("k", b"yes")
     client.answer("k", b"again")
@@ -56,7 +57,7 @@ def test_a_message_and_its_answer() -> None:
 def test_an_answer_of_another_node_does_not_count() -> None:
     hub = made()
     client, stranger = Client(hub, "edge1", "a"), Client(hub, "edge2", "b")
-    hub.send(client.pod.id, "k", b"h", b"b", 60)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
     stranger.answer("k", b"forged")
     assert not hub.expects(stranger.pod, "k") and hub.wait({"k"}, 0) == {}
 
@@ -64,14 +65,14 @@ def test_an_answer_of_another_node_does_not_count() -> None:
 def test_lost_after_the_grace_time() -> None:
     hub = made()
     client = Client(hub, "edge1", "a")
-    hub.send(client.pod.id, "k", b"h", b"b", 60)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
     assert hub.leave(client.pod) and hub.nodes() == [client.pod.id]
     hub.expire(client.pod.id)  # too early
     assert hub.wait({"k"}, 0) == {}
     time.sleep(hub.grace)
     hub.expire(client.pod.id)
     assert hub.wait({"k"}, 0)["k"].reason == "the connection was lost" and hub.nodes() == []
-    hub.send(client.pod.id, "k2", b"h", b"b", 60)
+    hub.send(client.pod.id, "k2", b"h", [b"b"], 60)
     assert "is connected" in hub.wait({"k2"}, 0)["k2"].reason
 
 
@@ -79,13 +80,13 @@ def test_back_within_the_grace_time() -> None:
     """One that has the message delivers; one that the message did not reach gets it again."""
     hub = made()
     client = Client(hub, "edge1", "a")
-    hub.send(client.pod.id, "k", b"h", b"b", 60)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
     hub.leave(client.pod)
     again = Client(hub, "edge1", "a", "k", "of another run")
     assert again.wanted == ["k"] and again.got == []
     again.answer("k", b"yes")
     assert hub.wait({"k"}, 0)["k"].body == b"yes"
-    hub.send(again.pod.id, "k2", b"h", b"b", 60)
+    hub.send(again.pod.id, "k2", b"h", [b"b"], 60)
     third = Client(hub, "edge1", "a")  # before the end of the old connection was noticed
     assert again.closed and third.got == [("k2", (0, 1), b"b")]
     assert not hub.leave(again.pod) and hub.pods() == [third.pod]
@@ -95,7 +96,7 @@ def test_the_next_one_takes_over() -> None:
     hub = made()
     first, second = Client(hub, "edge1", "a"), Client(hub, "edge1", "b")
     assert first.pod.id == second.pod.id and hub.nodes() == [first.pod.id]
-    hub.send(first.pod.id, "k", b"h", b"b", 60)
+    hub.send(first.pod.id, "k", b"h", [b"b"], 60)
     assert second.got == []
     hub.leave(first.pod)
     assert second.got == [("k", (0, 1), b"b")]
@@ -106,7 +107,7 @@ def test_the_next_one_takes_over() -> None:
 def test_what_ends_two_pods_is_not_tried_on_a_third() -> None:
     hub = made()
     pods = [Client(hub, "edge1", name) for name in "abc"]
-    hub.send(pods[0].pod.id, "k", b"h", b"b", 60)
+    hub.send(pods[0].pod.id, "k", b"h", [b"b"], 60)
     hub.leave(pods[0].pod)
     hub.leave(pods[1].pod)
     assert pods[2].got == [] and "took over too" in hub.wait({"k"}, 0)["k"].reason
@@ -117,7 +118,7 @@ def test_pods_that_share_their_nodes_data_are_nodes() -> None:
     one, two = Client(hub, "edge1", "a"), Client(hub, "edge1", "b")
     assert hub.nodes() == sorted([one.pod.id, two.pod.id])
     for client, key in ((one, "k1"), (two, "k2")):
-        hub.send(client.pod.id, key, b"h", b"b", 60)
+        hub.send(client.pod.id, key, b"h", [b"b"], 60)
     assert one.got == [("k1", (0, 2), b"b")] and two.got == [("k2", (1, 2), b"b")]
     one.leave()
     assert hub.wait({"k1"}, 0)["k1"].reason == "the connection was lost" and two.got[1:] == []
@@ -138,7 +139,7 @@ def test_caps() -> None:
 def test_nobody_waits_any_more() -> None:
     hub = made()
     client = Client(hub, "edge1", "a")
-    hub.send(client.pod.id, "k", b"h", b"b", 60)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
     hub.forget(["k"])
     client.answer("k", b"late")
     assert hub.came == {}
@@ -160,7 +161,7 @@ def test_what_nobody_waits_for_any_more() -> None:
     client = Client(hub, "edge1", "a")
     noted: list[dict[str, Any]] = []
     client.pod.post = lambda note, _head, _body: noted.append(note)
-    hub.send(client.pod.id, "k", b"h", b"b", 0.05)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 0.05)
     assert 0.03 <= noted[0]["seconds"] <= 0.05
     hub.overdue({"k", "never asked"}, "too late")
     assert hub.wait({"k"}, 0) == {}
