@@ -49,14 +49,16 @@ def play(scenario: str, show: Callable[[str], None], silent: bool = False, image
     changed = changes(result.output)
     assert {"prepare", "check", "converge", "idempotence", "verify", "destroy"} <= set(changed)
     check, converge = changed["check"], changed["converge"]
+    # A bare machine has nothing yet; of the lab's nodes the role may concern some
+    some = all if scenario in ON_BARE_MACHINES else any
     assert check.keys() == converge.keys() == changed["idempotence"].keys() != set()
     if silent:
         assert not any(check.values()), f"it does say something in check mode:\n{result.output}"
     else:
-        assert all(check.values()), (
+        assert some(check.values()), (
             f"check mode said that nothing would change where there is nothing ({check}):\n{result.output}"
         )
-    assert all(converge.values()), f"a host was left as it was ({converge}):\n{result.output}"
+    assert some(converge.values()), f"a host was left as it was ({converge}):\n{result.output}"
     assert sum(converge.values()) >= sum(check.values()), "check mode announced what did not come"
     assert not any(changed["idempotence"].values())
     return result
