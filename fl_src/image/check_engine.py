@@ -15,6 +15,7 @@ import numpy as np
 import prometheus_client
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp, mod
+from flwr.common.config import unflatten_dict  # noqa: F401  # apps read their configuration with it
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as Proto
 from flwr.serverapp import Grid, ServerApp, strategy

@@ -133,8 +133,8 @@ def file_or_address(value: t.Any) -> str:
 
 
 def sources(value: t.Any) -> str:
-    """The folder that images are built from."""
-    if (Path(str(value)) / "Dockerfile").is_file():
+    """The folder that images are built from; empty for the collection's own."""
+    if not value or (Path(str(value)) / "Dockerfile").is_file():
         return ""
     return "it has no Dockerfile on the controller; name the folder that holds one, with the targets aggregator and client."
 
