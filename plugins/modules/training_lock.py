@@ -33,9 +33,9 @@ attributes:
 options:
   state:
     description:
-      - V(held) takes or renews it, V(released) gives it back. V(checked) only sees that nobody else has it. V(renewed) renews it where it is held already.
+      - V(held) takes or renews it, V(released) gives it back. V(renewed) renews it where it is held already.
     type: str
-    choices: [checked, held, renewed, released]
+    choices: [held, renewed, released]
     default: held
   holder:
     description: Who asks. The action plugin puts user, host and process of C(ansible-playbook) here.
@@ -89,8 +89,6 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if not module.check_mode:
         if options["state"] == "held":
             lock.hold(broken)
-        elif options["state"] == "checked":
-            lock.check(broken)
         elif options["state"] == "renewed":
             lock.renew()
         else:
@@ -102,7 +100,7 @@ def main() -> None:
     run_module(
         work,
         argument_spec={
-            "state": {"type": "str", "choices": ["checked", "held", "renewed", "released"], "default": "held"},
+            "state": {"type": "str", "choices": ["held", "renewed", "released"], "default": "held"},
             "holder": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 900},
             "break_lock": {"type": "bool", "default": False},

@@ -481,3 +481,16 @@ def test_one_version() -> None:
     assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
     assert f"## v{version}" in (ROOT / "CHANGELOG.md").read_text().replace("\\", "")
     assert role_file("edgefl", "defaults/main.yml")["edgefl_version"] == f"v{version}"
+
+
+def test_a_training_is_held_before_anything_is_changed() -> None:
+    """By the play that checks, with its tag; and given back under that tag, too."""
+    plays = load_yaml(ROOT / "playbooks/prepare.yml")
+    first = next(play for play in plays if "hosts" in play)
+    assert [role["role"] for role in first["roles"]] == ["edgefl.kubeedge.preflight"]
+    last = first["tasks"][-1]
+    assert (last["vars"], last["tags"]) == ({"edgefl_lock": "held"}, ["preflight"])
+    for name in ("site", "experiment"):
+        blocks = [task for play in load_yaml(ROOT / f"playbooks/{name}.yml") for task in play.get("tasks", [])]
+        released = next(task["always"][-1] for task in blocks if "always" in task)
+        assert released["vars"] == {"edgefl_lock": "released"} and "preflight" in released["tags"]

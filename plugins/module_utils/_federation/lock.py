@@ -47,10 +47,6 @@ class Lock:
         else:
             self._write(there)
 
-    def check(self, break_holder: str | None = None) -> None:
-        """Held when another one has it."""
-        self._refuse(self._read(), break_holder)
-
     def renew(self) -> None:
         """Only where it is held already: who follows a training may have begun without it."""
         there = self._read()
