@@ -416,6 +416,9 @@ RULES: dict[str, Rule | None] = {
     "cloudcore_crds": text,
     "cloudcore_address": address,
     "cloudcore_dns_name": address,
+    "cloudcore_edge_addresses": texts(
+        r"[A-Za-z0-9.:_-]{1,253}", "use a list of addresses or names, such as [192.0.2.11]."
+    ),
     "cloudcore_kubeconfig": absolute,
     "containerd_apt_packages": PACKAGES,
     "containerd_sandbox_image": IMAGE,

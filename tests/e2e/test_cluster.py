@@ -34,6 +34,19 @@ def test_every_node_has_figures(lab: Lab) -> None:
     assert sorted(names) == sorted(lab.hosts)
 
 
+def test_metrics_server_reads_the_figures_of_nobody_else(lab: Lab) -> None:
+    """With the cluster's CA and nothing else the kubelet, and the tunnel to each edge, prove their addresses; metrics-server asks for it."""
+    server = next(item for item in lab.objects("deployments", "-n", "kube-system", "-l", "k8s-app=metrics-server"))
+    arguments = server["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [word for word in arguments if "insecure" in word] == []
+    for node in lab.objects("nodes"):
+        at = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        ask = f"openssl s_client -connect {at}:{port} -CAfile /etc/kubernetes/pki/ca.crt -verify_ip"
+        assert "Verify return code: 0 (ok)" in lab.ssh("cloud", f"{ask} {at} </dev/null 2>&1 || true"), at
+        assert "IP address mismatch" in lab.ssh("cloud", f"{ask} 192.0.2.1 </dev/null 2>&1 || true"), at
+
+
 def test_aggregator_runs_on_the_cloud_in_its_network(lab: Lab) -> None:
     aggregators = lab.pods(clients=False)
     assert [

@@ -55,6 +55,7 @@ SHARED: dict[str, Any] = {
     "edgefl_serve_port": 4,
     "__cloudcore_server": {"stdout": "https://192.0.2.1:6443"},
     "__cloudcore_token_secret": {"stdout": '{"data": {"ca.crt": "Y2E=", "token": "dG9rZW4="}}'},
+    "__metrics_server_insecure": True,
     "control_plane_node_name": "cloud", "control_plane_address": "192.0.2.1",
     "cloudcore_address": "192.0.2.1", "cloudcore_dns_name": "cloud",
     "edgecore_kubelet_config": {"x": "y"}, "control_plane_kubelet_config": {"x": "y"}, "control_plane_kube_proxy_config": {"x": "y"},
