@@ -15,7 +15,7 @@ import numpy as np
 import prometheus_client
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp, mod
-from flwr.common.config import unflatten_dict  # noqa: F401  # apps read their configuration with it
+from flwr.common.config import unflatten_dict
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as Proto
 from flwr.serverapp import Grid, ServerApp, strategy
@@ -24,6 +24,8 @@ from flwr.supercore.task_identity import TaskIdentity
 TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 2, 1
 STRATEGIES = ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg")
 client = ClientApp(mods=[mod.arrays_size_mod])
+# Apps read their configuration with it
+assert unflatten_dict({"a.b": 1}) == {"a": {"b": 1}}
 
 
 @client.train()

@@ -220,14 +220,12 @@ class LinkGrid(Grid):
         if not keys:
             return
         came = wait(keys, seconds)
-        while came:  # what is read is not held until all is
-            key = next(iter(came))
+        for key in list(came):
             keys.discard(key)
             if key in self._sent:
                 self._memory.add(key, came[key])
+                # What was read is not held until all is
                 yield self._decoded(key, self._sent.pop(key), came.pop(key))
-            else:
-                del came[key]
 
     def _missing(self, sent: _Sent) -> None:
         """The app waited in vain, for as long as it wanted or as --round_timeout lets it."""
