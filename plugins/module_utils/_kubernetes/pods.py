@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
 # A program that ends this often does so for a reason that is in its log, not in its timing
@@ -32,6 +33,8 @@ TERMINAL = {
 # A client's exit code when its app or data is wrong (sysexits.h), which is the same each time
 BROKEN = os.EX_DATAERR
 BROKEN_APP = "BrokenApp"
+# Seconds in which a container that was started again has loaded its app, and says what is wrong with it
+NEW_LOG = 20
 # Labels that differ between two pods of one workload
 OF_ONE_POD = (
     "pod-template-hash",
@@ -222,14 +225,26 @@ class Lasting:
         return {key for key, since in self._since.items() if now - since >= self._seconds or key[1] == BROKEN_APP}
 
 
+def _written(kubectl: Kubectl, pod: str, namespace: str, tail: int) -> Outcome:
+    """The last lines of the container before, or of the one that runs now; pending while neither has some."""
+    for previous in (True, False):
+        lines = kubectl.logs(pod, namespace, tail=tail, previous=previous).strip().splitlines()
+        if lines:
+            return done(lines)
+    return pending("its log is empty")
+
+
 def log_tail(kubectl: Kubectl, item: Problem, namespace: str, tail: int = 10) -> str:
     """The last lines of a pod's log, for a message; in their place the reason why there are none; empty when it never ran."""
     if not item.restarts and item.reason in TERMINAL:
         return ""
     try:
-        # One whose app is broken is started again at once: what it wrote before is what matters, the new one has said nothing of it yet
-        before = kubectl.logs(item.pod, namespace, tail=tail, previous=True) if item.reason == BROKEN_APP else ""
-        lines = (before or kubectl.logs(item.pod, namespace, tail=tail)).strip().splitlines()
+        # One whose app is broken is started again at once: what it wrote before is what matters. Where the node has no log of that any more, the new
+        # one says the same in a moment
+        if item.reason == BROKEN_APP:
+            lines = wait(lambda: _written(kubectl, item.pod, namespace, tail), NEW_LOG, 1, f"the log of pod {item.pod}")
+        else:
+            lines = kubectl.logs(item.pod, namespace, tail=tail).strip().splitlines()
     except EdgeflError as error:
         return f"Its log can't be read: {error.message}"
     # Indented, so that none can be taken for a line of ours

@@ -219,6 +219,17 @@ def test_a_broken_app_is_told_by_the_container_that_ended(before: str, told: str
     assert log_tail(Kubectl(run, "/k"), item, "n") == f"Its last log lines:\n  {told}"
 
 
+def test_a_broken_app_whose_log_is_gone_says_it_again() -> None:
+    """The node has no log of the container that ended, and the new one has written nothing so far."""
+    written = iter(["", "failed: line 23\n"])
+
+    def run(arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        return 0, "unable to retrieve container logs for c" if "--previous" in arguments else next(written), ""
+
+    item = Problem("p", "edge1", BROKEN_APP, "", 1, True)
+    assert log_tail(Kubectl(run, "/k"), item, "n") == "Its last log lines:\n  failed: line 23"
+
+
 def test_the_aggregator_is_ready() -> None:
     outcome = look()
     assert outcome.state == "done"
