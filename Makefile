@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LINK := .ansible/collections/ansible_collections/edgefl/kubeedge
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Environments are made side by side
+MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
 .PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e bench-train bench-clients bench-flower bench-edit bench-ship docs generate changelog format lock clean
@@ -80,11 +82,14 @@ $(LINK):
 	@mkdir -p $(@D)
 	@ln -sfn ../../../.. $@
 
+# Branches of plugins and fl_src, in the programs that tests start, too
+COVERED := --cov --cov-report= --cov-fail-under=90
+
 # Tests ----------------------------------------------------------------------------------------------------------------
 
 # What is on the lab waits more than it computes: all else runs beside it
-test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab
-	$(PYTEST) --numprocesses=2
+test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % coverage
+	$(PYTEST) --numprocesses=3 $(COVERED)
 
 test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long
@@ -114,9 +119,9 @@ REPEAT ?= 1
 faults: .venv-test .venv-fl/.ready  ## Faults with real processes, and the time to recover; REPEAT=10 does each ten times
 	$(PYTEST) tests/faults --repeat=$(REPEAT)
 
-coverage: .venv-test .venv-fl/.ready  ## Coverage of branches by the tests that need no cluster, their programs' too; fails below 90 %
-	$(PYTEST) tests/unit tests/report tests/fl tests/faults --cov --cov-report=
-	$(BIN)/coverage report --skip-covered --fail-under=90
+coverage: .venv-test .venv-fl/.ready  ## Coverage alone, by the tests that need no cluster, and the lines that none of them reaches
+	$(PYTEST) --numprocesses=2 tests/unit tests/report tests/fl tests/faults $(COVERED)
+	$(BIN)/coverage report --skip-covered --show-missing
 
 molecule: .venv-test  ## Roles that need no cluster, on bare machines
 	$(PYTEST) tests/molecule

@@ -99,13 +99,14 @@ class HowTo:
 
     def prepare(self) -> None:
         """The sources on the cloud node, and the first build, which nobody has to wait for after an edit."""
-        inside(CLOUD, f"rm -rf {HOWTO}; mkdir -p {HOWTO}/edgefl")
+        inside(CLOUD, f"rm -rf {HOWTO}; mkdir -p {HOWTO}/edgefl/common")
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder)
             (files / "Dockerfile").write_text(DOCKERFILE)
             (files / "requirements.txt").write_text(self._requirements())
-            for source, target in (("benchmarks/tutorial.py", ""), ("fl_src/edgefl/idx.py", "edgefl/"), ("fl_src/edgefl/__init__.py", "edgefl/")):  # fmt: skip
-                docker("cp", str(ROOT / source), f"{CLOUD}:{HOWTO}/{target}")
+            docker("cp", str(ROOT / "benchmarks/tutorial.py"), f"{CLOUD}:{HOWTO}/")
+            for name in ("__init__.py", "common/__init__.py", "common/idx.py"):
+                docker("cp", str(ROOT / "fl_src/edgefl" / name), f"{CLOUD}:{HOWTO}/edgefl/{name}")
             for name in ("Dockerfile", "requirements.txt"):
                 docker("cp", str(files / name), f"{CLOUD}:{HOWTO}/")
         inside(CLOUD, f"cp /etc/ssl/certs/ca-certificates.crt {HOWTO}/ca.crt; {self._build()}")

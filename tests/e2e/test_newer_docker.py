@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.helpers import ROOT, run
+from support.helpers import CACHE, ROOT, run
 from support.running_lab import Lab
 from support.ship_nodes import Nodes, build, forget, ship
 
@@ -32,15 +31,14 @@ def programs(lab: Lab, tmp_path_factory: pytest.TempPathFactory, show: Callable[
     """Folder with the programs, compiled beside those of the lab; the first time takes minutes."""
     del lab
     folder = tmp_path_factory.mktemp("programs")
-    cache = os.environ.get("EDGEFL_CACHE") or str(Path.home() / ".cache/edgefl")
     compile_ = {
         "name": "docker",
         "source": str(ROOT / "tests/go/docker"),
         "programs": PROGRAMS,
-        "cache": cache,
+        "cache": str(CACHE),
         "go": "{{ __lab_artifacts_go }}",
         "ldflags": "-s -w",
-        "progress": f"{cache}/go-docker.log",
+        "progress": f"{CACHE}/go-docker.log",
     }
     play = {
         "hosts": "localhost",

@@ -7,13 +7,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from support import processes
+from support import old_python, processes
+from support.helpers import CACHE, held
 from support.processes import SOURCE, Federation, until
 
 KNOWN = {"version": "1.42.0", "works": True}
@@ -35,16 +36,28 @@ def pip(python: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def newest(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Version, and the interpreter of an environment that has it beside the aggregator's other packages."""
-    folder = tmp_path_factory.mktemp("newest")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-    python = folder / "bin" / "python"
+def newest() -> Iterator[tuple[str, Path]]:
+    """Version, and the interpreter of an environment that has it beside the aggregator's other packages. Kept between runs, and brought up to date."""
+    folder = CACHE / "tests/newest-flower"
+    python = folder / "bin/python"
     asked = (SOURCE / "requirements-aggregator.in").read_text().splitlines()
     names = [re.split(r"[=<>;\[ ]", row)[0] for row in asked if row.strip() and not row.startswith(("#", "-"))]
-    pip(python, "install", "--quiet", "--prefer-binary", "scikit-learn", *names)
-    shown = pip(python, "show", "flwr")
-    return re.findall(r"^Version: (\S+)", shown, re.M)[0], python
+    with held(folder.with_name("newest-flower.lock")):
+        # An environment of another Python is made anew
+        if not python.exists() or old_python.version_of(python) != sys.version_info[:2]:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, timeout=120)
+        pip(
+            python,
+            "install",
+            "--quiet",
+            "--upgrade",
+            "--upgrade-strategy=eager",
+            "--prefer-binary",
+            "scikit-learn",
+            *names,
+        )
+        shown = pip(python, "show", "flwr")
+        yield re.findall(r"^Version: (\S+)", shown, re.M)[0], python
 
 
 def works(federation: Federation, rounds: list[tuple[int, int]], *start: Callable[[], object]) -> bool:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from support.helpers import BIN, LINK, ROOT, Result, copy_collection, files, load_yaml, run
+from support.helpers import BIN, CACHE, LINK, ROOT, Result, copy_collection, files, held, load_yaml, run
 
-# Kept between runs: the environments that ansible-test makes for its tools
-HOME = ROOT / ".ansible/sanity"
+# Kept between runs: the environments that ansible-test makes for its tools, each by the hash of what is in it
+HOME = CACHE / "tests/ansible-test"
 # Environments with ansible-core, both made by `make .venv-test`: that of everything else, and one with the newest version, which wants a newer Python
 CORES = {"oldest": BIN, "newest": ROOT / ".venv-newest/bin"}
 
@@ -86,7 +86,8 @@ def ansible_test(core: str, collection: Path, *words: str) -> Result:
     python = ask(core, "import sys; print(*sys.version_info[:2], sep='.')")
     env = {"HOME": str(HOME), "PATH": f"{CORES[core]}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
     fixed = ("--local", "--python", python, "--color", "no", "--truncate", "0")
-    return run(CORES[core] / "ansible-test", *words, *fixed, cwd=collection, env=env)
+    with held(HOME / "lock"):
+        return run(CORES[core] / "ansible-test", *words, *fixed, cwd=collection, env=env)
 
 
 def test_versions_are_the_supported_ones() -> None:

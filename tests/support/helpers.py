@@ -20,6 +20,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 LINK = ROOT / ".ansible/collections/ansible_collections/edgefl/kubeedge"
 BIN = Path(sys.executable).parent
+CACHE = Path(os.environ.get("EDGEFL_CACHE") or Path.home() / ".cache/edgefl")
+"""What all checkouts share: what is compiled for the lab, and environments that tests make for themselves."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,12 @@ class Result:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment for programs of the virtual environment: its bin first in PATH, plain output, nothing of the user's Ansible."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MAKE", "MOLECULE_"))}
+    """
+    Environment for programs of the virtual environment: its bin first in PATH, plain output, nothing of the user's Ansible. Coverage is not measured
+    in them, which would make each play longer.
+    """
+    foreign = ("ANSIBLE_", "COVERAGE_", "MAKE", "MOLECULE_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
     env["ANSIBLE_NOCOLOR"] = env["NO_COLOR"] = env["PYTHONUNBUFFERED"] = "1"
     # Absolute: some of the programs start Ansible in a folder of their own
@@ -90,12 +96,19 @@ def run(
 
 
 @contextmanager
-def machine() -> Iterator[None]:
-    """One at a time: who installs packages on this machine, or wants that nobody does now. `make lab` takes the same lock."""
-    home = Path(os.environ.get("EDGEFL_LAB_HOME") or Path.home() / ".local/share/edgefl/lab")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_name(f"{home.name}.lock").open("w") as stream:
+def held(lock: Path) -> Iterator[None]:
+    """One at a time, of all tests and checkouts on this machine: waits until nobody else has the file."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def machine() -> Iterator[None]:
+    """For who installs packages on this machine, or wants that nobody does now. `make lab` takes the same lock."""
+    home = Path(os.environ.get("EDGEFL_LAB_HOME") or Path.home() / ".local/share/edgefl/lab")
+    with held(home.with_name(f"{home.name}.lock")):
         yield
 
 

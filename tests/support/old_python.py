@@ -9,10 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from support.helpers import ROOT, run
-
-# Kept between runs
-HOME = ROOT / ".ansible/python"
+from support.helpers import CACHE, ROOT, held, run
 
 
 def version_of(program: str | Path) -> tuple[int, int]:
@@ -39,14 +36,15 @@ def interpreter(minor: int) -> Path:
 
 
 def environment(python: Path, *packages: str) -> Path:
-    """The interpreter of a virtual environment with `packages`, kept by version and by what is in it."""
+    """The interpreter of a virtual environment with `packages`, kept between runs by version and by what is in it."""
     major, minor = version_of(python)
-    home = HOME / "-".join([f"{major}.{minor}", *packages])
+    home = CACHE / "tests/python" / "-".join([f"{major}.{minor}", *packages])
     made = home / "bin/python"
-    if not (home / ".ready").exists():
-        run(python, "-m", "venv", "--clear", home).ok()
-        run(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages).ok()
-        (home / ".ready").touch()
+    with held(home.with_name(f"{home.name}.lock")):
+        if not (home / ".ready").exists():
+            run(python, "-m", "venv", "--clear", home).ok()
+            run(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages).ok()
+            (home / ".ready").touch()
     return made
 
 
@@ -54,7 +52,7 @@ def ansible_alone() -> Path:
     """A folder with this environment's Ansible and nothing beside it: its module_utils run on every Python that nodes may have."""
     import ansible
 
-    link = HOME / "lib/ansible"
+    link = ROOT / ".ansible/python/lib/ansible"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(Path(ansible.__file__).parent)
