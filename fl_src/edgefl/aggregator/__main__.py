@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -19,14 +18,11 @@ from edgefl.common.journal import printable, say
 
 EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 """Errors whose text is enough for the user; others are shown with their traceback."""
-M_MMAP_THRESHOLD, LARGE = -3, 64 * 1024
-"""mallopt(3): blocks of this many bytes, as arrays of models are, go back to the system when they are freed, and are not kept for the next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until a signal ends it. Exit code 1 when the run failed, 2 when an option is wrong."""
     _obey_signals()
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
     chosen = settings.aggregator(arguments)
     state = status.Status()
     run: Any = None
