@@ -108,7 +108,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "go_programs": {"name": "x", "source": "{{ folder }}", "programs": {"x": "y"}, "cache": "{{ folder }}", "progress": "{{ folder }}/log", "go": "/bin/true"},
     "image_build": {"repository": "x/y", "version": "v1", "tag": "v1-0123456789ab"},
     "image_ship": {"targets": [{"name": "edge1", "host": "127.0.0.1"}], "images": ["x/y:v1"]},
-    "kubelet_certificates": {},
+    "kubelet_certificates_info": {},
     "model_fetch": {"dest": "{{ folder }}", "state_dir": "{{ folder }}/none"},
     "model_ready": {"url": "http://127.0.0.1:1", "name": "x", "version": "x"},
     "model_version": {"path": "{{ folder }}/models", "version": "one"},

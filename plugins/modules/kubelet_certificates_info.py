@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: kubelet_certificates
+module: kubelet_certificates_info
 short_description: Tell which kubelets prove who they are
 version_added: "1.0.0"
 description:
@@ -17,22 +17,17 @@ author:
 extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes
   - edgefl.kubeedge.node
+  - edgefl.kubeedge.only_reads
   - edgefl.kubeedge.wait
 attributes:
   check_mode:
     support: full
     description: Looks once and does not wait; an API server that does not answer is no failure then, and nothing is known of any node.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: Changes nothing.
 """
 
 EXAMPLES = r"""
 - name: Look at the certificates of the kubelets
-  edgefl.kubeedge.kubelet_certificates:
+  edgefl.kubeedge.kubelet_certificates_info:
   register: kubelets
 
 - name: Check that every kubelet has a certificate of the cluster
