@@ -75,6 +75,14 @@ def test_the_next_process_takes_part(federation: Federation, begun: Callable[...
     )
 
 
+def test_processes_of_the_app_s_own(federation: Federation, begun: Callable[..., tuple[Program, Program]]) -> None:
+    """The signal that ends one of them ends the client no more."""
+    aggregator, hungry = begun("children", number=2)
+    federation.event(aggregator, "done")
+    assert [one["lost"] for one in rounds(federation, aggregator)] == [[], []] and hungry.lives
+    assert hungry.end() < 2 and hungry.told("SIGTERM: the client ends", 1) and hungry.times("SIGTERM") == 1
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("appetite", "limit", "most", "reason"),

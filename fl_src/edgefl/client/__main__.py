@@ -73,6 +73,14 @@ def _end_at_once() -> None:
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
 
+    def in_child() -> None:
+        signal.set_wakeup_fd(-1)
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
+
+    # A process that the app forks has the same pipe: the signal that ends that process would end this one
+    os.register_at_fork(after_in_child=in_child)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Work until SIGTERM or SIGINT. Exit code 1 when app or data are unusable, 2 when an option is wrong."""

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import re
 import tempfile
@@ -35,6 +36,16 @@ def disk() -> None:
 
 def leave() -> None:
     os._exit(7)
+
+
+def children() -> None:
+    """As packages for data do it: processes of its own, which it ends by a signal."""
+    for _number in range(3):
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        time.sleep(0.1)
+        child.terminate()
+        child.join()
 
 
 def print_much() -> None:
