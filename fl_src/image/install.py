@@ -7,6 +7,7 @@ taken out; a line of it is
 
     GLOB         remove these files and folders (relative to DIR)
     strip GLOB   remove the symbol tables of these libraries
+    pack GLOB    keep these texts as xz has them, with .xz behind the name
     stub GLOB    put a module in the place of this library that says it was taken out, when it is used
 
 A line that matches nothing is an error: the list belongs to the locked versions and must be looked at when they change.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import lzma
 import os
 import py_compile
 import re
@@ -71,6 +73,9 @@ def slim(target: Path, rules: Path) -> None:
             if verb == "strip":
                 if path.is_file() and not path.is_symlink():
                     subprocess.run(["strip", "--strip-unneeded", path], check=True)
+            elif verb == "pack":
+                path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
+                path.unlink()
             elif verb == "stub":
                 path.unlink()
                 path.with_name(path.name.partition(".")[0] + ".py").write_text(STUB)

@@ -1,8 +1,12 @@
 #!/bin/sh
 # Take out of a Debian system what a container that runs one Python program never uses: package management, Perl,
 # accounts, administration, file systems, character sets, documentation. A shell, coreutils and tar (kubectl cp) stay, and so does the
-# list of packages, for scanners. Run while the image is built, by the Dockerfile.
+# list of packages, for scanners, and all notices of copyright. Run while the image is built, by the Dockerfile: it would ruin any other system.
 set -eu
+if [ "${1-}" != inside-an-image ]; then
+  echo "$0 takes a system apart: it is for the Dockerfile, which calls it with inside-an-image" >&2
+  exit 2
+fi
 packages='adduser apt debconf debian-archive-keyring diffutils e2fsprogs gpgv init-system-helpers
   libapt-pkg6.0 libdb5.3 libext2fs2 libgcrypt20 libgnutls30 libhogweed6 libidn2-0 libnettle8 libp11-kit0 libpam-modules
   libpam-modules-bin libpam-runtime libpam0g libsemanage2 libsepol2 libss2 libtasn1-6 libunistring2 login logsave mount
@@ -13,6 +17,14 @@ for package in $packages; do
     [ -d "$path" ] || rm -f "$path"
   done
 done
+python3 -B -c '
+import pathlib, tarfile
+with tarfile.open("/usr/share/copyright.tar.xz", "w:xz") as notices:
+    for path in sorted(pathlib.Path("/usr/share/doc").glob("*/copyright")):
+        about = notices.gettarinfo(path, path.parent.name)
+        about.mtime = 0
+        notices.addfile(about, None if about.issym() else path.open("rb"))
+    assert notices.getnames(), "the base image has no notices of copyright in /usr/share/doc"'
 rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo /usr/share/perl5 /usr/share/bash-completion \
   /usr/lib/*/gconv /usr/lib/*/perl-base /usr/lib/apt /usr/lib/udev /usr/lib/systemd \
   /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/log/* /var/backups/* /etc/apt /etc/systemd

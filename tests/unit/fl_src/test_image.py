@@ -1,0 +1,56 @@
+"""What makes the images: what is taken out of them, and what stays."""
+
+from __future__ import annotations
+
+import importlib.util
+import lzma
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from support.helpers import ROOT
+
+IMAGE = ROOT / "fl_src/image"
+
+
+@pytest.fixture(scope="module")
+def install() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install", IMAGE / "install.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("words", [[], ["--list"], ["inside"]])
+def test_no_system_is_taken_apart_by_accident(words: list[str]) -> None:
+    """Ansible runs every executable file of a folder that it takes for an inventory. Without PATH nothing is removed, should this ever fail."""
+    assert not (IMAGE / "slim_base.sh").stat().st_mode & 0o111
+    done = subprocess.run(
+        ["/bin/sh", IMAGE / "slim_base.sh", *words],
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "for the Dockerfile" in done.stderr
+
+
+def test_notices_are_kept_packed(install: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/NOTICES.txt").write_text("Permission is granted\n")
+    (tmp_path / "lib/tests").mkdir()
+    rules = tmp_path / "slim.txt"
+    rules.write_text("pack lib/NOTICES.txt\nlib/tests  # not needed\n")
+    install.slim(tmp_path, rules)
+    assert sorted(path.name for path in (tmp_path / "lib").iterdir()) == ["NOTICES.txt.xz"]
+    assert lzma.decompress((tmp_path / "lib/NOTICES.txt.xz").read_bytes()) == b"Permission is granted\n"
+
+
+def test_a_rule_that_matches_nothing_is_told(install: ModuleType, tmp_path: Path) -> None:
+    rules = tmp_path / "slim.txt"
+    rules.write_text("# a comment\nstrip lib/*.so\n")
+    with pytest.raises(SystemExit, match=r"line 2: lib/\*.so matches nothing any more"):
+        install.slim(tmp_path, rules)
