@@ -9,6 +9,9 @@ Seconds are those of the work on the cloud node, without Ansible's or a shell's 
 arrived at the edges' network interfaces; "left" is what left the cloud node's, where that is slowed down: with --rates 100 to 100 Mbit/s. Whoever saves has no
 other way after a change, or when nothing changed, than to send all of it: that is measured once. Needs the running lab (`make lab`), whose cloud node gets the
 package zstd; makes its edges and removes them.
+
+With --dependency it measures one thing alone: a layer with TensorFlow as the client's image has it is there; then keras stands in another folder, pandas is
+added, and all files have another time. Ours sends new files only; "whole" is without that.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,10 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.table import Bench
-from support.ship_nodes import CHANNEL, CLOUD, FOLDER, Nodes, forget, inside, ship
+from support.ship_nodes import CHANNEL, CLOUD, FOLDER, Nodes, docker, forget, inside, ship
 
 CLIENT = "kubeedge/fashion-mnist-client:v1.0.0"
 CHANGED = "edgefl-bench/client"
+DEPENDENCY = "edgefl-bench/dependency"
+PANDAS = "pandas==2.2.3"
 REPEATS = 3
 REGISTRY = "/var/lib/docker-registry"
 # Debian's own asks for a password
@@ -53,6 +59,33 @@ def change(number: int) -> str:
         """,
     )
     return tag
+
+
+def depend(folder: Path) -> tuple[str, str]:
+    """Two images of one layer: TensorFlow as the client's image has it, and the same with a dependency more."""
+    words = [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version=3.11",
+        "--platform=manylinux2014_x86_64",
+        "--no-compile",
+        "--quiet",
+    ]
+    subprocess.run([sys.executable, "-m", "pip", "install", PANDAS, *words, f"--target={folder}/pandas"], check=True)
+    docker("cp", f"{folder}/pandas", f"{CLOUD}:/var/tmp/edgefl-bench-pandas")
+    inside(
+        CLOUD,
+        f"""
+        folder=$(mktemp -d -p /var/tmp); trap 'rm -r "$folder" /var/tmp/edgefl-bench-pandas' EXIT; cd "$folder"
+        container=$(docker create {CLIENT}); docker cp "$container:/opt/edgefl/tensorflow" packages >/dev/null; docker rm "$container" >/dev/null
+        printf 'FROM scratch\nCOPY packages /opt/edgefl/packages\nCMD ["/none"]\n' >Dockerfile
+        docker build --quiet --tag {DEPENDENCY}:old . >/dev/null
+        mkdir packages/moved; mv packages/keras packages/moved/keras; cp -r /var/tmp/edgefl-bench-pandas/. packages
+        find packages -exec touch -d 2030-01-01 {{}} +
+        docker build --quiet --tag {DEPENDENCY}:new . >/dev/null
+        """,
+    )
+    return f"{DEPENDENCY}:old", f"{DEPENDENCY}:new"
 
 
 @contextmanager
@@ -81,10 +114,10 @@ class Ways:
         self.folder = folder
         self.parallel = parallel
 
-    def ours(self, image: str, runtime: str = "docker", persist: int = 0) -> float:
+    def ours(self, image: str, runtime: str = "docker", persist: int = 0, reuse: bool = True) -> float:
         """Verification included; fails when one edge failed."""
         targets = [self.nodes.target(name, runtime) for name in self.nodes.names]
-        found, _output = ship(self.folder, targets, [image], persist=persist, parallel=self.parallel)
+        found, _output = ship(self.folder, targets, [image], persist=persist, parallel=self.parallel, reuse=reuse)
         assert all(not node["failed"] for node in found["nodes"].values()), found
         return float(found["seconds"])
 
@@ -162,12 +195,45 @@ class Ways:
         return sum(int(self.nodes.run(name, "cat /sys/class/net/eth0/statistics/rx_bytes")) for name in self.nodes.names) / 1e6  # fmt: skip
 
 
-def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: int) -> None:
-    """All ways in turn with these edges: the first ship as often as `firsts`, the others after the last of them."""
-    nodes = ways.nodes
-    where = f"{len(nodes.names)} edge{'s' if len(nodes.names) > 1 else ''}" + (
+def place(nodes: Nodes, megabits: int) -> str:
+    """What a row is called after: the edges, and the rate."""
+    return f"{len(nodes.names)} edge{'s' if len(nodes.names) > 1 else ''}" + (
         f", {megabits} Mbit/s" if megabits else ""
     )
+
+
+def measure_one(bench: Bench, ways: Ways, megabits: int, work: str, way: str, send: Callable[[], float]) -> None:
+    """One shipment: its seconds, and what arrived and left."""
+    where, before = place(ways.nodes, megabits), ways.arrived()
+    with slow(megabits):
+        seconds = send()
+        if megabits:
+            bench.add(f"{work}, {where}: left", way, "MB", left())
+    bench.add(f"{work}, {where}", way, "s", seconds)
+    bench.add(f"{work}, {where}: arrived", way, "MB", ways.arrived() - before)
+    print(f"{work}, {where}, {way}: {seconds:.2f} s", file=sys.stderr, flush=True)
+
+
+def measure_dependency(bench: Bench, ways: Ways, megabits: int, images: tuple[str, str], repeats: int) -> None:
+    """One dependency more, into both runtimes, with and without the files that are there."""
+    nodes, where = ways.nodes, place(ways.nodes, megabits)
+    for runtime in ("docker", "containerd"):
+        name = "ours" if runtime == "docker" else "ours, containerd"
+        for _repeat in range(repeats):
+            for way, reuse in ((f"{name}, whole", False), (name, True)):
+                nodes.empty()
+                ways.ours(images[0], runtime)
+                send = partial(ways.ours, images[1], runtime, reuse=reuse)
+                measure_one(bench, ways, megabits, "dependency", way, send)
+        arrived = bench.median(f"dependency, {where}: arrived", name) / len(nodes.names)
+        bench.goal(f"dependency, {where}, {name}: on the wire, each", arrived, at_most=15, unit="MB")
+        ratio = bench.ratio(f"dependency, {where}", name, f"{name}, whole")
+        bench.goal(f"dependency, {where}, {name}: over the time of the whole", ratio, at_most=2)
+
+
+def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: int) -> None:
+    """All ways in turn with these edges: the first ship as often as `firsts`, the others after the last of them."""
+    nodes, where = ways.nodes, place(ways.nodes, megabits)
     saves = {"scp": ways.scp, "zstd": ways.zstd}
     ours: dict[str, Callable[[str], float]] = {
         "ours": ways.ours,
@@ -175,14 +241,7 @@ def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: 
     }
 
     def one(work: str, way: str, send: Callable[[str], float], image: str) -> None:
-        before = ways.arrived()
-        with slow(megabits):
-            seconds = send(image)
-            if megabits:
-                bench.add(f"{work}, {where}: left", way, "MB", left())
-        bench.add(f"{work}, {where}", way, "s", seconds)
-        bench.add(f"{work}, {where}: arrived", way, "MB", ways.arrived() - before)
-        print(f"{work}, {where}, {way}: {seconds:.2f} s", file=sys.stderr, flush=True)
+        measure_one(bench, ways, megabits, work, way, partial(send, image))
 
     number = iter(range(1, 1000))
     for turn in range(firsts):
@@ -254,23 +313,24 @@ def main() -> None:
     bench.parser.add_argument(
         "--parallel", type=int, default=0, metavar="N", help="edges that ours sends to at the same time; 0 for all (0)"
     )
+    bench.parser.add_argument("--dependency", action="store_true", help="only a layer with one dependency more")
     options: argparse.Namespace = bench.options()
     inside(CLOUD, "command -v zstd || { apt-get update -qq && apt-get install -qq -y --no-install-recommends zstd; }")
     try:
         with tempfile.TemporaryDirectory() as folder:
+            images = depend(Path(folder)) if options.dependency else None
             for count in options.edges:
                 with Nodes(count) as nodes:
+                    ways = Ways(nodes, Path(folder), options.parallel)
                     for megabits in options.rates:
-                        measure(
-                            bench,
-                            Ways(nodes, Path(folder), options.parallel),
-                            megabits,
-                            options.ways,
-                            options.firsts,
-                        )
+                        if images:
+                            measure_dependency(bench, ways, megabits, images, options.firsts)
+                        else:
+                            measure(bench, ways, megabits, options.ways, options.firsts)
                 forget(CHANGED)
     finally:
         forget(CHANGED)
+        forget(DEPENDENCY)
     bench.finish()
 
 

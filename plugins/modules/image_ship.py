@@ -12,6 +12,7 @@ version_added: "1.0.0"
 description:
   - Runs on the host that built the images, and brings them to the container runtimes of all O(targets) at once, over one SSH connection each.
   - Asks each runtime first what it has. Only layers that it lacks are sent; nodes that lack the same share one archive, which is read once.
+  - Of a layer that differs only those files are sent that the target has in no layer of an older image (O(reuse)).
   - A connection that was lost is made again, and goes on with the chunk that was cut; so does a later call. Each chunk is proven as it arrives.
   - Afterwards the runtime is asked again, and what it has must be what was built. With containerd an image gets its name only when all of it is there.
   - A target that fails does so alone; the others get their images, and the module fails at its end. RV(nodes) has the result of each.
@@ -110,6 +111,12 @@ options:
     type: str
     choices: [auto, zstd, zlib, none]
     default: auto
+  reuse:
+    description:
+      - Whether files that a target has in an older image are copied there instead of being sent. It reads them twice for that.
+      - Only layers of a local Docker with overlay2 are sent that way, and into containerd only from layers that were not compressed.
+    type: bool
+    default: true
   keep:
     description:
       - How many images of each repository stay on the targets and in the local Docker, the newest; V(0) removes none.
@@ -202,8 +209,8 @@ nodes:
           type: int
         bytes:
           description: >-
-            Bytes of these layers as the local Docker keeps them; compressed if it has containerd's image store. A layer that two images share counts
-            for the first.
+            Bytes of these layers as the local Docker keeps them, without files that were copied; compressed if it has containerd's image store. A layer
+            that two images share counts for the first.
           type: int
         wire:
           description: Its share of the bytes that went over the wire; V(0) in check mode.
@@ -224,6 +231,9 @@ nodes:
     seconds:
       description: Seconds that it took, with looking before and after.
       type: float
+    copied:
+      description: Bytes of files that were not sent, as the target had them in an older image.
+      type: int
     cuts:
       description: How many times the connection was lost and made again.
       type: int
@@ -361,6 +371,7 @@ def main() -> None:
             "bandwidth": {"type": "bytes", "default": "0"},
             "chunk": {"type": "bytes", "default": "8MB"},
             "compression": {"type": "str", "choices": ["auto", "zstd", "zlib", "none"], "default": "auto"},
+            "reuse": {"type": "bool", "default": True},
             "keep": {"type": "int", "default": 0},
             "connect_timeout": {"type": "int", "default": 10},
             "persist": {"type": "int", "default": 0},

@@ -50,7 +50,7 @@ SHARED: dict[str, Any] = {
     "__autoscaler_programs": {"recommender": {"port": 1, "args": ["--x"]}, "admission-controller": {"port": 2, "args": []}},
     "groups": {"cloud": ["cloud0"], "edges": ["edge1"]},
     "hostvars": {"cloud0": {"build_images_result": {"images": {"client": "c:1"}}}, "edge1": {"edgefl_node_name": "edge1"}},
-    "__model_deployment_name": "app-server-edge1", "__model_deployment_served": "v", "__model_deployment_address": "192.0.2.2",
+    "__model_deployment_name": "app-server-edge1", "model_deployment_version": {"version": "v"}, "__model_deployment_address": "192.0.2.2",
     "__model_deployment_resources": {"limits": {"cpu": "1"}}, "edgefl_training": {"edgefl_app": "app"}, "edgefl_model_dir": "/models",
     "edgefl_serve_port": 4,
     "__cloudcore_server": {"stdout": "https://192.0.2.1:6443"},

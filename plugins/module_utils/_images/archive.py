@@ -14,15 +14,16 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import AnyLayer, Image
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+Part = TypeVar("Part")
 # Two empty blocks end an archive
 END = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -114,10 +115,14 @@ class Archive:
 
     def read(self) -> Iterator[bytes]:
         """All of it, piece by piece."""
+        return self.parts(lambda layer: layer.read())
+
+    def parts(self, read: Callable[[AnyLayer], Iterator[Part]]) -> Iterator[bytes | Part]:
+        """All of it, with what `read` makes of each layer."""
         yield self.head
         for layer in self.layers:
             yield _header(_path(layer.digest), layer.size)
-            yield from layer.read()
+            yield from read(layer)
             yield _padding(layer.size)
         yield self.tail
 

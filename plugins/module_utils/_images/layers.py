@@ -140,6 +140,32 @@ class LayerStore:
 
 
 @dataclass(frozen=True)
+class LayerFile:
+    """A file of the layer `layer`: its path here, and its bytes."""
+
+    layer: str
+    path: bytes
+    size: int
+
+    def read(self) -> Iterator[bytes]:
+        """What is in it, piece by piece."""
+        left = self.size
+        try:
+            with open(self.path, "rb") as file:
+                while left and (piece := file.read(min(CHUNK, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise UnreadableError(
+                f"{os.fsdecode(self.path)} of layer {self.layer} cannot be read ({error.strerror})"
+            ) from error
+        if left:
+            raise UnreadableError(
+                f"{os.fsdecode(self.path)} of layer {self.layer} is shorter than it was when it was built"
+            )
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer: `split` lists the bytes between the files, `files` is the folder with the files; `digest` is its diff id."""
 
@@ -179,37 +205,23 @@ class Layer:
     def read(self) -> Iterator[bytes]:
         """The archive, piece by piece; UnreadableError at its end when it is not the layer that was asked for."""
         digest = hashlib.sha256()
-        for piece in self._pieces():
-            digest.update(piece)
-            yield piece
+        for part in self.parts():
+            for piece in [part] if isinstance(part, bytes) else part.read():
+                digest.update(piece)
+                yield piece
         if f"sha256:{digest.hexdigest()}" != self.digest:
             raise UnreadableError(f"the files of layer {self.digest} in {self.files} were changed since it was built")
 
-    def _pieces(self) -> Iterator[bytes]:
+    def parts(self) -> Iterator[bytes | LayerFile]:
+        """What the archive is made of: the bytes between the files, and the files that have any."""
         for entry in self._entries():
             if entry["type"] != 1:
                 yield base64.b64decode(entry.get("payload") or "")
             elif entry.get("size"):
-                yield from self._file(entry)
-
-    def _file(self, entry: dict[str, Any]) -> Iterator[bytes]:
-        # Names that are no UTF-8 stand in a field of their own
-        name = base64.b64decode(entry["name_raw"]) if entry.get("name_raw") else entry["name"].encode()
-        path = os.path.join(os.fsencode(self.files), name.lstrip(b"/"))
-        left = entry["size"]
-        try:
-            with open(path, "rb") as file:
-                while left and (piece := file.read(min(CHUNK, left))):
-                    left -= len(piece)
-                    yield piece
-        except OSError as error:
-            raise UnreadableError(
-                f"{os.fsdecode(path)} of layer {self.digest} cannot be read ({error.strerror})"
-            ) from error
-        if left:
-            raise UnreadableError(
-                f"{os.fsdecode(path)} of layer {self.digest} is shorter than it was when it was built"
-            )
+                # Names that are no UTF-8 stand in a field of their own
+                name = base64.b64decode(entry["name_raw"]) if entry.get("name_raw") else entry["name"].encode()
+                path = os.path.join(os.fsencode(self.files), name.lstrip(b"/"))
+                yield LayerFile(self.digest, path, entry["size"])
 
 
 class ContentStore:

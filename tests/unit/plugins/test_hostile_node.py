@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from unit.plugins.docker_folder import Containerd, DockerFolder
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import copies as _copies
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import plan as _plan
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import transfer as _transfer
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker
@@ -39,7 +40,7 @@ def state(**more):
     sys.stdin.buffer.read(int(sys.argv[-1].split()[-1]))
     asked = json.loads(sys.stdin.buffer.readline())
     room = {"path": "/var", "free": 10**15, "device": 1}
-    say({"layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"], **more})
+    say({"layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"], "bases": 0, **more})
     return json.loads(sys.stdin.buffer.readline() or "{}")
 """
 )
@@ -70,6 +71,11 @@ ATTACKS = {
     "room without end": ("state(rooms=[{'path': '/', 'free': 10**400, 'device': 1}] * 2)\ntime.sleep(60)", FLAWED),
     "a processor to the terminal": ("state(arch='\\x1b[2J')\ntime.sleep(60)", FLAWED),
     "a compression": ("state(codecs='zstd')\ntime.sleep(60)", FLAWED),
+    "files that are none": ("state(bases=1); say({'found': 7})\ntime.sleep(60)", FLAWED),
+    "fewer files than there are": ("state(bases=1); say({'found': ''})\ntime.sleep(60)", FLAWED),
+    "files without end": ("state(bases=1); say({'found': 'f' * 10**5})\ntime.sleep(60)", FLAWED),
+    "all files": ("state(bases=1); say({'found': '01'}); say({'have': 0}); say({'images': {}, 'removed': []})\ntime.sleep(60)", "is not what was built"),
+    "layers without number": ("state(bases=-1)\ntime.sleep(60)", FLAWED),
     "chunks less than none": ("state(); say({'have': -1})\ntime.sleep(60)", FLAWED),
     "chunks of another archive": ("state(); say({'have': 10**6})\ntime.sleep(60)", FLAWED),
     "more chunks than a frame counts": ("state(); say({'have': 2**40})\ntime.sleep(60)", FLAWED),
@@ -91,6 +97,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("PATH", str(containerd.program.parent), prepend=":")
     monkeypatch.setenv("FAKE_CONTAINERD", str(containerd.home))
     monkeypatch.setattr(_plan, "SPARE", 0)
+    monkeypatch.setattr(_copies, "ASKED", 0)
     monkeypatch.setattr(_plan, "SPOOL", str(tmp_path / "spool"))
     program = tmp_path / "ssh"
     monkeypatch.setattr(_transfer, "ssh_command", lambda *_unused: [str(program)])

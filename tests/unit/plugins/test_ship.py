@@ -14,7 +14,7 @@ import sys
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,10 +34,12 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers imp
     full_name,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent, link
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import copies as _copies
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import plan as _plan
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import source as _source
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import transfer as _transfer
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import ChunkedArchive, Limit
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.copies import Catalogue
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import (
     Target,
@@ -952,6 +954,191 @@ def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeyp
     assert "the images are s390x: build them on a machine like it" in refused(docker)
 
 
+# Files that a node has in an older image ----------------------------------------------------------------------------------
+
+FRAMEWORK = {f"lib/tensor/part{number}.so": os.urandom(20_000 + number % 3) for number in range(20)}
+MOVED = {name.replace("tensor", "keras"): content for name, content in FRAMEWORK.items()}
+PANDAS = {"lib/pandas.py": os.urandom(30_000)}
+# What goes over the wire for the two above, beside the file itself
+LITTLE = 16_000
+
+
+def lay_out(containerd: Containerd) -> None:
+    """Puts the content where containerd has it, for who reads it there."""
+    blobs = containerd.home / "io.containerd.content.v1.content/blobs/sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    for digest in containerd.content:
+        place = blobs / without_prefix(digest, "sha256:")
+        if not place.exists():
+            place.symlink_to(containerd.home / "content" / digest)
+
+
+@pytest.fixture
+def program(containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """The agent looks for content where the stand-in has it; what is returned changes its source."""
+    source = link.SOURCE
+
+    def change(old: str, new: str) -> None:
+        nonlocal source
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+        monkeypatch.setattr(link, "PROGRAM", link._program(source))
+
+    change('"/var/lib/containerd"', repr(str(containerd.home)))
+    monkeypatch.setattr(_copies, "ASKED", 100_000)
+    return change
+
+
+@pytest.fixture
+def older(docker: DockerFolder, containerd: Containerd, ssh: Ssh, program: object) -> DockerFolder:
+    """A node with an image; the one of the same name that is built then has a layer with its files moved, and one more."""
+    del ssh, program
+    docker.add(NAME, [BASE, FRAMEWORK, {"app/model.py": b"x" * 500}])
+    assert send(docker, target=REMOTE)["copied"] == 0
+    lay_out(containerd)
+    docker.add(NAME, [BASE, {**MOVED, **PANDAS}, {"app/model.py": b"y" * 500}])
+    return docker
+
+
+def test_only_new_files_of_a_layer_are_sent(older: DockerFolder, containerd: Containerd) -> None:
+    sent = send(older, target=REMOTE)
+    assert sent["images"][0]["reason"] == "2 of 3 layers differ"
+    assert sent["copied"] == sum(map(len, FRAMEWORK.values()))
+    assert 30_000 < sent["bytes"] < 30_000 + LITTLE
+    assert sent["images"][0]["bytes"] + sent["copied"] > 430_000
+    assert send(older, target=REMOTE)["bytes"] == 0
+    # The stand-in of containerd keeps what arrives under its own digest
+    assert set(layers(older)) <= containerd.content
+
+
+def test_nodes_with_the_same_files_share_a_recipe(older: DockerFolder) -> None:
+    here = source(older)
+    images = here.images([NAME])
+    archives = SharedArchives(here, CHUNK)
+    whole = archives.shipment(plan(images, state()))
+    catalogue = archives.catalogue(whole)
+    assert archives.catalogue(whole) is catalogue and catalogue.count == len(MOVED) + len(PANDAS) + 2
+    all_there, none = b"\xff" * ((catalogue.count + 7) // 8), bytes((catalogue.count + 7) // 8)
+    assert catalogue.shipment(whole, none) is whole
+    recipes = [catalogue.shipment(whole, all_there) for _dummy in range(2)]
+    assert recipes[0].size < 60_000 < whole.size == recipes[0].size + recipes[0].copied
+    chunked = [archives.chunked(recipe, "none") for recipe in recipes]
+    assert chunked[0] is chunked[1] is not archives.chunked(whole, "none")
+    archives.close()
+
+
+def test_nothing_is_copied_when_that_is_not_wanted(older: DockerFolder) -> None:
+    sent = send(older, target=REMOTE, reuse=False)
+    assert (sent["copied"], sent["bytes"] > 430_000) == (0, True)
+
+
+def test_check_mode_asks_for_no_files(older: DockerFolder) -> None:
+    assert send(older, target=REMOTE, check_mode=True)["bytes"] == 0
+    send(older, target=REMOTE)
+
+
+def test_an_old_file_that_was_damaged_is_sent(older: DockerFolder, containerd: Containerd) -> None:
+    spoilt = FRAMEWORK["lib/tensor/part7.so"]
+    for path in (containerd.home / "content").iterdir():
+        data = path.read_bytes()
+        if spoilt in data:
+            path.write_bytes(data.replace(spoilt, spoilt[:-1] + bytes([spoilt[-1] ^ 1])))
+    sent = send(older, target=REMOTE)
+    assert sent["copied"] == sum(map(len, FRAMEWORK.values())) - len(spoilt)
+    assert 50_000 < sent["bytes"] < 50_000 + LITTLE
+
+
+@pytest.mark.parametrize("wrong", ["yield from pieces_of((place[0], place[1], 0))", "raise OSError('it is gone')"])
+def test_a_file_that_changes_while_it_is_copied_makes_all_be_sent(
+    older: DockerFolder, program: Callable[[str, str], None], wrong: str
+) -> None:
+    program("yield from pieces_of(self.places[number])", f"place = self.places[number]; {wrong}")
+    sent = send(older, target=REMOTE)
+    assert (sent["copied"], sent["cuts"], sent["bytes"] > 430_000) == (0, 0, True)
+
+
+def test_a_recipe_goes_on_after_a_cut(
+    older: DockerFolder, containerd: Containerd, ssh: Ssh, program: Callable[[str, str], None]
+) -> None:
+    hello = len(link.PROGRAM) + 4000
+    ssh.spoil(f"cut {hello + 20_000}")
+    before = len(ssh.passed)
+    sent = send(older, target=REMOTE, chunk=8_000)
+    assert (sent["cuts"], sent["copied"]) == (1, sum(map(len, FRAMEWORK.values())))
+    assert sum(ssh.passed[before:]) < 2 * hello + 30_000 + LITTLE + 8_000
+    assert spools(containerd) == []
+
+
+def test_a_node_that_says_otherwise_each_time_gets_all(
+    older: DockerFolder, ssh: Ssh, program: Callable[[str, str], None]
+) -> None:
+    bits = "bits[number // 8] |= bool(place)"
+    program(bits, f"{bits} * (number != os.getpid() % 20)")
+    ssh.spoil(f"cut {len(link.PROGRAM) + 24_000}")
+    sent = send(older, target=REMOTE, chunk=8_000)
+    assert sent["cuts"] == 1 and sent["bytes"] > 430_000
+
+
+def test_docker_copies_from_its_own_folders(docker: DockerFolder, api: DockerApi, tmp_path: Path) -> None:
+    """The recipe, expanded there, is the archive byte for byte."""
+    kept = DockerFolder(tmp_path / "kept")
+    item = kept.add("kubeedge/other:v1", [BASE, FRAMEWORK])
+    folders = [
+        f"{kept.root}/overlay2/{without_prefix(chain, 'sha256:')}/diff" for chain in stacks(*item["RootFS"]["Layers"])
+    ]
+    item["GraphDriver"]["Data"] = {"UpperDir": folders[1], "LowerDir": f"{folders[0]}:/etc"}
+    (Path(folders[1]) / "link").symlink_to("/etc/passwd")
+    os.mkfifo(Path(folders[1]) / "pipe")
+    unlike = {
+        "Id": "sha256:u",
+        "RootFS": {"Layers": ["z"]},
+        "GraphDriver": {"Data": {"UpperDir": f"{kept.root}/other"}},
+    }
+    images = [{"Id": item["Id"], "RepoTags": ["kubeedge/other:v1"]}, {"Id": "sha256:u", "RepoTags": ["unlike:v1"]}]
+    api.answers.update(
+        {"/images/json": images, "/images/json?all=1": images, "/info": {"DockerRootDir": str(kept.root)}}
+    )
+    api.answers.update({f"/images/{item['Id']}/json": item, "/images/sha256:u/json": unlike})
+    node_agent = agent.Docker()
+
+    docker.add(NAME, [BASE, {**MOVED, **PANDAS}])
+    here = source(docker)
+    step = plan(here.images([NAME]), node_agent.state({FULL: "sha256:new"}, [], stacks(*layers(docker))))
+    # That it is like the other one is known by a stack that both have
+    assert (step[0].missing, node_agent.bases) == ((1,), folders[::-1])
+    whole = make_shipment(here, step)
+    catalogue = Catalogue(layer for mine in whole.layers.values() for layer in mine)
+    copies = agent.Copies(node_agent.bases, catalogue.question)
+    recipe = catalogue.shipment(whole, bytes.fromhex(copies.found()))
+    assert recipe.copied == sum(map(len, FRAMEWORK.values()))
+    data = b"".join(recipe.pieces())
+    assert len(data) < recipe.size + LITTLE
+    cut = [data[begin : begin + 700] for begin in range(0, len(data), 700)]
+    assert b"".join(agent.gathered(copies.expand(iter(cut)))) == b"".join(whole.pieces())
+    with pytest.raises(agent.AgentError, match="a file to be copied") as error:
+        list(agent.Copies([], catalogue.question).expand(iter(cut)))
+    assert error.value.code == "corrupt"
+
+
+def test_an_archive_whose_heads_are_damaged_is_read_as_far_as_they_are_whole(
+    docker: DockerFolder, tmp_path: Path
+) -> None:
+    store = LayerStore(str(docker.root), "overlay2")
+    layer = store.layer(layers(docker)[0], layers(docker)[0])
+    data = bytearray(b"".join(layer.read()))
+    base = tmp_path / "blob"
+    base.write_bytes(data)
+    assert [size for size, _path, _place in agent.files_of(str(base))] == [1500, 6]
+    second = data.index(b"etc/os")
+    for position, byte in ((second + 124, ord("-")), (second + 257, 0), (second + 126, 0xFF)):
+        spoilt = bytearray(data)
+        spoilt[position] = byte
+        base.write_bytes(spoilt)
+        assert [size for size, _path, _place in agent.files_of(str(base))] == [1500]
+    base.write_bytes(data[: second + 100])
+    assert [size for size, _path, _place in agent.files_of(str(base))] == [1500]
+
+
 # The other end ---------------------------------------------------------------------------------------------------------
 
 
@@ -1053,6 +1240,14 @@ def test_an_installed_agent_takes_no_other_request(wrong: dict[str, Any]) -> Non
 )
 def test_an_installed_agent_takes_no_other_order(wrong: dict[str, Any]) -> None:
     assert [said.get("error") for said in answered(REQUEST, {**ORDER, **wrong})] == [None, "refused"]
+
+
+@pytest.mark.usefixtures("containerd")
+@pytest.mark.parametrize(
+    ("count", "code"), [(agent.FILES + 1, "refused"), (-1, "refused"), ("x", "refused"), (1, "lost")]
+)
+def test_an_installed_agent_is_asked_for_so_many_files_only(count: object, code: str) -> None:
+    assert [said.get("error") for said in answered(REQUEST, {"files": count})] == [None, code]
 
 
 @pytest.mark.usefixtures("containerd")

@@ -5,9 +5,10 @@
 
 It imports nothing of this collection and needs nothing on the node. Its source is the first that goes there over C(ssh); or it is installed there, as all
 that a key may run (role edge_access): then it also sees that it is the one that is meant, and that it is asked for images and nothing else. One connection
-does all. It reads a request and says what the runtime has (a JSON line each), reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk
-is proven, kept in a file that outlives the connection, and handed to the runtime while the next one is on its way. At the end it says what the runtime has
-then.
+does all. It reads a request and says what the runtime has (a JSON line each); it may be asked which of some files are here, in layers of other images. It
+reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk is proven, kept in a file that outlives the connection, and handed to the
+runtime while the next one is on its way; or it is a recipe of the archive, L(STEP) by L(STEP), with files that are here and only named. At the end it says
+what the runtime has then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -29,7 +31,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 SOCKET = "/var/run/docker.sock"
@@ -41,6 +43,12 @@ LINE = 1 << 24
 INCOMING = "-incoming"
 # Before each chunk: its number, its bytes, its SHA-256; one of no bytes ends the archive
 FRAME = struct.Struct(">II32s")
+# A file that may be here: its bytes, and the beginning of its SHA-256; what comes of it is proven by its layer's digest
+FILE = struct.Struct(">I16s")
+# Files that can be asked for at once
+FILES = 200_000
+# In a recipe: whether a file that was asked for is copied, and its number; or how many bytes of the archive follow
+STEP = struct.Struct(">?I")
 # Begins a spool file: who writes it (a word of the sender), and in which process
 OWNER = struct.Struct(">32sI")
 # Seconds without a byte after which the sender counts as gone
@@ -221,6 +229,11 @@ def shown(name: str) -> str:
     return re.sub(r"^docker\.io/(library/)?", "", name)
 
 
+def repositories(names: Iterable[str]) -> set[str]:
+    """Repositories of full names, as Docker shows them."""
+    return {shown(name).rpartition(":")[0] for name in names}
+
+
 class Containerd:
     """The images that the kubelet's pods use of a containerd. Each call of C(ctr) starts a large program: the fewer the better."""
 
@@ -233,6 +246,8 @@ class Containerd:
     def __init__(self) -> None:
         # Digest of each image by its name, as far as we know
         self.listed: dict[str, str] = {}
+        # Archives of layers that an image like the asked ones has
+        self.bases: list[str] = []
 
     def ctr(self, *arguments: str) -> str:
         """Runs C(ctr) in the namespace of the images."""
@@ -252,13 +267,12 @@ class Containerd:
         children = {}
         for text in self.ctr("content", "ls").splitlines():
             children[text.split(None, 1)[0]] = _CHILD.findall(text)
-        reached: set[str] = set()
-        waiting = list(set(self.listed.values()) - arriving(self.listed))
-        while waiting:
-            digest = waiting.pop()
-            if digest in children and digest not in reached:
-                reached.add(digest)
-                waiting += children[digest]
+        stacks = {digest: reachable(children, digest) for digest in set(self.listed.values()) - arriving(self.listed)}
+        ours = repositories(names)
+        alike = {digest for name, digest in self.listed.items() if shown(name).rpartition(":")[0] in ours}
+        similar = [stack for digest, stack in stacks.items() if digest in alike or not stack.isdisjoint(digests)]
+        self.bases = [self.blob(digest) for digest in sorted(set().union(*similar))]
+        reached = set().union(*stacks.values())
         return {
             "layers": [digest for digest in digests if digest in reached],
             "stacks": [],
@@ -296,10 +310,14 @@ class Containerd:
         wanted = manifest["config"]["digest"]
         return wanted, json.loads(self.content(wanted))
 
+    def blob(self, digest: str) -> str:
+        """The file of what is stored under a digest."""
+        return f"{self.root}/io.containerd.content.v1.content/blobs/{digest.replace(':', '/')}"
+
     def content(self, digest: str) -> bytes | str:
         """What is stored under a digest: read as the file that it is, proven, or where that is not in its place asked for."""
         try:
-            with open(f"{self.root}/io.containerd.content.v1.content/blobs/{digest.replace(':', '/')}", "rb") as file:
+            with open(self.blob(digest), "rb") as file:
                 data = file.read()
         except OSError:
             data = b""
@@ -355,6 +373,18 @@ class Containerd:
         """Those of `images` (digest by name) that containers use, by digest."""
         lines = self.ctr("containers", "ls").splitlines()[1:]
         return {images[name] for line in lines for name in line.split()[1:2] if name in images}
+
+
+def reachable(children: dict[str, list[str]], digest: str) -> set[str]:
+    """What there is of an image: itself, and all that it needs."""
+    found: set[str] = set()
+    waiting = [digest]
+    while waiting:
+        digest = waiting.pop()
+        if digest in children and digest not in found:
+            found.add(digest)
+            waiting += children[digest]
+    return found
 
 
 class Engine:
@@ -422,6 +452,8 @@ class Docker:
         self.engine = Engine()
         # As C(listing) was at last
         self.listed: dict[str, str] = {}
+        # Folders of layers that an image like the asked ones has
+        self.bases: list[str] = []
 
     def get(self, path: str) -> Any:
         """The JSON document at `path`; None when there is none."""
@@ -454,11 +486,20 @@ class Docker:
             return {**containerd.state(names, digests, chains), "runtime": containerd}
         ids = {item["Id"] for item in self.get("/images/json?all=1")} - arriving(self.listed)
         stacks: set[str] = set()
+        bases: dict[str, None] = {}
+        ours = repositories(names)
+        alike = {image for name, image in self.listed.items() if name.rpartition(":")[0] in ours}
         for image in ids:
-            chain = ""
-            for diff_id in (self.inspect(image) or {"layers": []})["layers"]:
+            item = self.get(f"/images/{image}/json") or {"RootFS": {}}
+            chain, own = "", set()
+            for diff_id in item["RootFS"].get("Layers") or []:
                 chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else diff_id
-                stacks.add(chain)
+                own.add(chain)
+            if image in alike or not own.isdisjoint(chains):
+                data = (item.get("GraphDriver") or {}).get("Data") or {}
+                bases.update(dict.fromkeys(f"{data.get('UpperDir', '')}:{data.get('LowerDir', '')}".split(":")))
+            stacks |= own
+        self.bases = [folder for folder in bases if folder.startswith(f"{self.root}/")]
         return {
             "layers": [digest for digest in digests if digest in ids],
             "stacks": [chain for chain in chains if chain in stacks],
@@ -551,6 +592,115 @@ class ContainerdOfDocker(Containerd):
     def used(self, images: dict[str, str]) -> set[str]:
         """As Containerd's, by Docker's word: its containers do not tell containerd what they use."""
         return self.docker.used() & set(images.values())
+
+
+# Files that are here already ---------------------------------------------------------------------------------------------
+
+
+def files_of(base: str) -> Iterator[tuple[int, str, int]]:
+    """Bytes, path and place of each file of a layer, which is a folder or an uncompressed archive."""
+    if os.path.isdir(base):
+        for folder, _folders, names in os.walk(base):
+            for name in names:
+                path = os.path.join(folder, name)
+                about = os.lstat(path)
+                if stat.S_ISREG(about.st_mode):
+                    yield about.st_size, path, 0
+        return
+    with open(base, "rb") as file:
+        place = 0
+        while True:
+            file.seek(place)
+            head = file.read(512)
+            digits = head[124:136].strip(b" \0")
+            if head[257:262] != b"ustar" or not digits.isdigit():
+                return
+            size = int(digits, 8)
+            if head[156:157] in b"0\0":
+                yield size, base, place + 512
+            place += 512 + (size + 511) // 512 * 512
+
+
+class Copies:
+    """Which of the files `wanted` (L(FILE)s) are in the layers `bases`, and what is in them."""
+
+    def __init__(self, bases: Iterable[str], wanted: bytes) -> None:
+        self.places: list[tuple[int, str, int] | None] = []
+        lacking: dict[int, dict[bytes, int]] = {}
+        for number, (size, digest) in enumerate(FILE.iter_unpack(wanted)):
+            self.places.append(None)
+            lacking.setdefault(size, {})[digest] = number
+        for base in bases:
+            # What cannot be read is as if it were not there
+            with contextlib.suppress(OSError, ValueError):
+                for place in files_of(base):
+                    if place[0] in lacking:
+                        self._look(place, lacking)
+            if not lacking:
+                break
+
+    def _look(self, place: tuple[int, str, int], lacking: dict[int, dict[bytes, int]]) -> None:
+        hashed = hashlib.sha256()
+        for piece in pieces_of(place):
+            hashed.update(piece)
+        same = lacking[place[0]]
+        number = same.pop(hashed.digest()[:16], None)
+        if number is not None:
+            self.places[number] = place
+        if not same:
+            del lacking[place[0]]
+
+    def found(self) -> str:
+        """A bit for each file, the first one is the lowest of the first byte, in hexadecimal."""
+        bits = bytearray((len(self.places) + 7) // 8)
+        for number, place in enumerate(self.places):
+            bits[number // 8] |= bool(place) << number % 8
+        return bits.hex()
+
+    def expand(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The archive of a recipe; AgentError when a file that it names is not there any more."""
+        try:
+            yield from self._expand(Reading(pieces))
+        except (OSError, LookupError, TypeError, struct.error) as error:
+            raise AgentError("corrupt", f"a file to be copied: {error}") from None
+
+    def _expand(self, reading: Reading) -> Iterator[bytes]:
+        while True:
+            head = b"".join(reading.take(STEP.size))
+            if not head:
+                return
+            copied, number = STEP.unpack(head)
+            if copied:
+                yield from pieces_of(self.places[number])
+            else:
+                yield from reading.take(number)
+
+
+def pieces_of(place: tuple[int, str, int]) -> Iterator[bytes]:
+    """What is in a file that is here; OSError when it cannot be read, or is shorter than it was."""
+    size, path, begin = place
+    with open(path, "rb") as file:
+        file.seek(begin)
+        while size:
+            piece = file.read(min(PIECE, size))
+            if not piece:
+                raise OSError(f"{path} is shorter than it was")
+            size -= len(piece)
+            yield piece
+
+
+def gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces."""
+    parts: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
 
 
 # What arrives ------------------------------------------------------------------------------------------------------------
@@ -780,17 +930,17 @@ def load(runtime: Any, order: dict[str, Any], pieces: Iterator[bytes]) -> dict[s
 
 def left(listed: dict[str, str], names: list[str]) -> list[str]:
     """Names under which something for the repositories of `names` arrived when the power went: they would keep its layers for ever."""
-    repositories = {shown(name).rpartition(":")[0] for name in names}
-    incoming = [name for name in listed if name.endswith(INCOMING) and shown(name).rpartition(":")[0] in repositories]
+    ours = repositories(names)
+    incoming = [name for name in listed if name.endswith(INCOMING) and shown(name).rpartition(":")[0] in ours]
     digests = {listed[name] for name in incoming} & arriving(listed)
     return incoming + [name for name, digest in listed.items() if name.startswith("sha256:") and digest in digests]
 
 
-def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
+def receive(runtime: Any, order: dict[str, Any], copies: Copies | None) -> dict[str, Any]:
     """Reads archives and loads them; what the runtime has then.
 
-    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(digests) (of their configurations), C(whole), C(codec), C(chunk), and C(parts): of each
-    archive of lower layers the bytes, the image's name, and its configuration's digest.
+    `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(digests) (of their configurations), C(whole), C(codec), C(chunk), C(recipe) (whether
+    what arrives is one), and C(parts): of each archive of lower layers the bytes, the image's name, and its configuration's digest.
     """
     chunks = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else Memory()
     trouble: list[BaseException] = []
@@ -798,7 +948,10 @@ def receive(runtime: Any, order: dict[str, Any]) -> dict[str, Any]:
 
     def work() -> None:
         try:
-            found.update(load(runtime, order, chunks.pieces(order["codec"], order["chunk"])))
+            pieces = chunks.pieces(order["codec"], order["chunk"])
+            if copies and order["recipe"]:
+                pieces = gathered(copies.expand(pieces))
+            found.update(load(runtime, order, pieces))
         except BaseException as error:
             trouble.append(error)
             chunks.end(lost=True)
@@ -861,6 +1014,16 @@ def check(asked: dict[str, Any]) -> None:
         raise AgentError("refused", f"what arrives is kept in {SPOOL} and nowhere else")
 
 
+def question(count: Any) -> bytes:
+    """The files that are asked for, so many."""
+    if not isinstance(count, int) or not 0 <= count <= FILES:
+        raise AgentError("refused", f"no more than {FILES} files can be asked for")
+    data = read(count * FILE.size)
+    if len(data) < count * FILE.size:
+        raise AgentError("lost", "the connection was lost")
+    return data
+
+
 def free(path: str) -> dict[str, Any]:
     """Bytes that are free where `path` is, or will be, and on which device that is."""
     there = path
@@ -891,19 +1054,24 @@ def main() -> None:
         runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
         state = runtime.state(request["names"], request["digests"], request["chains"])
         runtime = state.pop("runtime", runtime)
+        state["bases"] = len(runtime.bases)
         state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
         state["rooms"] = [free(runtime.root), free(request["spool"])]
         if not current(request["names"], state["images"]):
             state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
         tell(state)
-        order = line()
+        order, copies = line(), None
+        if order and "files" in order:
+            copies = Copies(runtime.bases, question(order["files"]))
+            tell({"found": copies.found()})
+            order = line()
         if order is None:
             return
         if own:
             check(order)
         if not order["check"]:
             sweep(order["spool"], order["key"])
-        found = receive(runtime, order) if order["names"] and not order["check"] else {}
+        found = receive(runtime, order, copies) if order["names"] and not order["check"] else {}
         old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
         if old and not order["check"]:
             runtime.remove(old)

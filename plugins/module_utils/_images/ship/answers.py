@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
@@ -15,8 +16,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent
 LINE = 1 << 20
 # So many can be told apart by the number in agent.py's FRAME
 CHUNKS = 1 << 32
-# Things that an agent says besides how far it is: what there is, what it kept of an earlier transfer, how it ended
-ANSWERS = 3
+# Things that an agent says besides how far it is: what there is, which files it has, what it kept of an earlier transfer, how it ended
+ANSWERS = 4
 CODES = ("absent", "containerd", "stopped", "corrupt", "damaged", "lost", "busy", "failed", "version", "refused")
 _CODECS = ("zstd", "zlib", "none")
 _ROOM = 1 << 63
@@ -67,6 +68,7 @@ def state(said: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         "layers": _known(said, "layers", asked["digests"]),
         "stacks": _known(said, "stacks", asked["chains"]),
         "images": _images(said, asked["names"], whole=True),
+        "bases": number(said, "bases", 0, _ROOM),
         "arch": _word(said.get("arch"), "arch"),
         "rooms": [
             {
@@ -79,6 +81,14 @@ def state(said: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         # Left out where nothing is to be sent
         "codecs": _known({"codecs": ["none"], **said}, "codecs", _CODECS),
     }
+
+
+def found(said: dict[str, Any], count: int) -> bytes:
+    """Which of so many files the node has, a bit for each (agent.py: Copies)."""
+    value = said.get("found")
+    if not isinstance(value, str) or len(value) != (count + 7) // 8 * 2 or not re.fullmatch("[0-9a-f]*", value):
+        raise FlawedError(f"found is no bit for each of {count} files")
+    return bytes.fromhex(value)
 
 
 def kept(said: dict[str, Any]) -> int:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: images from this host's Docker to the runtimes of many nodes at once.
 
-What there is (source.py), what is decided (plan.py), how it is cut (chunks.py) and how it goes over a connection (link.py, to agent.py on the node) do
-not know of each other; transfer.py brings them together for one target, this file for all.
+What there is (source.py), what is decided (plan.py), which files a node has (copies.py), how it is cut (chunks.py) and how it goes over a connection
+(link.py, to agent.py on the node) do not know of each other; transfer.py brings them together for one target, this file for all.
 """
 
 from __future__ import annotations

@@ -97,6 +97,10 @@ class Target:
         return f"{self.user}@{self.host}:{self.port}" if self.host else "This host"
 
 
+class CorruptError(EdgeflError):
+    """The runtime has got something else than was built."""
+
+
 class Link:
     """A running agent on the target, which was given a `request`. Use it in a C(with) statement.
 
@@ -259,6 +263,10 @@ class Link:
         except answers.FlawedError as error:
             raise self._flawed(error) from None
 
+    def ask(self, files: bytes, count: int) -> None:
+        """Asks the agent which of so many files are there (agent.py: FILE)."""
+        self._write([_line({"files": count}), files])
+
     def order(self, order: dict[str, Any]) -> None:
         """Tells the agent what is to be done."""
         self._write([_line(order)])
@@ -398,4 +406,5 @@ def explain_agent(answer: dict[str, Any], target: Target) -> EdgeflError:
         "busy": f"{reason}: wait until that is done, and run this again.",
         "failed": f"{runtime} refused the images ({reason}). Nothing was changed there: see its log, and run this again.",
     }
-    return (Transient if code in ("damaged", "lost") else EdgeflError)(f"{target}: {advice[code]}")
+    kinds = {"damaged": Transient, "lost": Transient, "corrupt": CorruptError}
+    return kinds.get(code, EdgeflError)(f"{target}: {advice[code]}")

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import Image, chain_ids
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.archive import Archive
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import AnyLayer, Image, chain_ids
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import DIGEST, Target
 
@@ -35,6 +36,7 @@ class Settings:
     retries: int = 5
     keep: int = 0
     timeout: float = 1800
+    reuse: bool = True
     check_mode: bool = False
 
 
@@ -104,7 +106,8 @@ class Shipment:
     """What goes to a target: `pieces` reads it, `whole` when it is C(docker save)'s, `size` its bytes, `room` those that it takes in the runtime.
 
     It is one archive, or `parts` (of each the bytes, the name that its image has until all is there, and its configuration's digest) and the last one.
-    `sent` are the bytes of each image's layers before compression; `identity` names all that is in it.
+    `sent` are the bytes of each image's layers before compression; `identity` names all that is in it. Unless it is whole it is made of `archives`, with
+    `layers` for each image that no image before it has. Of these `copied` bytes are not in it: the target has them, and gets a recipe (copies.py).
     """
 
     pieces: Callable[[], Iterator[bytes]]
@@ -114,6 +117,9 @@ class Shipment:
     sent: dict[str, int]
     identity: str
     parts: tuple[tuple[int, str, str], ...] = ()
+    archives: tuple[Archive, ...] = ()
+    layers: dict[str, tuple[AnyLayer, ...]] = field(default_factory=dict)
+    copied: int = 0
 
 
 def check_room(steps: list[Step], state: dict[str, Any], shipment: Shipment, spooled: bool, where: str) -> None:
@@ -171,6 +177,7 @@ def load_order(wanted: list[Step], shipment: Shipment) -> dict[str, Any]:
         "names": [step.image.full_name for step in wanted],
         "digests": [step.image.digest for step in wanted],
         "whole": shipment.whole,
+        "recipe": bool(shipment.copied),
         "parts": shipment.parts,
     }
 

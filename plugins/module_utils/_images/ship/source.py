@@ -103,8 +103,8 @@ class _Layers:
     groups: list[tuple[Content, int, dict[str, AnyLayer]]] = field(default_factory=list)
     rest: dict[str, AnyLayer] = field(default_factory=dict)
 
-    def add(self, content: Content, missing: tuple[int, ...]) -> int:
-        """Takes what is missing of an image; returns the bytes of those of its layers that no image before it had."""
+    def add(self, content: Content, missing: tuple[int, ...]) -> tuple[AnyLayer, ...]:
+        """Takes what is missing of an image; returns those of its layers that no image before it had."""
         keys = [
             f"{chain} {layer.digest}" for chain, layer in zip(chain_ids(list(content.image.diff_ids)), content.layers)
         ]
@@ -117,16 +117,17 @@ class _Layers:
                 if sum(layer.size for layer in group.values()) >= PART:
                     self.groups.append((content, count, group))
                     self.rest = {each: layer for each, layer in self.rest.items() if each not in group}
-        return sum(layer.size for layer in new.values())
+        return tuple(new.values())
 
 
 def _layers_only(store: LayerStore | ContentStore, wanted: list[Step]) -> Shipment:
     layers = _Layers()
-    contents, sent = [], {}
+    contents, own = [], {}
     for step in wanted:
         content = Content(step.image, store.config(step.image.digest), tuple(store.layers(step.image)))
         contents.append(content)
-        sent[step.image.name] = layers.add(content, step.missing)
+        own[step.image.name] = layers.add(content, step.missing)
+    sent = {name: sum(layer.size for layer in mine) for name, mine in own.items()}
     named = [[content.image.name, content.manifest.decode()] for content in contents]
     identity = json.dumps([*named, [[*layers.all], PART]])
     # Another transfer, which may be under way, takes its own names away
@@ -146,6 +147,8 @@ def _layers_only(store: LayerStore | ContentStore, wanted: list[Step]) -> Shipme
         sent=sent,
         identity=identity,
         parts=tuple(parts),
+        archives=tuple(archives),
+        layers=own,
     )
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,13 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers imp
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import answers, progress
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import INCOMING
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import FOLDER, ChunkedArchive, Limit
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Link, Target, ssh_command
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.copies import Catalogue, asked
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import (
+    CorruptError,
+    Link,
+    Target,
+    ssh_command,
+)
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import (
     Settings,
     Shipment,
@@ -59,6 +66,7 @@ class SharedArchives:
         self._lock = threading.Lock()
         self._shipments: dict[str, Shipment] = {}
         self._archives: dict[str, ChunkedArchive] = {}
+        self._catalogues: dict[str, Future[Catalogue]] = {}
 
     def shipment(self, steps: list[Step]) -> Shipment:
         """The archive for these steps, which nothing of is read yet."""
@@ -67,6 +75,18 @@ class SharedArchives:
             if what not in self._shipments:
                 self._shipments[what] = make_shipment(self.source, steps)
             return self._shipments[what]
+
+    def catalogue(self, shipment: Shipment) -> Catalogue:
+        """Of the files of a shipment; the first who asks reads them all, the others wait."""
+        with self._lock:
+            first = shipment.identity not in self._catalogues
+            future = self._catalogues.setdefault(shipment.identity, Future())
+        if first:
+            try:
+                future.set_result(Catalogue(layer for mine in shipment.layers.values() for layer in mine))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
 
     def chunked(self, shipment: Shipment, codec: str) -> ChunkedArchive:
         """The archive cut into chunks; the first who asks makes the reading begin."""
@@ -120,6 +140,9 @@ class Transfer:
         self.cuts = 0
         self._steps: list[Step] = []
         self._shipment: Shipment | None = None
+        # Whether files are copied that the target has, and which it said it has
+        self._reuse = settings.reuse and bool(target.host) and not settings.check_mode
+        self._found: bytes | None = None
         # Of the archive that is sent: its bytes, and chunks that the node had before this connection
         self._size = 1
         self._before = 0
@@ -154,6 +177,11 @@ class Transfer:
         while True:
             try:
                 return self._connect(until)
+            except CorruptError:
+                if not self._found:
+                    raise
+                # A file there that was not what it seemed to be: all is sent
+                self._reuse, self._found, self._shipment = False, None, None
             except Transient as error:
                 reached = reached or (self.link is not None and self.link.spoke)
                 if self._moved:
@@ -178,16 +206,18 @@ class Transfer:
             steps = plan(self.images, state)
             # After a cut it may all be there; what was to be done at first is what is told
             self._steps = self._steps or steps
-            load = self._prepare(steps, state) if any(step.needed for step in steps) else None
+            load = self._prepare(self.link, steps, state) if any(step.needed for step in steps) else None
             if load is None or settings.check_mode:
                 order = idle_order(settings, self.images)
                 self.link.order(order)
                 return self.link.hear(lambda said: answers.end(said, [], order["repositories"]))
             return self._send(self.link, steps, load)
 
-    def _prepare(self, steps: list[Step], state: dict[str, Any]) -> Load:
+    def _prepare(self, link: Link, steps: list[Step], state: dict[str, Any]) -> Load:
         """What is to be sent and how, once it is known to fit."""
         shipment = self.archives.shipment(steps)
+        if self._reuse and state["bases"] and asked(shipment):
+            shipment = self._without_copies(link, shipment)
         local = not self.target.host
         spooled = not local and shipment.size > self.settings.chunk
         if self._shipment is None:
@@ -195,6 +225,23 @@ class Transfer:
             # After a cut a part of it fills that room
             check_room(steps, state, shipment, spooled, str(self.target))
         return Load(shipment, choose_codec(self.settings.compression, state, local, str(self.target)), spooled)
+
+    def _without_copies(self, link: Link, shipment: Shipment) -> Shipment:
+        """The shipment without the files that the target has."""
+        try:
+            catalogue = self.archives.catalogue(shipment)
+        except UnreadableError:
+            # Who reads all of it says which layer that is
+            return shipment
+        link.ask(catalogue.question, catalogue.count)
+        self.counter.written(len(catalogue.question))
+        found = link.hear(lambda said: answers.found(said, catalogue.count))
+        if found != (self._found or found):
+            # One that says something else each time gets no archive of its own each time
+            self._reuse, self._found = False, None
+            return shipment
+        self._found = found
+        return catalogue.shipment(shipment, found)
 
     def _send(self, link: Link, steps: list[Step], load: Load) -> dict[str, Any]:
         """Sends it when it is its turn; returns what the agent says then, which is verified."""
@@ -240,6 +287,7 @@ class Transfer:
             "images": [self._image(step, sent, wire, whole, seconds) for step in self._steps],
             "bytes": wire,
             "seconds": seconds,
+            "copied": shipment.copied if shipment else 0,
             "cuts": self.cuts,
             "whole": whole,
         }
