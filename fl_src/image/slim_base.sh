@@ -23,8 +23,7 @@ with tarfile.open("/usr/share/copyright.tar.xz", "w:xz") as notices:
     for path in sorted(pathlib.Path("/usr/share/doc").glob("*/copyright")):
         about = notices.gettarinfo(path, path.parent.name)
         about.mtime = 0
-        notices.addfile(about, None if about.issym() else path.open("rb"))
-    assert notices.getnames(), "the base image has no notices of copyright in /usr/share/doc"'
+        notices.addfile(about, None if about.issym() else path.open("rb"))'
 rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo /usr/share/perl5 /usr/share/bash-completion \
   /usr/lib/*/gconv /usr/lib/*/perl-base /usr/lib/apt /usr/lib/udev /usr/lib/systemd \
   /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/log/* /var/backups/* /etc/apt /etc/systemd
