@@ -23,6 +23,7 @@ class ActionModule(ControllerAction):
             "pip_options": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "wheels": {"type": "path", "default": ""},
             "ca_bundle": {"type": "path", "default": ""},
+            "debian_packages": {"type": "list", "elements": "str", "default": []},
         },
     }
 
@@ -33,6 +34,7 @@ class ActionModule(ControllerAction):
             options["pip_options"],
             options["wheels"],
             options["ca_bundle"],
+            options["debian_packages"],
         )
         kept = _app_lock.keep(locker, options["app"], Path(options["dest"]), options["lock"], self._task.check_mode)
         locks = {

@@ -63,6 +63,13 @@ options:
     description: File on the controller with certificates to trust.
     type: path
     default: ""
+  debian_packages:
+    description:
+      - Debian packages that the images get. What is a Python package among them, such as C(torch) of C(python3-torch), is not locked, whatever version the
+        app asks for. As these are built for NumPy 1, the app gets that one.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""

@@ -36,6 +36,10 @@ PLAIN, TENSORFLOW = "plain", "tensorflow_there"
 # In the image under another name, or with its own engine, which is not used here
 _EXCLUDED = ("flwr", "ray")
 _OF_TENSORFLOW = {"tensorflow", "tensorflow-cpu", "keras"}
+# Python packages of Debian bookworm are built for NumPy 1; Flower takes it from here on
+_NUMPY_OF_DEBIAN = "numpy>=1.26,<2"
+# What does not say of itself that it refuses that one
+_WITH_NUMPY_OF_DEBIAN = ("pyarrow<26",)
 _LONGEST = 600
 _TOLD = 12
 _ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+))?", re.MULTILINE)
@@ -83,13 +87,27 @@ class Locked:
 
 @dataclass
 class Locker:
-    """Locks the dependencies of an app. `pip_options` are pip's and uv's; `wheels` is a folder that is looked in instead of an index."""
+    """Locks the dependencies of an app.
+
+    `pip_options` are pip's and uv's; `wheels` is a folder that is looked in instead of an index; `debian` are the Debian packages of the images.
+    """
 
     sources: Path
     machine: str = "x86_64"
     pip_options: list[str] = field(default_factory=list)
     wheels: str = ""
     ca_bundle: str = ""
+    debian: list[str] = field(default_factory=list)
+
+    @property
+    def of_debian(self) -> set[str]:
+        """Names of the Python packages that Debian's give: python3-torch gives torch."""
+        return {canonicalize_name(name[8:]) for name in self.debian if name.startswith("python3-")}
+
+    def there(self, framework: str) -> dict[str, str]:
+        """What an image has before the app's own packages, which come first where Python looks."""
+        found = self.packages(framework).there(self.machine)
+        return {name: version for name, version in found.items() if not (self.of_debian and name == "numpy")}
 
     def packages(self, framework: str) -> Packages:
         image, engine = self.sources / "image", self.sources / "image/engine-slim.txt"
@@ -99,8 +117,9 @@ class Locker:
 
     def key(self, dependencies: Iterable[str]) -> str:
         """Changes with all that a lock depends on."""
-        there = [self.packages(framework).there(self.machine) for framework in (PLAIN, TENSORFLOW)]
-        parts = [sorted(dependencies), self.machine, self.pip_options, self.wheels, there]
+        there = [self.there(framework) for framework in (PLAIN, TENSORFLOW)]
+        debian = [*sorted(self.of_debian), _NUMPY_OF_DEBIAN, *_WITH_NUMPY_OF_DEBIAN] if self.of_debian else []
+        parts = [sorted(dependencies), self.machine, self.pip_options, self.wheels, debian, there]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def resolve(self, dependencies: Iterable[str], where: str) -> Locked:
@@ -109,8 +128,10 @@ class Locker:
         direct = {canonicalize_name(each.name) for each in wanted if self._applies(each)}
         framework = TENSORFLOW if direct & _OF_TENSORFLOW else PLAIN
         while True:
-            there = self.packages(framework).there(self.machine)
+            there = self.there(framework)
             missing = list(self._missing(wanted, there, where))
+            if self.of_debian:
+                missing.append(Requirement(_NUMPY_OF_DEBIAN))
             text = without_nccl(self._resolved(missing, there, framework, where) if missing else "")
             if framework == TENSORFLOW or not _OF_TENSORFLOW & names(text):
                 return Locked(framework, text)
@@ -124,10 +145,10 @@ class Locker:
         except (OSError, UnicodeDecodeError) as error:
             raise EdgeflError(f"{path} (edgefl_app_lock) can't be read on the controller: {error}.") from error
         framework = TENSORFLOW if _OF_TENSORFLOW & names(text) else PLAIN
-        there = self.packages(framework).there(self.machine)
+        there = self.there(framework)
         kept, problems = [], []
         for name, block in blocks(text):
-            if name in _EXCLUDED or (framework == TENSORFLOW and name in _OF_TENSORFLOW):
+            if name in self._excluded(framework):
                 continue
             version = _ENTRY.match(block)
             if version is None or "--hash=" not in block:
@@ -136,12 +157,21 @@ class Locker:
                 kept.append(block)
             elif version[2] != there[name]:
                 problems.append(f"{name} is {version[2]}, the images have {there[name]}")
+        if self.of_debian and not any(block.startswith("numpy==1.") for block in kept):
+            problems.append(
+                f"it has no {_NUMPY_OF_DEBIAN}, for which Debian's {', '.join(sorted(self.of_debian))} are built"
+            )
         if problems:
+            without = "" if self.of_debian else f" --constraints {self.packages(framework).lock}"
             raise EdgeflError(
-                f"{path} (edgefl_app_lock) does not fit: {'; '.join(problems)}. Make it with `uv pip compile --generate-hashes` for Python {PYTHON}, "
-                "or leave edgefl_app_lock out: then it is made here."
+                f"{path} (edgefl_app_lock) does not fit: {'; '.join(problems)}. Make it with `uv pip compile --generate-hashes "
+                f"--python-version {PYTHON}{without} PYPROJECT`, or leave edgefl_app_lock out: then it is made here."
             )
         return Locked(framework, "".join(kept))
+
+    def _excluded(self, framework: str) -> set[str]:
+        """What no lock has: it is in the image already, or never."""
+        return {*_EXCLUDED, *self.of_debian, *(_OF_TENSORFLOW if framework == TENSORFLOW else ())}
 
     def _applies(self, requirement: Requirement) -> bool:
         environment = {
@@ -157,7 +187,7 @@ class Locker:
         flwr = self.packages(PLAIN).there(self.machine).get("flwr", "")
         for requirement in wanted:
             name: str = canonicalize_name(requirement.name)
-            if not self._applies(requirement) or name == "ray":
+            if not self._applies(requirement) or name == "ray" or name in self.of_debian:
                 continue
             if name == "tensorflow" and name not in there:
                 name = "tensorflow-cpu"
@@ -173,9 +203,10 @@ class Locker:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "wanted.in").write_text("".join(f"{each}\n" for each in wanted))
-            (folder / "there.txt").write_text("".join(f"{name}=={version}\n" for name, version in there.items()))
-            excluded = [*_EXCLUDED, *(_OF_TENSORFLOW if framework == TENSORFLOW else ())]
-            (folder / "excluded.txt").write_text("".join(f"{name}\n" for name in excluded))
+            constraints = [f"{name}=={version}" for name, version in there.items()]
+            constraints += _WITH_NUMPY_OF_DEBIAN if self.of_debian else ()
+            (folder / "there.txt").write_text("".join(f"{each}\n" for each in constraints))
+            (folder / "excluded.txt").write_text("".join(f"{name}\n" for name in sorted(self._excluded(framework))))
             command = [
                 uv(), "pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--only-binary=:all:",
                 f"--python-version={PYTHON}", f"--python-platform={self.machine}-{PLATFORM}", "--no-emit-index-url", "--no-emit-find-links",

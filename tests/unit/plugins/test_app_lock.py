@@ -95,6 +95,27 @@ def test_a_framework_that_only_a_dependency_needs(locker: Locker, uv: Path) -> N
     assert "tensorflow\n" in (uv / "files").read_text()
 
 
+def test_python_packages_of_debian(locker: Locker, uv: Path, tmp_path: Path) -> None:
+    """They are not looked for at an index, and the app has the NumPy for which they are built."""
+    without = locker.key(["torch==2.8.0"])
+    locker.debian = ["libgl1", "python3-torch"]
+    assert locker.key(["torch==2.8.0"]) != without
+    assert locker.resolve(["flwr", "torch==2.8.0", "pandas"], WHERE).framework == PLAIN
+    files = (uv / "files").read_text()
+    assert (
+        files.startswith("pandas\nnumpy<2,>=1.26\nflwr\nray\ntorch\n")
+        and "numpy==" not in files
+        and "pyarrow<26\n" in files
+    )
+    assert "--no-emit-package=numpy" not in (uv / "calls").read_text()
+    own = tmp_path / "own.txt"
+    own.write_text(f"numpy==1.26.4 \\\n    {HASH}\ntorch==2.8.0 \\\n    {HASH}\n{LOCK}")
+    assert _app_lock.names(locker.given(str(own)).text) == {"numpy", "scikit-learn", "scipy"}
+    own.write_text(LOCK)
+    with pytest.raises(EdgeflError, match=r"no numpy>=1.26,<2, for which Debian's torch are built"):
+        locker.given(str(own))
+
+
 def test_what_uv_says_is_told(locker: Locker, uv: Path) -> None:
     (uv / "bin/uv").write_text("#!/bin/sh\necho 'error: nosuch was not found' >&2\nexit 1\n")
     with pytest.raises(EdgeflError, match=r"(?s)\[project\] dependencies can't.*nosuch was not found.*edgefl_app_lock"):
@@ -120,7 +141,10 @@ def test_a_lock_of_one_s_own(locker: Locker, tmp_path: Path) -> None:
     own.write_text(f"# mine\nflwr==1.0 \\\n    {HASH}\nnumpy=={there['numpy']} \\\n    {HASH}\n{LOCK}")
     assert locker.given(str(own)) == _app_lock.Locked(PLAIN, LOCK.replace("    # via app\n", ""))
     own.write_text(f"numpy==1.26.0 \\\n    {HASH}\npandas\n")
-    with pytest.raises(EdgeflError, match=r"numpy is 1.26.0, the images have .*pandas has no version or no hash"):
+    constraints = f"--constraints {_app.OWN_SOURCES}/requirements-aggregator.txt"
+    with pytest.raises(
+        EdgeflError, match=rf"numpy is 1.26.0, the images have .*pandas has no version or no hash.*{constraints} PYPR"
+    ):
         locker.given(str(own))
     with pytest.raises(EdgeflError, match=r"edgefl_app_lock\) can't be read"):
         locker.given(str(tmp_path / "none.txt"))
