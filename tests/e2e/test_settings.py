@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,19 +33,66 @@ def trained() -> list[set[str]]:
     return [{client["node"] for client in event["clients"]} for event in rounds() if event["event"] == "round"]
 
 
-def test_a_flower_app_of_somebody_s_own(lab: Lab) -> None:
-    """Its folder as it is: each node pulls towards its partition's number, 1 and 2."""
-    own = values(edgefl_app="tests/fl/flower_apps/means", edgefl_app_config={"num-server-rounds": 2})
+# Bytes of data on each edge, that no compression makes smaller; their mean is 127.5
+DATA = 40_000_000
+
+
+@pytest.fixture
+def data(lab: Lab) -> Iterator[str]:
+    """A folder on each edge with numbers, and on the cloud node with what the ServerApp compares with."""
+    folder = "/srv/edgefl-test"
+    lab.ssh("cloud", f"mkdir -p {folder}/owner && echo 127.5 >{folder}/owner/truth.txt")
+    for edge in lab.edges:
+        lab.ssh(edge, f"mkdir -p {folder} && head -c {DATA} /dev/urandom >{folder}/numbers.bin")
+    yield folder
+    for host in lab.hosts:
+        lab.ssh(host, f"rm -r {folder}")
+
+
+def bytes_sent(lab: Lab) -> dict[str, int]:
+    """What each edge has sent, as its network interface counts it."""
+    return {edge: int(lab.ssh(edge, "cat /sys/class/net/eth0/statistics/tx_bytes")) for edge in lab.edges}
+
+
+def test_a_flower_app_of_somebody_s_own(lab: Lab, data: str) -> None:
+    """Its folder as it is: each node pulls half of the way towards the mean of its data, which do not leave it."""
+    own = values(
+        edgefl_app="tests/fl/flower_apps/means",
+        edgefl_app_config={"num-server-rounds": 2},
+        edgefl_data=data,
+        edgefl_aggregator_data=data,
+    )
+    before = bytes_sent(lab)
     lab.play("site.yml", own).ok()
+    sent = {edge: count - before[edge] for edge, count in bytes_sent(lab).items()}
+    lab.show(f"  of {DATA / 1e6:g} MB on each edge, sent in the whole play: {sent}")
+    assert all(0 < count < DATA / 10 for count in sent.values())
     begun, *made, _done = rounds()
     assert begun["settings"]["app"] == "means" and begun["settings"]["config"]["num-server-rounds"] == 2
     assert [[client["node"] for client in one["clients"]] for one in made] == [lab.edges] * 2
     assert all(one["lost"] == [] and {"train_loss", "calls"} <= one["metrics"]["train"].keys() for one in made)
-    assert made[1]["metrics"]["evaluate"]["eval_loss"] < made[0]["metrics"]["evaluate"]["eval_loss"]
+    for who, name in (("evaluate", "eval_loss"), ("aggregator", "distance")):
+        assert [one["metrics"][who][name] for one in made] == pytest.approx([63.5, 31.7], abs=0.5)
     # Made by the app's own predict() in the clients' image
     about = json.loads((ROOT / "results/latest/model/model.json").read_text())
     assert about["example"]["outputs"][0]["shape"] == [1]
     assert "train calls after each round" in (ROOT / "results/latest/report.html").read_text()
+
+
+@pytest.mark.long
+def test_a_new_app_and_an_edit(lab: Lab, tmp_path: Path) -> None:
+    """What new_app.yml writes, on rows of each edge; an edit is trained by retrain.yml, and leaves nothing to do."""
+    lab.play("new_app.yml", "-e", "name=rows", "-e", "framework=numpy", "-e", f"new_app_parent={tmp_path}").ok()
+    given = values(edgefl_app=str(tmp_path / "rows"))
+    lab.play("site.yml", given).ok()
+    first = rounds()[0]
+    model = tmp_path / "rows/rows/model.py"
+    model.write_text(model.read_text() + "# An edit\n")
+    lab.play("retrain.yml", given).ok()
+    begun, *_made, done = rounds()
+    assert begun["settings"]["identity"] != first["settings"]["identity"] and done["lost_total"] == 0
+    assert lab.play("retrain.yml", given, show=False).ok().sums["changed"] == 0
+    assert lab.play("site.yml", given, show=False).ok().sums["changed"] == 0
 
 
 def test_one_edge_only_by_any_name(lab: Lab, tmp_path: Path) -> None:

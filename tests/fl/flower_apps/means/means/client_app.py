@@ -1,4 +1,4 @@
-"""Pulls the vector towards the mean of this node's numbers: partition-id + 1, or what the file numbers.txt in data-path says."""
+"""Pulls the vector towards the mean of this node's numbers: partition-id + 1, or what lies in data-path: numbers.txt, or bytes."""
 
 import os
 import time
@@ -14,7 +14,9 @@ app = ClientApp()
 def target(context: Context) -> float:
     folder = context.node_config.get("data-path")
     if folder:
-        return float(np.loadtxt(Path(folder) / "numbers.txt").mean())
+        raw = Path(folder) / "numbers.bin"
+        numbers = np.fromfile(raw, np.uint8) if raw.exists() else np.loadtxt(Path(folder) / "numbers.txt")
+        return float(numbers.mean())
     return float(context.node_config["partition-id"]) + 1
 
 
