@@ -86,8 +86,13 @@ def slim(target: Path, rules: Path) -> None:
 
 
 def bytecode_only(target: Path) -> None:
-    """Turn module.py into module.pyc, which Python imports without source; what is no valid source stays."""
-    compileall.compile_dir(target, quiet=2, legacy=True, optimize=2)
+    """Turn module.py into module.pyc, which Python imports without source; what is no valid source stays.
+
+    The same source gives the same bytes, whenever it was installed: an edge that has them in an older image copies them.
+    """
+    compileall.compile_dir(
+        target, quiet=2, legacy=True, optimize=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
     for compiled in target.rglob("*.pyc"):
         compiled.with_suffix(".py").unlink(missing_ok=True)
 
