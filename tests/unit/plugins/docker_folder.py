@@ -243,8 +243,8 @@ elif words[:2] == ["images", "tag"]:
     source, target = [word for word in words[2:] if word != "--force"]
     known[target] = known[source]
     json.dump(known, open(images, "w"))
-elif words[:2] == ["images", "rm"]:
-    for name in words[2:]:
+elif words[:3] == ["images", "rm", "--sync"]:
+    for name in words[3:]:
         known.pop(name, None)
     json.dump(known, open(images, "w"))
 elif words[:2] == ["containers", "ls"]:

@@ -348,7 +348,8 @@ class Containerd:
         """Takes names away; one that is not there is no error, as it may have failed before it got it."""
         if names:
             try:
-                self.ctr("images", "rm", *names)
+                # With all that only they had: containerd would else keep it until a hundred more changes
+                self.ctr("images", "rm", "--sync", *names)
             except AgentError as error:
                 if "not found" not in str(error):
                     raise
