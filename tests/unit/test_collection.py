@@ -439,13 +439,6 @@ def test_names_in_texts_are_there() -> None:
     assert {"edge_access", "build_images", "site", "stop", "ship_images", "lab"} <= found
 
 
-def test_what_takes_a_system_apart_is_no_executable_file() -> None:
-    """Ansible runs each executable of a folder that is its inventory, as the current one is where ANSIBLE_INVENTORY ends with a comma."""
-    script = ROOT / "fl_src/image/slim_base.sh"
-    assert not script.stat().st_mode & 0o111
-    assert "!= inside-an-image ]" in script.read_text().partition("packages=")[0]
-
-
 def test_dependencies() -> None:
     """galaxy.yml and requirements.yml name the same collections, those that are used, and the installed ones satisfy them."""
     wanted = load_yaml(Path("galaxy.yml"))["dependencies"]
