@@ -73,6 +73,13 @@ def test_both_runtimes_at_once(nodes: Nodes, tmp_path: Path) -> None:
     changed, _output = ship(tmp_path, targets, [LARGE])
     assert [row["reason"] for row in changed["table"]] == ["1 of 2 layers differ"] * 2
     assert changed["bytes"] < 10_000
+
+    # Another layer with the same file
+    build(LARGE, 120, path="/moved/data")
+    moved, _output = ship(tmp_path, targets, [LARGE])
+    assert [row["reason"] for row in moved["table"]] == ["missing"] * 2
+    assert [node["copied"] for node in moved["nodes"].values()] == [120_000_000] * 2, moved
+    assert moved["bytes"] < 10_000
     build(LARGE, 120)
 
 

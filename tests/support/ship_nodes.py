@@ -218,12 +218,19 @@ def ship(
 
 
 def build(
-    tag: str, megabytes: int, line: str = "", created: str = "", where: str = CLOUD, command: str = "docker build"
+    tag: str,
+    megabytes: int,
+    line: str = "",
+    created: str = "",
+    where: str = CLOUD,
+    command: str = "docker build",
+    path: str = "/data",
 ) -> str:
     """
     Builds an image of two layers on the lab's cloud node: data that cannot be compressed, the same for each size, and a line.
 
     :param where: another container that builds it
+    :param path: of the data in the image
     :return: its digest
     """
     label = f"LABEL created={created}\n" if created else ""
@@ -232,7 +239,7 @@ def build(
     openssl enc -aes-128-ctr -pass pass:{megabytes} -nosalt </dev/zero 2>/dev/null | head -c {megabytes * 1_000_000} >data || true
     touch -d 2030-01-01 data
     echo {shlex.quote(line)} >line
-    printf 'FROM scratch\\nCOPY data /data\\nCOPY line /line\\n{label}CMD ["/none"]\\n' >Dockerfile
+    printf 'FROM scratch\\nCOPY data {path}\\nCOPY line /line\\n{label}CMD ["/none"]\\n' >Dockerfile
     {command} --quiet --tag {tag} . >/dev/null
     docker image inspect --format '{{{{.Id}}}}' {tag}
     """
