@@ -82,7 +82,8 @@ class Sources:
             links = [name for name in names if Path(folder, name).is_symlink()]
             for name in sorted(files + links):
                 path = Path(folder, name)
-                if not name.endswith(".pyc") and path != self.folder / CERTIFICATES:
+                # What locks are made from makes no image, and the published collection hasn't it
+                if not name.endswith((".pyc", ".in")) and path != self.folder / CERTIFICATES:
                     yield path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._sources import Sources
 from support.artifact import NAME, content, members
 from support.helpers import BIN, ROOT, files, run
 
@@ -58,6 +59,8 @@ def test_installed_collection_is_the_checkout(artifact: Path, collection: Path) 
             name.partition("/")[2]: digest for name, digest in there.items() if name.startswith(f"{folder}/")
         } == here
     assert (collection / LINK[0] / "Dockerfile").is_file()
+    # So who goes on with the installed collection has the same images
+    assert Sources(str(collection / LINK[0])).digest() == Sources(str(ROOT / LINK[1])).digest()
 
 
 def reached(path: Path) -> list[str]:

@@ -42,6 +42,7 @@ def test_the_digest_is_of_what_goes_into_the_build(folder: Path) -> None:
     assert new()
     (folder / "edgefl/__pycache__/model.pyc").write_bytes(b"2")
     (folder / "ca.crt").write_text("of another build")
+    (folder / "requirements-client.in").write_text("numpy\n")
     assert not new()
 
 

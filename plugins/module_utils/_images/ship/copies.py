@@ -99,7 +99,7 @@ class Catalogue:
         for part in layer.parts():
             if isinstance(part, bytes):
                 yield part
-            elif _has(found, number := next(numbers)):
+            elif _has(found, number := next(numbers, -1)):
                 yield number
             else:
                 yield from part.read()
