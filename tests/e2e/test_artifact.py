@@ -1,6 +1,6 @@
 """
 The installed collection does the whole job on the lab: read-only, from an empty folder, without the checkout's ansible.cfg, and with host names that
-are not the nodes' names. tests/e2e/test_idempotence.py plays its `lab`, tests/e2e/test_stop.py stops with it.
+are not the nodes' names. tests/e2e/test_stop.py stops with it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.artifact import content
-from support.helpers import ROOT
+from support.helpers import ROOT, inventory, run
 from support.running_lab import Operator, edited, rounds, values
 
 
@@ -59,3 +59,21 @@ def test_experiment(operator: Operator) -> None:
     one = {"experiment_name": "short", "experiment_loops": 1, "experiment_settings": [{"name": "one"}]}
     operator.play("experiment", values(**one, edgefl_rounds=1)).ok()
     assert (operator.folder / "results/experiments/short/comparison/report.html").exists()
+
+
+def test_lab(operator: Operator) -> None:
+    """
+    As somebody calls it who has the collection and no inventory, it finds the lab that `make lab` made from the checkout, and nothing to do there but the
+    default training. An inventory of one line has the same machines.
+    """
+    again = operator.play("lab", inventory=Path("/dev/null")).ok()
+    assert "lab_artifacts : Programs" not in again.output, "it compiles what is compiled"
+    assert "edge1 : ok=" in again.output
+    line = operator.folder / "lab.yml"
+    line.write_text("plugin: edgefl.kubeedge.lab\n")
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(operator.collections)}
+    listed = inventory(
+        run("ansible-inventory", "--inventory", line, "--list", cwd=operator.folder, env=env).ok().output
+    )
+    assert {about["edgefl_node_name"] for about in listed["_meta"]["hostvars"].values()} == set(operator.lab.hosts)
+    assert [event["event"] for event in rounds(operator.folder)] == ["start", *["round"] * 5, "done"]
