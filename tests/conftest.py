@@ -1,4 +1,4 @@
-"""For all tests: the collection resolves from the checkout, long programs show what they do, and `pytest -n 2` knows what must not run side by side."""
+"""For all tests: the collection resolves from the checkout, long programs show what they do, and `pytest -n` knows what must not run side by side."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ByFile(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    """For `pytest -n 2`."""
+    """For `pytest -n`."""
     # By default the file with the most tests would be first
     config.option.loadscopereorder = False
     return ByFile(config, log)

@@ -24,7 +24,8 @@ SERVERS = "--selector=app=federated-learning-server"
 def nothing_is_left(lab: Lab, default_training: None) -> Iterator[None]:
     """Afterwards the lab has endpoints and models no more; the training goes on."""
     yield
-    lab.kubectl("delete", "deployments", "--namespace=edgefl", SERVERS)
+    # With their pods, which the tests after these would else see go
+    lab.kubectl("delete", "deployments", "--namespace=edgefl", "--cascade=foreground", SERVERS)
     for edge in lab.edges:
         lab.ssh(edge, f"rm -rf {MODELS}")
 
