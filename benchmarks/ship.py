@@ -12,6 +12,9 @@ package zstd; makes its edges and removes them.
 
 With --dependency it measures one thing alone: a layer with TensorFlow as the client's image has it is there; then keras stands in another folder, pandas is
 added, and all files have another time. Ours sends new files only; "whole" is without that.
+
+With --relay it measures one upload for a site: all edges are of one, a machine beside them sends, and its uplink is that of all. "relay" is ours with
+chunks from neighbours, "each" without. Unpacking is what the same takes where nothing limits the uplink: all edges unpack on the cores of this one machine.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.table import Bench
-from support.ship_nodes import CHANNEL, CLOUD, FOLDER, Nodes, docker, forget, inside, ship
+from support.ship_nodes import CHANNEL, CLOUD, FOLDER, Nodes, build, docker, forget, inside, ship
 
 CLIENT = "kubeedge/fashion-mnist-client:v1.0.0"
 CHANGED = "edgefl-bench/client"
@@ -89,20 +92,20 @@ def depend(folder: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def slow(megabits: int) -> Iterator[None]:
-    """The cloud node's interface with so many Mbit/s; 0 leaves it as it is."""
+def slow(megabits: int, where: str = CLOUD) -> Iterator[None]:
+    """The interface of a container with so many Mbit/s; 0 leaves it as it is."""
     if megabits:
-        inside(CLOUD, f"tc qdisc replace dev eth0 root tbf rate {megabits}mbit burst 128kb latency 200ms")
+        inside(where, f"tc qdisc replace dev eth0 root tbf rate {megabits}mbit burst 128kb latency 200ms")
     try:
         yield
     finally:
         if megabits:
-            inside(CLOUD, "tc qdisc del dev eth0 root")
+            inside(where, "tc qdisc del dev eth0 root")
 
 
-def left() -> float:
+def left(where: str = CLOUD) -> float:
     """Megabytes that the slow interface has let through, with the headers of each packet: an edge's interface counts one for many packets (GRO)."""
-    (queue,) = json.loads(inside(CLOUD, "tc -s -j qdisc show dev eth0"))
+    (queue,) = json.loads(inside(where, "tc -s -j qdisc show dev eth0"))
     return float(queue["bytes"]) / 1e6
 
 
@@ -231,6 +234,53 @@ def measure_dependency(bench: Bench, ways: Ways, megabits: int, images: tuple[st
         bench.goal(f"dependency, {where}, {name}: over the time of the whole", ratio, at_most=2)
 
 
+def measure_relay(bench: Bench, folder: Path, count: int, rates: list[int], megabytes: int) -> None:
+    """One upload for a site: with and without, at these rates of the uplink, and first without a limit."""
+    with Nodes(count + 1) as nodes:
+        *edges, sender = nodes.names
+        key = folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        source, image = nodes.believe(sender, edges, key), CLIENT
+        if megabytes:
+            image = "edgefl-bench/relay:1"
+            build(image, megabytes, where=f"edgefl-{sender}")
+        else:
+            saved = subprocess.Popen(["docker", "exec", CLOUD, "docker", "save", image], stdout=subprocess.PIPE)
+            load = ["docker", "exec", "--interactive", f"edgefl-{sender}", "docker", "load", "--quiet"]
+            subprocess.run(load, stdin=saved.stdout, check=True)
+        nodes.names = edges
+        targets = [nodes.target(name, "docker", site="harbour") for name in edges]
+        for megabits in [0, *(rate for rate in rates if rate)]:
+            work = f"site, {place(nodes, megabits)}"
+            for way, relay in (("relay", True), ("each", False)):
+                if not megabits and not relay:
+                    continue
+                nodes.empty()
+                with slow(megabits, f"edgefl-{sender}"):
+                    found, _output = ship(folder, targets, [image], source=source, relay=relay)
+                    assert all(not node["failed"] for node in found["nodes"].values()), found
+                    if megabits:
+                        bench.add(f"{work}: left", way, "MB", left(f"edgefl-{sender}"))
+                bench.add(work, way, "s", found["seconds"])
+                bench.add(f"{work}: sent", way, "MB", found["bytes"] / 1e6)
+                bench.add(f"{work}: from neighbours", way, "MB", found["relayed"] / 1e6)
+                print(f"{work}, {way}: {found['seconds']:.1f} s", file=sys.stderr, flush=True)
+            if megabits:
+                judge_relay(bench, nodes, megabits)
+
+
+def judge_relay(bench: Bench, nodes: Nodes, megabits: int) -> None:
+    """The goals of one upload for a site."""
+    work, unpacking = f"site, {place(nodes, megabits)}", bench.median(f"site, {place(nodes, 0)}", "relay")
+    one = bench.median(f"{work}: sent", "each") / len(nodes.names)
+    bench.ratio(work, "each", "relay")
+    bench.ratio(f"{work}: left", "each", "relay")
+    uploads = bench.median(f"{work}: left", "relay") / one
+    bench.goal(f"{work}: left, over one image", uploads, at_most=1.15)
+    allowed = 1.3 * one * 8 / megabits + unpacking
+    bench.goal(f"{work}", bench.median(work, "relay"), at_most=allowed, unit="s")
+
+
 def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: int) -> None:
     """All ways in turn with these edges: the first ship as often as `firsts`, the others after the last of them."""
     nodes, where = ways.nodes, place(ways.nodes, megabits)
@@ -314,7 +364,21 @@ def main() -> None:
         "--parallel", type=int, default=0, metavar="N", help="edges that ours sends to at the same time; 0 for all (0)"
     )
     bench.parser.add_argument("--dependency", action="store_true", help="only a layer with one dependency more")
+    bench.parser.add_argument("--relay", action="store_true", help="only one upload for a site")
+    bench.parser.add_argument(
+        "--megabytes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --relay, of data that cannot be compressed; 0 for the client's image (0)",
+    )
     options: argparse.Namespace = bench.options()
+    if options.relay:
+        for count in options.edges:
+            with tempfile.TemporaryDirectory() as folder:
+                measure_relay(bench, Path(folder), count, options.rates, options.megabytes)
+        bench.finish()
+        return
     inside(CLOUD, "command -v zstd || { apt-get update -qq && apt-get install -qq -y --no-install-recommends zstd; }")
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ description:
   - Runs on the host that built the images, and brings them to the container runtimes of all O(targets) at once, over one SSH connection each.
   - Asks each runtime first what it has. Only layers that it lacks are sent; nodes that lack the same share one archive, which is read once.
   - Of a layer that differs only those files are sent that the target has in no layer of an older image (O(reuse)).
+  - Of targets that share a site each chunk is sent to one; the others get it from there (O(relay)). Its SHA-256 comes from the host that built the images.
   - A connection that was lost is made again, and goes on with the chunk that was cut; so does a later call. Each chunk is proven as it arrives.
   - Afterwards the runtime is asked again, and what it has must be what was built. With containerd an image gets its name only when all of it is there.
   - A target that fails does so alone; the others get their images, and the module fails at its end. RV(nodes) has the result of each.
@@ -24,7 +25,7 @@ extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes
   - edgefl.kubeedge.node
 requirements:
-  - Docker and C(ssh) on the host that built the images, and root there. C(kubectl) only with O(targets[].runtime=auto).
+  - Docker and C(ssh) on the host that built the images, and root there; C(openssl) where targets share a site. C(kubectl) only with O(targets[].runtime=auto).
   - python >= 3.7 on the targets, as C(python3), and C(sudo) unless the user is root. Nothing of the images is needed there.
   - Where a Docker has containerd's image store, on either side, C(ctr), which comes with containerd.
 attributes:
@@ -85,6 +86,14 @@ options:
           - A O(ssh_key) that may run nothing else needs it.
         type: bool
         default: false
+      site:
+        description: Name of the place where the target is; targets of one site give chunks to each other (O(relay)).
+        type: str
+        default: ""
+      site_host:
+        description: Name or address by which other targets of its site reach it; by default O(targets[].host).
+        type: str
+        default: ""
       images:
         description: Images for this target, instead of O(images).
         type: list
@@ -117,6 +126,17 @@ options:
       - Only layers of a local Docker with overlay2 are sent that way, and into containerd only from layers that were not compressed.
     type: bool
     default: true
+  relay:
+    description:
+      - Whether targets of one site (O(targets[].site)) that lack the same give chunks to each other, so that each is sent there once.
+      - While an archive of more than one O(chunk) is on its way, each of them listens at O(relay_port). It speaks TLS to those alone that have the certificate
+        that was made for this call. A chunk that a neighbour does not give, or not as it was built, is sent from here.
+    type: bool
+    default: true
+  relay_port:
+    description: Port for that, from V(1024) on, the same on all targets; V(0) takes any that is free.
+    type: int
+    default: 10360
   keep:
     description:
       - How many images of each repository stay on the targets and in the local Docker, the newest; V(0) removes none.
@@ -215,6 +235,9 @@ nodes:
         wire:
           description: Its share of the bytes that went over the wire; V(0) in check mode.
           type: int
+        relayed:
+          description: Its share of the bytes that came from other targets of the site.
+          type: int
         saved:
           description: Bytes of layers that did not have to be sent.
           type: int
@@ -228,6 +251,14 @@ nodes:
     bytes:
       description: Bytes that went over the wire, after compression; V(0) in check mode.
       type: int
+    relayed:
+      description: Bytes that came from other targets of the site, after compression.
+      type: int
+    refused:
+      description:
+        - Other targets of the site that did not give what they have, and why. V(away) for no connection, V(slow) for three times the time that the host that
+          built the images takes, V(false) for something else than was built.
+      type: dict
     seconds:
       description: Seconds that it took, with looking before and after.
       type: float
@@ -243,12 +274,16 @@ nodes:
 table:
   description: >-
     A row for each image of each target, with C(node), C(image), C(reason) (which begins with C(failed:) for a target that failed), C(sent) (its share
-    of the wire) and C(saved) (both in bytes), and C(seconds).
+    of the wire), C(relayed) (what came from other targets) and C(saved) (all in bytes), and C(seconds).
   returned: when all targets are done
   type: list
   elements: dict
 bytes:
   description: Bytes that went over the wire to all targets.
+  returned: when all targets are done
+  type: int
+relayed:
+  description: Bytes that targets got from each other.
   returned: when all targets are done
   type: int
 removed:
@@ -307,6 +342,8 @@ TARGET = {
     "node": {"type": "str"},
     "known_hosts": {"type": "path"},
     "installed": {"type": "bool", "default": False},
+    "site": {"type": "str", "default": ""},
+    "site_host": {"type": "str", "default": ""},
     "images": {"type": "list", "elements": "str"},
 }
 
@@ -357,6 +394,8 @@ def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
         become=given["user"] != "root" if given["become"] is None else given["become"],
         known_hosts=given["known_hosts"] or "",
         installed=given["installed"],
+        site=given["site"],
+        site_host=given["site_host"],
     )
 
 
@@ -372,6 +411,8 @@ def main() -> None:
             "chunk": {"type": "bytes", "default": "8MB"},
             "compression": {"type": "str", "choices": ["auto", "zstd", "zlib", "none"], "default": "auto"},
             "reuse": {"type": "bool", "default": True},
+            "relay": {"type": "bool", "default": True},
+            "relay_port": {"type": "int", "default": 10360},
             "keep": {"type": "int", "default": 0},
             "connect_timeout": {"type": "int", "default": 10},
             "persist": {"type": "int", "default": 0},

@@ -10,6 +10,13 @@ from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import full_name
 
+# Why a chunk did not come from a neighbour, and what to do about it
+_REFUSED = {
+    "away": "{node} did not reach {neighbour}, or lost it: open TCP port ship_images_relay_port between the edges of their edgefl_site.",
+    "slow": "{node} got chunks from {neighbour} too slowly, so the cloud node sent them: see to the network between the two, or take one out of edgefl_site.",
+    "false": "{node} got something else from {neighbour} than was built, and refused it: see to the disk and memory of {neighbour}, and who has access to it.",
+}
+
 
 def targets(
     hosts: Iterable[str],
@@ -48,13 +55,14 @@ def targets(
 
 def lines(result: Mapping[str, Any]) -> list[str]:
     """What M(edgefl.kubeedge.image_ship) did, a line for each image that a node shall have, and one for each that was removed."""
-    shown = "{:<12} {:<58} {:<28} {:>9} {:>9} {:>7}".format
+    shown = "{:<12} {:<58} {:<28} {:>9} {:>10} {:>9} {:>7}".format
     rows = [
         shown(
             row["node"],
             row["image"],
             row["reason"],
             f"{row['sent'] / 1e6:.2f}",
+            f"{row['relayed'] / 1e6:.2f}",
             f"{row['saved'] / 1e6:.1f}",
             f"{row['seconds']:.1f}",
         )
@@ -64,8 +72,13 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     # An image has a second name, its digest
     named = [name for name in dict.fromkeys(removed) if not name.startswith("sha256:")]
     return [
-        shown("node", "image", "reason", "MB sent", "MB saved", "seconds"),
+        shown("node", "image", "reason", "MB sent", "MB relayed", "MB saved", "seconds"),
         *rows,
+        *(
+            _REFUSED[why].format(node=name, neighbour=neighbour)
+            for name, node in result["nodes"].items()
+            for neighbour, why in node["refused"].items()
+        ),
         *(f"removed: {name}" for name in named),
     ]
 

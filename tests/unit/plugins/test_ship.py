@@ -1236,6 +1236,11 @@ def test_an_installed_agent_takes_no_other_request(wrong: dict[str, Any]) -> Non
         {"names": ["--rm"]},
         {"parts": [[1, "--rm", "sha256:0"]]},
         {"repositories": ["x;y"]},
+        {"relay": {"certificate": "", "address": "", "port": 22}},
+        {"relay": {"certificate": "", "address": "", "port": "5000"}},
+        {"relay": {"certificate": "", "address": 1, "port": 5000}},
+        {"relay": {"certificate": "", "port": 5000}},
+        {"relay": ["port"]},
     ],
 )
 def test_an_installed_agent_takes_no_other_order(wrong: dict[str, Any]) -> None:
@@ -1503,6 +1508,8 @@ GIVEN = {
     "become": None,
     "known_hosts": None,
     "installed": False,
+    "site": "",
+    "site_host": "",
 }
 
 

@@ -49,17 +49,22 @@ def test_lines() -> None:
         "image": "client:1",
         "reason": "1 of 9 layers",
         "sent": 19_800,
+        "relayed": 0,
         "saved": 898_300_000,
         "seconds": 0.49,
     }
     result = {
         "table": [row],
-        "nodes": {"edge1": {"removed": ["client:0", "sha256:0"]}, "edge2": {"removed": ["client:0"]}},
+        "nodes": {
+            "edge1": {"removed": ["client:0", "sha256:0"], "refused": {"edge2": "away"}},
+            "edge2": {"removed": ["client:0"], "refused": {}},
+        },
         "removed": ["aggregator:0"],
     }
-    titles, line, *removed = shipping.lines(result)
-    assert titles.split() == ["node", "image", "reason", "MB", "sent", "MB", "saved", "seconds"]
-    assert line.split() == ["edge1", "client:1", "1", "of", "9", "layers", "0.02", "898.3", "0.5"]
+    titles, line, refused, *removed = shipping.lines(result)
+    assert titles.split() == ["node", "image", "reason", "MB", "sent", "MB", "relayed", "MB", "saved", "seconds"]
+    assert line.split() == ["edge1", "client:1", "1", "of", "9", "layers", "0.02", "0.00", "898.3", "0.5"]
+    assert refused.startswith("edge1 did not reach edge2, or lost it: open TCP port ship_images_relay_port")
     assert removed == ["removed: client:0", "removed: aggregator:0"]
 
 

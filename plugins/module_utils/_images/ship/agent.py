@@ -9,11 +9,15 @@ does all. It reads a request and says what the runtime has (a JSON line each); i
 reads an order, and then chunks of an archive: L(FRAME), payload. Each chunk is proven, kept in a file that outlives the connection, and handed to the
 runtime while the next one is on its way; or it is a recipe of the archive, L(STEP) by L(STEP), with files that are here and only named. At the end it says
 what the runtime has then.
+
+Where nodes of one site take the same archive, a chunk may come from a neighbour instead (L(ELSEWHERE)): its SHA-256 still comes over the connection. Until
+that is closed the node gives its own chunks to neighbours. Both ends have the certificate that was made for this call, and speak to nobody else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -51,6 +55,18 @@ FILES = 200_000
 STEP = struct.Struct(">?I")
 # Begins a spool file: who writes it (a word of the sender), and in which process
 OWNER = struct.Struct(">32sI")
+# In a frame, in place of its bytes: a neighbour has the chunk, and a FETCH follows; or it is still to come, and the sender is alive
+ELSEWHERE, LATER = (1 << 32) - 1, (1 << 32) - 2
+# Where a neighbour has a chunk: its bytes, the neighbour's port, the seconds that it may take, and the address
+FETCH = struct.Struct(">IHH45s")
+# What a neighbour is asked for: the number of a chunk
+ASK = struct.Struct(">I")
+# Seconds until a neighbour that does not answer counts as away; until who comes has shown the certificate; and until it has taken its chunk
+DIAL, GREETING, SERVING = 3.0, 5.0, 120.0
+# Connections at most that have not shown the certificate yet, the oldest makes way for a new one; and that have
+STRANGERS, GUESTS = 8, 16
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME: a node's clock may be wrong
+ANY_TIME = 0x200000
 # Seconds without a byte after which the sender counts as gone
 SILENCE = 120
 # Seconds that somebody else may still write to the same spool
@@ -821,8 +837,13 @@ class Spool(Memory):
 
     def take(self, index: int) -> bytes:
         """Chunk `index`."""
+        return b"".join(self.parts(index))
+
+    def parts(self, index: int) -> Iterator[bytes]:
+        """Chunk `index`, in pieces."""
         offset, length = self.offsets[index]
-        return os.pread(self.file, length, offset)
+        for begin in range(0, length, PIECE):
+            yield os.pread(self.file, min(PIECE, length - begin), offset + begin)
 
     def remove(self) -> None:
         """The file has done its work."""
@@ -851,6 +872,156 @@ def sweep(folder: str, keep: str) -> None:
                 os.close(file)
 
 
+# Neighbours --------------------------------------------------------------------------------------------------------------
+
+
+def secured(certificate: str, server: bool) -> Any:
+    """A TLS context that shows this certificate (PEM, with its key), and speaks to nobody who has another one."""
+    # Who has no neighbours does without it
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags = ssl.VerifyFlags(context.verify_flags | ANY_TIME)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cadata=certificate)
+    # The key has no name in any folder
+    with tempfile.TemporaryFile("w") as file:
+        file.write(certificate)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
+
+
+def listener(address: str, port: int) -> socket.socket:
+    """A socket that listens where neighbours reach this node: at `address` alone, unless that is translated on the way."""
+    road = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        # Of an earlier connection a port may be left that waits for its end
+        road.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            road.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            road.bind(("", port))
+        road.listen(STRANGERS)
+    except OSError:
+        road.close()
+        raise
+    return road
+
+
+def foreign(address: str) -> bool:
+    """Whether another machine may have this address: who has the key shall not reach what is open to this node alone."""
+    import ipaddress
+
+    there = ipaddress.ip_address(address)
+    there = getattr(there, "ipv4_mapped", None) or there
+    return not (
+        there.is_loopback or there.is_link_local or there.is_multicast or there.is_unspecified or there.is_reserved
+    )
+
+
+class Neighbourhood:
+    """Gives the chunks of a spool to neighbours until it is closed, and fetches theirs. C(port) is 0 where nobody can be served."""
+
+    def __init__(self, spool: Spool, certificate: str, address: str, port: int) -> None:
+        self.spool = spool
+        self.port = 0
+        self.asking: Any = None
+        self._road: socket.socket | None = None
+        self._strangers: list[Any] = []
+        self._guests = threading.Semaphore(GUESTS)
+        # What this node's Python or network refuses is done without
+        with contextlib.suppress(OSError, ImportError, ValueError, AttributeError):
+            self.asking = secured(certificate, False)
+            self._answering = secured(certificate, True)
+            self._road = listener(address, port)
+            self.port = self._road.getsockname()[1]
+            threading.Thread(target=self._accept, args=(self._road,), daemon=True).start()
+
+    def close(self) -> None:
+        """Nothing listens any more."""
+        if self._road:
+            # Only that wakes who waits for a connection
+            with contextlib.suppress(OSError):
+                self._road.shutdown(socket.SHUT_RDWR)
+            self._road.close()
+
+    def stay(self) -> None:
+        """Returns when the sender says so, by closing the connection, or is silent for too long."""
+        with contextlib.suppress(AgentError):
+            while read(1):
+                pass
+
+    def _accept(self, road: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _address = road.accept()
+                accepted.settimeout(GREETING)
+                guest = self._answering.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+            except OSError:
+                if road.fileno() < 0:
+                    return
+                # One that came and went, or no descriptor is left
+                time.sleep(0.05)
+                continue
+            self._strangers.append(guest)
+            if len(self._strangers) > STRANGERS:
+                # Its thread notices, and closes it
+                with contextlib.suppress(OSError, IndexError):
+                    socket.socket.shutdown(self._strangers.pop(0), socket.SHUT_RDWR)
+            threading.Thread(target=self._answer, args=(guest,), daemon=True).start()
+
+    def _answer(self, guest: Any) -> None:
+        # What goes wrong with a guest is the guest's affair
+        with guest, contextlib.suppress(OSError, ValueError, struct.error, LookupError):
+            try:
+                guest.do_handshake()
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._strangers.remove(guest)
+            if not self._guests.acquire(blocking=False):
+                return
+            try:
+                until = time.monotonic() + SERVING
+                (index,) = ASK.unpack(guest.recv(ASK.size))
+                for part in self.spool.parts(index):
+                    guest.settimeout(max(0.01, until - time.monotonic()))
+                    guest.sendall(part)
+            finally:
+                self._guests.release()
+
+    def fetch(self, index: int, digest: bytes) -> bytes | None:
+        """The chunk, as the FETCH that is read says; or None, and the sender is told why: C(away), C(slow) or C(false)."""
+        length, port, seconds, padded = FETCH.unpack(exactly(FETCH.size))
+        address = padded.rstrip(b"\0").decode("ascii", "replace")
+        if installed() and not foreign(address):
+            raise AgentError("refused", f"{address} is the address of no neighbour")
+        why, data = "away", bytearray()
+        until = time.monotonic() + seconds
+        with contextlib.suppress(OSError, AttributeError):
+            road = socket.create_connection((address, port), min(DIAL, seconds))
+            with road, self.asking.wrap_socket(road) as host:
+                host.sendall(ASK.pack(index))
+                why = "slow"
+                while len(data) < length:
+                    host.settimeout(max(0.01, until - time.monotonic()))
+                    part = host.recv(min(PIECE, length - len(data)))
+                    if not part:
+                        why = "away"
+                        break
+                    data += part
+                else:
+                    if hashlib.sha256(data).digest() == digest:
+                        return bytes(data)
+                    why = "false"
+        tell({"need": index, "why": why})
+        return None
+
+
 def read(size: int) -> bytes:
     """So many bytes of standard input; fewer at its end. AgentError when the sender is silent for too long."""
     parts: list[bytes] = []
@@ -863,6 +1034,14 @@ def read(size: int) -> bytes:
         size -= len(part)
     signal.alarm(0)
     return b"".join(parts)
+
+
+def exactly(size: int) -> bytes:
+    """So many bytes of standard input, and no fewer."""
+    data = read(size)
+    if len(data) < size:
+        raise AgentError("lost", "the connection was lost")
+    return data
 
 
 def silent(*_unused: object) -> None:
@@ -937,13 +1116,16 @@ def left(listed: dict[str, str], names: list[str]) -> list[str]:
     return incoming + [name for name, digest in listed.items() if name.startswith("sha256:") and digest in digests]
 
 
-def receive(runtime: Any, order: dict[str, Any], copies: Copies | None) -> dict[str, Any]:
-    """Reads archives and loads them; what the runtime has then.
+def receive(runtime: Any, order: dict[str, Any], copies: Copies | None, after: contextlib.ExitStack) -> dict[str, Any]:
+    """Reads archives and loads them; what the runtime has then. What is left to do when that was told goes to `after`.
 
     `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(digests) (of their configurations), C(whole), C(codec), C(chunk), C(recipe) (whether
-    what arrives is one), and C(parts): of each archive of lower layers the bytes, the image's name, and its configuration's digest.
+    what arrives is one), and C(parts): of each archive of lower layers the bytes, the image's name, and its configuration's digest. Where neighbours take the
+    same, C(relay) has the C(certificate), and the C(address) and C(port) for them.
     """
-    chunks = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else Memory()
+    spool = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else None
+    chunks = spool or Memory()
+    near = Neighbourhood(spool, **order["relay"]) if spool and order.get("relay") else None
     trouble: list[BaseException] = []
     found: dict[str, Any] = {}
 
@@ -960,16 +1142,23 @@ def receive(runtime: Any, order: dict[str, Any], copies: Copies | None) -> dict[
     loading = threading.Thread(target=work)
     loading.start()
     try:
-        if order["key"]:
-            tell({"have": chunks.count})
-        while not trouble and read_chunk(chunks):
+        if spool:
+            tell({"have": chunks.count, **({"port": near.port} if near else {})})
+        while not trouble and read_chunk(chunks, near):
             tell({"at": chunks.count})
         chunks.end()
         loading.join()
         if trouble:
             raise trouble[0]
-        chunks.remove()
+        if near:
+            after.callback(chunks.remove)
+            after.callback(near.close)
+            after.callback(near.stay)
+        else:
+            chunks.remove()
     except BaseException as error:
+        if near:
+            near.close()
         chunks.end(lost=True)
         loading.join()
         # What the runtime, or the disk, refused would be refused again
@@ -979,17 +1168,17 @@ def receive(runtime: Any, order: dict[str, Any], copies: Copies | None) -> dict[
     return found
 
 
-def read_chunk(chunks: Memory) -> bool:
-    """Reads the next chunk, and proves it; False at the end of the archive."""
-    head = read(FRAME.size)
-    if len(head) < FRAME.size:
-        raise AgentError("lost", "the connection was lost")
-    index, length, digest = FRAME.unpack(head)
-    if not length:
-        return False
-    data = read(length)
-    if len(data) < length:
-        raise AgentError("lost", "the connection was lost")
+def read_chunk(chunks: Memory, near: Neighbourhood | None) -> bool:
+    """Reads the next chunk, or fetches it from a neighbour, and proves it; False at the end of the archive."""
+    data = None
+    while data is None:
+        index, length, digest = FRAME.unpack(exactly(FRAME.size))
+        if not length:
+            return False
+        if near and length == ELSEWHERE:
+            data = near.fetch(index, digest)
+        elif not (near and length == LATER):
+            data = exactly(length)
     if index != chunks.count or hashlib.sha256(data).digest() != digest:
         raise AgentError("damaged", f"chunk {index} of {length} bytes is not the one that was sent")
     chunks.add(digest, data)
@@ -1013,16 +1202,18 @@ def check(asked: dict[str, Any]) -> None:
         raise AgentError("refused", "a name is none of an image")
     if asked["spool"] != SPOOL or not _KEY.fullmatch(asked.get("key", "")):
         raise AgentError("refused", f"what arrives is kept in {SPOOL} and nowhere else")
+    relay = asked.get("relay")
+    kinds = {"certificate": str, "address": str, "port": int}
+    sound = isinstance(relay, dict) and {name: type(value) for name, value in relay.items()} == kinds
+    if relay is not None and not (sound and (relay["port"] == 0 or 1024 <= relay["port"] < 65536)):
+        raise AgentError("refused", "chunks are given to neighbours at a port from 1024 on")
 
 
 def question(count: Any) -> bytes:
     """The files that are asked for, so many."""
     if not isinstance(count, int) or not 0 <= count <= FILES:
         raise AgentError("refused", f"no more than {FILES} files can be asked for")
-    data = read(count * FILE.size)
-    if len(data) < count * FILE.size:
-        raise AgentError("lost", "the connection was lost")
-    return data
+    return exactly(count * FILE.size)
 
 
 def free(path: str) -> dict[str, Any]:
@@ -1034,51 +1225,57 @@ def free(path: str) -> dict[str, Any]:
     return {"path": path, "free": room.f_bavail * room.f_frsize, "device": os.stat(there).st_dev}
 
 
-def main() -> None:
+def converse(after: contextlib.ExitStack) -> None:
     """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool), C(agent)) and an order (see C(receive)) with C(keep) and C(repositories).
 
     A request without C(runtime) is answered with the digest of this program.
     """
+    request = line()
+    if request is None:
+        return
+    own = installed()
+    if "runtime" not in request:
+        tell({"agent": own})
+        return
+    if own:
+        if request.get("agent") != own:
+            raise AgentError("version", "another program is installed than the one that is asked for")
+        check(request)
+    runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
+    state = runtime.state(request["names"], request["digests"], request["chains"])
+    runtime = state.pop("runtime", runtime)
+    state["bases"] = len(runtime.bases)
+    state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
+    state["rooms"] = [free(runtime.root), free(request["spool"])]
+    if not current(request["names"], state["images"]):
+        state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
+    tell(state)
+    order, copies = line(), None
+    if order and "files" in order:
+        copies = Copies(runtime.bases, question(order["files"]))
+        tell({"found": copies.found()})
+        order = line()
+    if order is None:
+        return
+    if own:
+        check(order)
+    if not order["check"]:
+        sweep(order["spool"], order["key"])
+    found = receive(runtime, order, copies, after) if order["names"] and not order["check"] else {}
+    old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
+    if old and not order["check"]:
+        runtime.remove(old)
+    tell({"images": found, "removed": old})
+
+
+def main() -> None:
+    """One connection, and what is left to do for neighbours when all was said."""
     signal.signal(signal.SIGALRM, silent)
-    try:
-        request = line()
-        if request is None:
-            return
-        own = installed()
-        if "runtime" not in request:
-            tell({"agent": own})
-            return
-        if own:
-            if request.get("agent") != own:
-                raise AgentError("version", "another program is installed than the one that is asked for")
-            check(request)
-        runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
-        state = runtime.state(request["names"], request["digests"], request["chains"])
-        runtime = state.pop("runtime", runtime)
-        state["bases"] = len(runtime.bases)
-        state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
-        state["rooms"] = [free(runtime.root), free(request["spool"])]
-        if not current(request["names"], state["images"]):
-            state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
-        tell(state)
-        order, copies = line(), None
-        if order and "files" in order:
-            copies = Copies(runtime.bases, question(order["files"]))
-            tell({"found": copies.found()})
-            order = line()
-        if order is None:
-            return
-        if own:
-            check(order)
-        if not order["check"]:
-            sweep(order["spool"], order["key"])
-        found = receive(runtime, order, copies) if order["names"] and not order["check"] else {}
-        old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
-        if old and not order["check"]:
-            runtime.remove(old)
-        tell({"images": found, "removed": old})
-    except AgentError as error:
-        tell({"error": error.code, "reason": str(error)})
+    with contextlib.ExitStack() as after:
+        try:
+            converse(after)
+        except AgentError as error:
+            tell({"error": error.code, "reason": str(error)})
 
 
 if __name__ == "__main__":

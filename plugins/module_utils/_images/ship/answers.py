@@ -16,9 +16,12 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent
 LINE = 1 << 20
 # So many can be told apart by the number in agent.py's FRAME
 CHUNKS = 1 << 32
-# Things that an agent says besides how far it is: what there is, which files it has, what it kept of an earlier transfer, how it ended
+# Things that an agent says besides how far it is and what neighbours did not give: what there is, which files it has, what it kept of an earlier transfer,
+# how it ended
 ANSWERS = 4
 CODES = ("absent", "containerd", "stopped", "corrupt", "damaged", "lost", "busy", "failed", "version", "refused")
+# Why a chunk did not come from a neighbour
+TROUBLES = ("away", "slow", "false")
 _CODECS = ("zstd", "zlib", "none")
 _ROOM = 1 << 63
 
@@ -91,9 +94,25 @@ def found(said: dict[str, Any], count: int) -> bytes:
     return bytes.fromhex(value)
 
 
-def kept(said: dict[str, Any]) -> int:
-    """How many chunks of the archive the node has from an earlier transfer."""
-    return number(said, "have", 0, CHUNKS)
+def kept(said: dict[str, Any], port: int | None) -> tuple[int, int]:
+    """How many chunks of the archive the node has from an earlier transfer, and where it gives them to neighbours (0: nowhere).
+
+    `port` is the one that was ordered, 0 for any, None for none.
+    """
+    have = number(said, "have", 0, CHUNKS)
+    if port is None:
+        return have, 0
+    open_port = number(said, "port", 0, 1 << 16)
+    if open_port and (open_port != port if port else open_port < 1024):
+        raise FlawedError("port is not the one that was ordered")
+    return have, open_port
+
+
+def lacking(said: dict[str, Any], asked: int | None) -> str:
+    """Why chunk `asked` did not come from a neighbour; FlawedError when the agent was not told to fetch it."""
+    if asked is None or number(said, "need", asked, asked + 1) != asked or said.get("why") not in TROUBLES:
+        raise FlawedError("it was not to fetch that chunk from a neighbour")
+    return str(said["why"])
 
 
 def end(said: dict[str, Any], names: list[str], repositories: list[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private: images from this host's Docker to the runtimes of many nodes at once.
 
-What there is (source.py), what is decided (plan.py), which files a node has (copies.py), how it is cut (chunks.py) and how it goes over a connection
-(link.py, to agent.py on the node) do not know of each other; transfer.py brings them together for one target, this file for all.
+What there is (source.py), what is decided (plan.py), which files a node has (copies.py), how it is cut (chunks.py), how it goes over a connection
+(link.py, to agent.py on the node) and from which neighbour (relay.py) are apart; transfer.py brings them together for one target, this file for all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import Limit
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import Settings
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.relay import Relay
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import SharedArchives, Transfer
 
@@ -37,8 +38,19 @@ class Fleet:
         self.archives = SharedArchives(source, settings.chunk)
         limit, sender = Limit(settings.bandwidth), uuid.uuid4().hex
         turns = threading.Semaphore(settings.parallel or max(len(wanted), 1))
+        near = [target for target, _mine in wanted] if settings.relay and not settings.check_mode else []
+        relay = Relay(near, settings.relay_port, settings.timeout)
         self.transfers = [
-            Transfer(target, [images[name] for name in mine], self.archives, limit, turns, settings, sender)
+            Transfer(
+                target,
+                [images[name] for name in mine],
+                self.archives,
+                limit,
+                turns,
+                settings,
+                sender,
+                relay.member(target),
+            )
             for target, mine in wanted
         ]
 
@@ -57,6 +69,7 @@ class Fleet:
             "nodes": nodes,
             "table": table(nodes),
             "bytes": sum(node["bytes"] for node in results),
+            "relayed": sum(node["relayed"] for node in results),
             "removed": removed,
             "seconds": round(time.monotonic() - begin, 2),
             "whole": any(node["whole"] for node in results),
@@ -89,16 +102,19 @@ class Fleet:
 
 
 def table(nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each image of each node: C(node), C(image), C(reason), C(sent) and C(saved) (bytes), C(seconds)."""
+    """A row for each image of each node: C(node), C(image), C(reason), C(sent), C(relayed) and C(saved) (bytes), C(seconds)."""
     rows = []
     for name, node in nodes.items():
         failed = {"reason": f"failed: {node['msg']}"} if node["failed"] else {}
-        for image in node["images"] or [{"name": "", "reason": "", "wire": 0, "saved": 0, "seconds": node["seconds"]}]:
+        for image in node["images"] or [
+            {"name": "", "reason": "", "wire": 0, "relayed": 0, "saved": 0, "seconds": node["seconds"]}
+        ]:
             row = {
                 "node": name,
                 "image": image["name"],
                 "reason": image["reason"],
                 "sent": image["wire"],
+                "relayed": image["relayed"],
                 "saved": image["saved"],
                 "seconds": image["seconds"],
             }

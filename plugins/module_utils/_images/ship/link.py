@@ -28,8 +28,14 @@ from typing import IO, Any, TypeVar, cast
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent, answers
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import FRAME
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import ChunkedArchive, Limit
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import (
+    ELSEWHERE,
+    FETCH,
+    FRAME,
+    LATER,
+)
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.chunks import Chunk, ChunkedArchive, Limit
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.relay import Member
 
 # Bytes that are written at once: the limit is kept by the piece, and so is what is shown
 PIECE = 1 << 16
@@ -81,7 +87,8 @@ DIGEST = hashlib.sha256(SOURCE.encode()).hexdigest()
 class Target:
     """A node that is reached by SSH; without `host` it is this host. `known_hosts` is a file with its host key.
 
-    `installed` says that the agent is there already, and all that the key may run.
+    `installed` says that the agent is there already, and all that the key may run. Targets of one `site` give chunks to each other, at `site_host` where that
+    is another address than the cloud node's way there.
     """
 
     name: str
@@ -92,6 +99,8 @@ class Target:
     become: bool = True
     known_hosts: str = ""
     installed: bool = False
+    site: str = ""
+    site_host: str = ""
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}" if self.host else "This host"
@@ -140,6 +149,9 @@ class Link:
         # Answers so far, bytes that are none, chunks that the node may have, and those that it says it has
         self._answers = self._noise = 0
         self._sent = self._at = -1
+        # The chunk that is to come from a neighbour, and how that went: why not, or empty
+        self._fetched: int | None = None
+        self._outcomes: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._listen, args=(acknowledged,), daemon=True)
         self._reader.start()
         self._write([*sent, _line(request)])
@@ -212,6 +224,14 @@ class Link:
         if "at" in answer:
             self._at = answers.number(answer, "at", self._at + 1, self._sent + 1)
             acknowledged(self._at)
+            if self._fetched is not None and self._at > self._fetched:
+                self._fetched = None
+                self._outcomes.put("")
+            return
+        if "need" in answer:
+            why = answers.lacking(answer, self._fetched)
+            self._fetched = None
+            self._outcomes.put(why)
             return
         self._answers += 1
         if self._answers > answers.ANSWERS:
@@ -271,24 +291,75 @@ class Link:
         """Tells the agent what is to be done."""
         self._write([_line(order)])
 
-    def send(self, archive: ChunkedArchive, first: int, limit: Limit, written: Callable[[int], None]) -> None:
-        """Sends the archive from chunk `first` on, and ends it; `written` is called with the bytes that were handed over."""
+    def send(
+        self,
+        archive: ChunkedArchive,
+        first: int,
+        limit: Limit,
+        written: Callable[[int], None],
+        member: Member | None = None,
+    ) -> None:
+        """Sends the archive from chunk `first` on, and ends it; `written` is called with the bytes that were handed over.
+
+        A chunk that a neighbour of `member` has comes from there.
+        """
         if first and not archive.get(first - 1):
             raise self._flawed(answers.FlawedError(f"it has {first} chunks of an archive that has fewer"))
         index = self._at = self._sent = first
-        while not self._ended() and (chunk := archive.get(index)):
+        while not self.ended() and (chunk := archive.get(index)):
             self._sent = index + 1
-            self._write([FRAME.pack(chunk.index, chunk.length, chunk.digest)])
-            for piece in archive.read(chunk, PIECE):
-                if self._ended():
-                    break
-                limit.take(len(piece))
-                self._write([piece])
-                written(len(piece))
+            if not (member and self._relay(chunk, member, written)):
+                self._send_chunk(archive, chunk, limit, written)
             index += 1
         self._write([FRAME.pack(index, 0, bytes(32))])
 
-    def _ended(self) -> bool:
+    def _send_chunk(self, archive: ChunkedArchive, chunk: Chunk, limit: Limit, written: Callable[[int], None]) -> None:
+        self._write([FRAME.pack(chunk.index, chunk.length, chunk.digest)])
+        for piece in archive.read(chunk, PIECE):
+            if self.ended():
+                break
+            limit.take(len(piece))
+            self._write([piece])
+            written(len(piece))
+
+    def _relay(self, chunk: Chunk, member: Member, written: Callable[[int], None]) -> bool:
+        """Whether the agent has the chunk from a neighbour; it is asked for at one after another, until it is the cloud's turn."""
+        while not self.ended():
+            try:
+                source = member.choose(chunk.index, chunk.length)
+            except TimeoutError:
+                self.beat()
+                continue
+            if source is None:
+                return False
+            try:
+                self._fetched = chunk.index
+                order = FETCH.pack(chunk.length, source.port, source.seconds, source.address.encode())
+                self._write([FRAME.pack(chunk.index, ELSEWHERE, chunk.digest), order])
+                written(FRAME.size + len(order))
+                why = self._outcome()
+            finally:
+                source.end()
+            if why:
+                member.refuse(source, why)
+            elif why is not None:
+                member.fetched(chunk.length)
+                return True
+        return True
+
+    def _outcome(self) -> str | None:
+        """Why the chunk did not come from the neighbour, or empty; None when the agent is gone. One that says nothing is ended by the timer."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._outcomes.get(timeout=0.5)
+            if self.ended():
+                return None
+
+    def beat(self) -> None:
+        """Shows the agent that the connection is alive."""
+        self._write([FRAME.pack(0, LATER, bytes(32))])
+
+    def ended(self) -> bool:
         """Whether it has spoken its last word, or its process is gone: what is written then has nobody to go to."""
         return not self._said.empty() or self.process.poll() is not None
 

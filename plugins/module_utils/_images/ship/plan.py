@@ -37,6 +37,8 @@ class Settings:
     keep: int = 0
     timeout: float = 1800
     reuse: bool = True
+    relay: bool = True
+    relay_port: int = 0
     check_mode: bool = False
 
 

@@ -13,19 +13,28 @@ from typing import Any
 
 # Seconds over which a rate is taken
 WINDOW = 8.0
-ASKS, SENDS, UNPACKS, WAITS, DONE, FAILED = "asks", "sends", "unpacks", "waits", "done", "failed"
+ASKS, SENDS, UNPACKS, WAITS, SERVES, DONE, FAILED = (
+    "asks",
+    "sends",
+    "unpacks",
+    "waits",
+    "serves its neighbours",
+    "done",
+    "failed",
+)
 
 
 @dataclass
 class Progress:
-    """One node: what it does, and for how many seconds; bytes that went over the wire, share of the archive that it holds (0 to 1), bytes a second,
-    seconds left.
+    """One node: what it does, and for how many seconds; bytes that went over the wire, those that came from neighbours, share of the archive that it holds
+    (0 to 1), bytes a second from either, seconds left.
     """
 
     name: str
     state: str = ASKS
     seconds: float = 0.0
     bytes: int = 0
+    relayed: int = 0
     share: float = 0.0
     rate: float = 0.0
     left: float | None = None
@@ -67,12 +76,12 @@ class Counter:
 
     def _mark(self) -> None:
         now = self.now
-        self._past.append((self.clock(), now.bytes, now.share))
+        self._past.append((self.clock(), now.bytes + now.relayed, now.share))
         while len(self._past) > 2 and self._past[-1][0] - self._past[1][0] > WINDOW:
             self._past.popleft()
         begin, sent, share = self._past[0]
         took = self._past[-1][0] - begin
-        now.rate = (now.bytes - sent) / took if took else 0.0
+        now.rate = (now.bytes + now.relayed - sent) / took if took else 0.0
         gain = now.share - share
         now.left = took * (1 - now.share) / gain if took and gain > 0 else None
 
@@ -80,16 +89,20 @@ class Counter:
 def line(node: dict[str, Any], width: int) -> str:
     """One node's line.
 
-    >>> line({"name": "edge1", "state": "sends", "seconds": 10.0, "bytes": 120_300_000, "share": 0.45, "rate": 11_800_000.0, "left": 12.2, "note": ""}, 6)
+    >>> sends = asdict(Progress("edge1", "sends", 10.0, 120_300_000, share=0.45, rate=11_800_000.0, left=12.2))
+    >>> line(sends, 6)
     'edge1    45 %   120.3 MB   11.8 MB/s   12 s left'
-    >>> line({"name": "edge1", "state": "waits", "seconds": 3.0, "bytes": 0, "share": 0.0, "rate": 0.0, "left": None, "note": "the link was lost"}, 6)
+    >>> line({**sends, "relayed": 8_000_000}, 6)
+    'edge1    45 %   120.3 MB + 8.0 MB from neighbours   11.8 MB/s   12 s left'
+    >>> line(asdict(Progress("edge1", "waits", 3.0, note="the link was lost")), 6)
     'edge1   waits (3 s): the link was lost'
     """
     name = f"{node['name']:<{width}}"
     if node["state"] != SENDS:
         return f"{name}  {node['state']} ({node['seconds']:.0f} s)" + (f": {node['note']}" if node["note"] else "")
     left = "" if node["left"] is None else f"   {node['left']:.0f} s left"
-    return f"{name}  {100 * node['share']:3.0f} %   {node['bytes'] / 1e6:.1f} MB   {node['rate'] / 1e6:.1f} MB/s{left}"
+    near = f" + {node['relayed'] / 1e6:.1f} MB from neighbours" if node["relayed"] else ""
+    return f"{name}  {100 * node['share']:3.0f} %   {node['bytes'] / 1e6:.1f} MB{near}   {node['rate'] / 1e6:.1f} MB/s{left}"
 
 
 def lines(nodes: list[dict[str, Any]]) -> list[str]:

@@ -40,6 +40,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan 
     verify,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.relay import Member
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source, make_shipment
 
 # Most seconds between two tries
@@ -125,6 +126,7 @@ class Transfer:
         turns: threading.Semaphore,
         settings: Settings,
         sender: str,
+        member: Member | None = None,
     ) -> None:
         self.target = target
         self.images = images
@@ -134,6 +136,8 @@ class Transfer:
         self.turns = turns
         self.settings = settings
         self.sender = sender
+        # Its part in the site whose nodes give chunks to each other
+        self.member = member
         self.counter = Counter(target.name)
         self.link: Link | None = None
         self.stopped = threading.Event()
@@ -147,6 +151,8 @@ class Transfer:
         self._size = 1
         self._before = 0
         self._moved = False
+        # When all was there; it may give chunks to neighbours after that
+        self._done: float | None = None
 
     def run(self) -> dict[str, Any]:
         """What was done; C(failed) and C(msg) when it did not arrive."""
@@ -160,10 +166,13 @@ class Transfer:
         except Exception as error:
             # The other nodes get their images all the same
             failed = f"{self.target.name} ({self.target}): the program that ships the images failed: {type(error).__name__}: {printable(str(error))}"
+        finally:
+            if self.member:
+                self.member.end()
         if failed:
             self.counter.enter(progress.FAILED, failed)
         changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
-        result = self._result(round(time.monotonic() - begin, 2))
+        result = self._result(round((self._done or time.monotonic()) - begin, 2))
         return {"changed": changed, "failed": bool(failed), "msg": failed, "removed": removed, **result}
 
     def stop(self) -> None:
@@ -256,36 +265,62 @@ class Transfer:
             "codec": load.codec,
             "chunk": self.settings.chunk,
         }
+        member = self.member if load.spooled else None
+        if member:
+            order["relay"] = member.order()
         self.counter.enter(progress.WAITS, "for its turn")
-        with self.turns:
-            link.order(order)
-            first = link.hear(answers.kept) if load.spooled else 0
-            self.counter.enter(progress.SENDS)
-            self._before = first
-            self._acknowledged(first)
-            try:
-                link.send(archive, first, self.limit, self.counter.written)
-            except UnreadableError as error:
-                raise EdgeflError(
-                    f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."
-                ) from error
-        self.counter.holds(1.0)
-        answer = link.hear(lambda said: answers.end(said, order["names"], order["repositories"]))
-        verify(wanted, answer, where)
+        try:
+            with self.turns:
+                link.order(order)
+                first, port = (
+                    link.hear(lambda said: answers.kept(said, order["relay"]["port"] if member else None))
+                    if load.spooled
+                    else (0, 0)
+                )
+                if member:
+                    member.join(archive.key, first, port)
+                self.counter.enter(progress.SENDS)
+                self._before = first
+                self._acknowledged(first)
+                link.send(archive, first, self.limit, self._written, member)
+            self.counter.holds(1.0)
+            answer = link.hear(lambda said: answers.end(said, order["names"], order["repositories"]))
+            verify(wanted, answer, where)
+            self._done = time.monotonic()
+            if member:
+                self.counter.enter(progress.SERVES)
+                member.serve(link.beat, link.ended)
+        except UnreadableError as error:
+            raise EdgeflError(
+                f"{error.message}. Nothing was changed on {where}. Remove the image (docker image rm) and build it again."
+            ) from error
+        finally:
+            if member:
+                member.leave()
         return answer
 
+    def _written(self, size: int) -> None:
+        self.counter.written(size)
+        if self.member:
+            self.member.written(size)
+
     def _acknowledged(self, count: int) -> None:
+        if self.member:
+            self.member.holds(count)
+            self.counter.now.relayed = self.member.bytes
         self._moved = self._moved or count > self._before
         # The archive's frame is little: all but the last chunk is certain
         self.counter.holds(min(count * self.settings.chunk / self._size, 0.999))
 
     def _result(self, seconds: float) -> dict[str, Any]:
-        shipment, wire = self._shipment, self.counter.now.bytes
+        shipment, wire, relayed = self._shipment, self.counter.now.bytes, self.member.bytes if self.member else 0
         sent = {**dict.fromkeys((image.name for image in self.images), 0), **(shipment.sent if shipment else {})}
         whole = shipment is not None and shipment.whole
         return {
-            "images": [self._image(step, sent, wire, whole, seconds) for step in self._steps],
+            "images": [self._image(step, sent, wire, relayed, whole, seconds) for step in self._steps],
             "bytes": wire,
+            "relayed": relayed,
+            "refused": self.member.refused if self.member else {},
             "seconds": seconds,
             "copied": shipment.copied if shipment else 0,
             "cuts": self.cuts,
@@ -293,8 +328,14 @@ class Transfer:
         }
 
     @staticmethod
-    def _image(step: Step, sent: dict[str, int], wire: int, whole: bool, seconds: float) -> dict[str, Any]:
+    def _image(
+        step: Step, sent: dict[str, int], wire: int, relayed: int, whole: bool, seconds: float
+    ) -> dict[str, Any]:
         name, layers, total = step.image.name, len(step.image.diff_ids), sum(sent.values())
+
+        def share(size: int) -> int:
+            return size * sent[name] // total if total else size if step.needed else 0
+
         return {
             "name": name,
             "reason": step.reason,
@@ -302,7 +343,8 @@ class Transfer:
             "layers": layers,
             "layers_sent": (layers if whole else len(step.missing)) if step.needed else 0,
             "bytes": sent[name],
-            "wire": wire * sent[name] // total if total else wire if step.needed else 0,
+            "wire": share(wire),
+            "relayed": share(relayed),
             "saved": step.image.size - min(step.image.size, sent[name]),
             "seconds": seconds,
         }
