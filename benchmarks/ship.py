@@ -237,10 +237,8 @@ def measure_dependency(bench: Bench, ways: Ways, megabits: int, images: tuple[st
 def measure_relay(bench: Bench, folder: Path, count: int, rates: list[int], megabytes: int) -> None:
     """One upload for a site: with and without, at these rates of the uplink, and first without a limit."""
     with Nodes(count + 1) as nodes:
-        *edges, sender = nodes.names
-        key = folder / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        source, image = nodes.believe(sender, edges, key), CLIENT
+        sender = nodes.names[-1]
+        source, image = nodes.sender(folder), CLIENT
         if megabytes:
             image = "edgefl-bench/relay:1"
             build(image, megabytes, where=f"edgefl-{sender}")
@@ -248,8 +246,7 @@ def measure_relay(bench: Bench, folder: Path, count: int, rates: list[int], mega
             saved = subprocess.Popen(["docker", "exec", CLOUD, "docker", "save", image], stdout=subprocess.PIPE)
             load = ["docker", "exec", "--interactive", f"edgefl-{sender}", "docker", "load", "--quiet"]
             subprocess.run(load, stdin=saved.stdout, check=True)
-        nodes.names = edges
-        targets = [nodes.target(name, "docker", site="harbour") for name in edges]
+        targets = [nodes.target(name, "docker", site="harbour") for name in nodes.names]
         for megabits in [0, *(rate for rate in rates if rate)]:
             work = f"site, {place(nodes, megabits)}"
             for way, relay in (("relay", True), ("each", False)):

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.relay import make_certificate
 from support import old_python
 from support.helpers import LINK, ROOT, files, load_yaml, run, tail
 
@@ -95,6 +99,37 @@ with link.Link(target, [], request, 60) as agent:
     state, end = json.loads(done.ok().output)
     assert state["images"] == {"docker.io/x/y:v1": None} and state["layers"] == [] and "zlib" in state["codecs"]
     assert end == {"images": {}, "removed": []}
+
+
+def test_neighbours_speak_tls_on_the_edges_python(tmp_path: Path) -> None:
+    """Both ends with the agent alone; the one that gives has Python 3.7, the one that asks the one of this machine."""
+    (tmp_path / "certificate").write_text(make_certificate())
+    data = b"chunk" * 100_000
+    begin = f"""
+import hashlib, sys
+exec(open({str(ROOT / AGENT)!r}).read().partition("if __name__")[0])
+certificate, digest = open({str(tmp_path / "certificate")!r}).read(), hashlib.sha256(b"chunk" * 100_000).digest()
+"""
+    gives = f"""{begin}
+spool = Spool({str(tmp_path)!r}, "key", "sender")
+spool.add(digest, b"chunk" * 100_000)
+near = Neighbourhood(spool, certificate, "127.0.0.1", 0)
+print(near.port, flush=True)
+near.stay()
+"""
+    asks = f"""{begin}
+near = Neighbourhood(None, certificate, "127.0.0.1", 0)
+found = near.fetch(0, digest)
+print(len(found) if found else found)
+"""
+    python37 = str(old_python.interpreter(7))
+    with subprocess.Popen([python37, "-c", gives], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
+        assert host.stdin and host.stdout
+        where = agent.FETCH.pack(len(data), int(host.stdout.readline()), 20, b"127.0.0.1")
+        for python in (sys.executable, python37):
+            done = subprocess.run([python, "-c", asks], input=where, capture_output=True, check=True)
+            assert done.stdout.decode().strip() == str(len(data)), done
+        host.stdin.close()
 
 
 # Modules as Ansible runs them -------------------------------------------------------------------------------------------

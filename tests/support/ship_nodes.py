@@ -147,6 +147,13 @@ class Nodes:
             "known": known,
         }
 
+    def sender(self, folder: Path) -> dict[str, Any]:
+        """Makes the last one ship to the others, which are C(names) from now on; as `believe()`, with a key in a folder of this machine."""
+        *self.names, name = self.names
+        key = folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        return self.believe(name, self.names, key)
+
     def target(self, node: str, runtime: str, **more: Any) -> dict[str, Any]:
         """It as a target of the module image_ship."""
         about = {"name": node, "host": self.address(node), "user": "ops", "runtime": runtime}

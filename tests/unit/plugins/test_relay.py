@@ -38,9 +38,9 @@ HELLO = 30_000
 # That the first edge gets its chunks, and that it has got its image
 BEGUN, THERE = "../edge1/begun", "../edge1/containerd/images.json"
 
-# Stands for C(ssh): runs the command here, in the folder of its host. There C(after) has a file that it waits for, C(wrong) what the agent does wrong;
-# C(begun) comes when a chunk has gone there, and C(passed) gets a line with the bytes of each connection. Beside these folders C(kill) has the bytes after
-# which the program is killed that gets so many first, when all have begun to receive.
+# Stands for C(ssh): runs the command here, in the folder of its host. There C(after) has a file that it waits for, C(wrong) what the agent does wrong,
+# C(attack) what stands there instead of the agent; C(begun) comes when a chunk has gone there, and C(passed) gets a line with the bytes of each connection.
+# Beside these folders C(kill) has the bytes after which the program is killed that gets so many first, when all have begun to receive.
 SSH = (
     f"#!{sys.executable} -IS"
     + """
@@ -53,6 +53,30 @@ def wait(ready):
     while not ready() and time.monotonic() < until:
         time.sleep(0.01)
 wait(lambda: os.path.exists(said("after") or "."))
+if os.path.exists("attack"):
+    import json, struct
+    def say(value):
+        os.write(1, json.dumps(value).encode() + b"\\n")
+    def order():
+        sys.stdin.buffer.read(int(sys.argv[-1].split()[-1]))
+        names = json.loads(sys.stdin.buffer.readline())["names"]
+        rooms = [{"path": "/var", "free": 10**15, "device": 1}] * 2
+        images, codecs = dict.fromkeys(names), ["zstd", "zlib", "none"]
+        say({"layers": [], "stacks": [], "images": images, "arch": said("arch"), "rooms": rooms, "codecs": codecs, "bases": 0})
+        return json.loads(sys.stdin.buffer.readline())
+    def frame():
+        index, length, digest = struct.unpack(">II32s", sys.stdin.buffer.read(40))
+        if length < 2**31:
+            sys.stdin.buffer.read(length)
+            open("begun", "w").close()
+        elif length == 2**32 - 1:
+            sys.stdin.buffer.read(53)
+        return index, length
+    def leave():
+        wait(lambda: all(os.path.exists("../edge%d/containerd/images.json" % number) for number in (2, 3)))
+        sys.exit(1)
+    exec(said("attack"))
+    time.sleep(60)
 end = int(said("../kill") or 1 << 60)
 there = dict(os.environ, FAKE_CONTAINERD=os.path.abspath("containerd"), WRONG=said("wrong"))
 child = subprocess.Popen(["bash", "-c", "exec " + sys.argv[-1]], stdin=subprocess.PIPE, env=there)
@@ -154,10 +178,15 @@ def edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edges:
     return there
 
 
-def ship(docker: DockerFolder, *targets: Target, **settings: Any) -> dict[str, Any]:
+def run(docker: DockerFolder, *targets: Target, **settings: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"chunk": CHUNK, **settings}
     source = Source(cast("agent.Docker", docker))
-    result = Fleet(source, [(target, [NAME]) for target in targets], Settings(**given)).run()
+    return Fleet(source, [(target, [NAME]) for target in targets], Settings(**given)).run()
+
+
+def ship(docker: DockerFolder, *targets: Target, **settings: Any) -> dict[str, Any]:
+    """As C(run), where all succeed."""
+    result = run(docker, *targets, **settings)
     assert [node["msg"] for node in result["nodes"].values()] == [""] * len(targets)
     return result
 
@@ -237,6 +266,34 @@ def test_a_neighbour_that_holds_back_or_falsifies(
     assert {"edge1": why} in told and all(each in ({}, {"edge1": why}) for each in told)
     # The others make do with one upload of their own
     assert edges.passed() < (2 * CHUNKS + 1) * CHUNK + 3 * HELLO
+
+
+# What somebody says who took an edge over; the others of the site get their images all the same
+FLAWED = "says what the agent never says"
+ATTACKS = {
+    "a port of another program": ("order(); say({'have': 0, 'port': 22})", FLAWED),
+    "no port": ("order(); say({'have': 0})", FLAWED),
+    "a chunk that nobody asked for": ("order(); say({'have': 0, 'port': 5000}); say({'need': 0, 'why': 'slow'})", FLAWED),
+    "chunks that were not sent": ("order(); say({'have': 0, 'port': 5000}); say({'at': 3})", FLAWED),
+    "all chunks, and nobody listens": ("order(); say({'have': 0, 'port': 5000})\nwhile True: say({'at': frame()[0] + 1})", FLAWED),
+    "nothing, and reads all": ("order(); say({'have': 0, 'port': 5000})\nwhile frame()[1]: pass\nleave()", "the connection was lost"),
+    "nothing, and reads nothing": ("order(); say({'have': 0, 'port': 5000}); open('begun', 'w'); leave()", "the connection was lost"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_edge_that_was_taken_over(
+    docker: DockerFolder, edges: Edges, monkeypatch: pytest.MonkeyPatch, attack: str
+) -> None:
+    monkeypatch.setattr(relay, "STALL", 1.0)
+    program, says = ATTACKS[attack]
+    first = {"after": BEGUN} if "frame()" in program or "begun" in program else {}
+    others = [edges.add(number, **first) for number in (2, 3)]
+    result = run(docker, edges.add(1, attack=program, arch=docker.images[NAME]["Architecture"]), *others, retries=0)
+    assert whole(docker, edges, *others)
+    told = {name: node["msg"] for name, node in result["nodes"].items()}
+    assert says in told.pop("edge1") and set(told.values()) == {""}
+    assert not any(map(listens, edges.ports[-2:]))
 
 
 def test_a_neighbour_that_has_a_part_of_it_already(docker: DockerFolder, edges: Edges) -> None:
