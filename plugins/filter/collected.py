@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _collected
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "pod_logs": _collected.logs,
-            "applied_manifests": _collected.manifests,
-        }
+        return _later.filters("plugin_utils._collected", pod_logs="logs", applied_manifests="manifests")

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _deployment
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "app_info": _app.app_info,
-            "object_name": _deployment.object_name,
-            "object_names": _deployment.object_names,
-            "edges": _deployment.edges,
-            "clients": _deployment.clients,
-            "run_settings": _deployment.run_settings,
-            "retired": _deployment.retired,
-            "certificates": _deployment.certificates,
-        }
+        return _later.filters("plugin_utils._app", app_info="app_info") | _later.filters(
+            "plugin_utils._deployment",
+            object_name="object_name",
+            object_names="object_names",
+            edges="edges",
+            clients="clients",
+            run_settings="run_settings",
+            retired="retired",
+            certificates="certificates",
+        )

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "experiment_common": _experiment.common,
-            "experiment_tasks": _experiment.tasks,
-            "experiment_compared": _experiment.compared,
-        }
+        return _later.filters(
+            "plugin_utils._experiment",
+            experiment_common="common",
+            experiment_tasks="tasks",
+            experiment_compared="compared",
+        )

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _hosts
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "host_problems": _hosts.problems,
-        }
+        return _later.filters("plugin_utils._hosts", host_problems="problems")

@@ -5,23 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.preflight import message
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _input
-
-
-def input_problems(
-    hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]], purpose: str, played: Iterable[str]
-) -> str:
-    """Everything that is wrong as one text; empty when nothing is."""
-    found = _input.problems(hosts, groups, purpose, played)
-    return message(found) if found else ""
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "input_problems": input_problems,
-        }
+        return _later.filters("plugin_utils._input", input_problems="told")

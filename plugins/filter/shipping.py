@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _shipping
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {
-            "ship_targets": _shipping.targets,
-            "ship_lines": _shipping.lines,
-            "ship_removals": _shipping.removals,
-        }
+        return _later.filters(
+            "plugin_utils._shipping", ship_targets="targets", ship_lines="lines", ship_removals="removals"
+        )

@@ -155,12 +155,12 @@ def clients(
             "node_config": edge["node_config"],
             "data_dir": DATA_MOUNT if edge["data"] else None,
         }
-        settings = digest([_options.arguments("client", given, filled, shaping=True), image, edge["data"]])
+        settings = digest([_options.arguments(given, "client", filled, shaping=True), image, edge["data"]])
         row = {
             **edge,
             "settings": settings,
             "slice": f"{edge['slice_start']}:{edge['slice_stop']}",
-            "arguments": _options.arguments("client", given, {**filled, "settings": settings}),
+            "arguments": _options.arguments(given, "client", {**filled, "settings": settings}),
             "resources": nodes[edge["node"]]["client_resources"],
             "certificate": fingerprints.get(secret_name(edge["name"]), ""),
         }
@@ -180,7 +180,7 @@ def run_settings(
     :param data: the aggregator's folder with data, or nothing
     """
     trained = [{key: row[key] for key in _SHAPING} for row in rows]
-    return digest([_options.arguments("aggregator", training, {}, shaping=True), bool(tls), trained, images, data])
+    return digest([_options.arguments(training, "aggregator", {}, shaping=True), bool(tls), trained, images, data])
 
 
 def retired(

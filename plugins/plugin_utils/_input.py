@@ -72,6 +72,14 @@ def defaults() -> dict[str, t.Any]:
     return found
 
 
+def told(
+    hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]], purpose: str, played: Iterable[str]
+) -> str:
+    """Everything that is wrong as one text; empty when nothing is."""
+    found = problems(hosts, groups, purpose, played)
+    return preflight.message(found) if found else ""
+
+
 def problems(
     hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]], purpose: str, played: Iterable[str]
 ) -> list[str]:

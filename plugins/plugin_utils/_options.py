@@ -90,14 +90,20 @@ def values(given: Mapping[str, t.Any], edges: int) -> dict[str, t.Any]:
     return {variable: counted.get(variable) if value is None else value for variable, value in given.items()}
 
 
+def described(program: str) -> list[dict[str, t.Any]]:
+    """Options of a program that a variable sets, as plain data."""
+    return [option.described() for option in of(program) if option.variable]
+
+
 def arguments(
-    program: str, given: Mapping[str, t.Any], filled: Mapping[str, t.Any], shaping: bool = False
+    given: Mapping[str, t.Any], program: str, filled: Mapping[str, t.Any] | None = None, shaping: bool = False
 ) -> list[str]:
     """Arguments of a program, C(--name=value) each.
 
     `given` are values by variable, `filled` those of options without a variable, by option. Options that are in neither keep the
     program's default. With `shaping` only those are given that make another training. Raises EdgeflError for a value that is of another type.
     """
+    filled = filled or {}
     unknown = set(filled) - {option.name for option in of(program)}
     if unknown:
         raise EdgeflError(f"the {program} has no option {', '.join(sorted(unknown))}")

@@ -12,7 +12,7 @@ import pytest
 
 from support.artifact import content
 from support.helpers import ROOT, inventory, run
-from support.running_lab import Operator, edited, rounds, values
+from support.running_lab import LONGEST, Operator, differences, one_task, rounds, values
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,6 +23,29 @@ def untouched(other_training: None, collection: Path) -> Iterator[None]:
     yield
     assert content(collection) == before
     assert (sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []) == results
+
+
+def test_lab(operator: Operator, tmp_path: Path) -> None:
+    """
+    As somebody calls it who has the collection and no inventory, it finds the lab that `make lab` made from the checkout, trained, and has nothing to do
+    there but to bring the results. An inventory of one line has the same machines.
+    """
+    before = operator.lab.state()
+    again = operator.play("lab", inventory=Path("/dev/null")).ok()
+    assert "lab_artifacts : Programs" not in again.output, "it compiles what is compiled"
+    assert "edge1 : ok=" in again.output
+    assert differences(before, operator.lab.state()) == []
+    limit = LONGEST * one_task()
+    operator.lab.show(f"  the lab with the cluster up: {again.result.seconds:.1f} s, at most {limit:.1f}")
+    assert again.result.seconds <= limit
+    assert [event["event"] for event in rounds(operator.folder)] == ["start", *["round"] * 5, "done"]
+    line = tmp_path / "lab.yml"
+    line.write_text("plugin: edgefl.kubeedge.lab\n")
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(operator.collections)}
+    listed = inventory(
+        run("ansible-inventory", "--inventory", line, "--list", cwd=operator.folder, env=env).ok().output
+    )
+    assert {about["edgefl_node_name"] for about in listed["_meta"]["hostvars"].values()} == set(operator.lab.hosts)
 
 
 def test_site(operator: Operator) -> None:
@@ -42,38 +65,7 @@ def test_one_edge_has_all_images(operator: Operator) -> None:
     assert "lighthouse" in shipped.output and "harbour-7" not in shipped.output
 
 
-def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
-    """What retrain passes over is as site wants it."""
-    before = rounds(operator.folder)[0]["run"]
-    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
-    operator.play("retrain", sources).ok()
-    events = rounds(operator.folder)
-    assert events[0]["run"] != before
-    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
-    assert events[-1]["accuracy"] >= 0.82
-    assert operator.play("retrain", sources, show=False).ok().sums["changed"] == 0
-    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
-
-
 def test_experiment(operator: Operator) -> None:
     one = {"experiment_name": "short", "experiment_loops": 1, "experiment_settings": [{"name": "one"}]}
     operator.play("experiment", values(**one, edgefl_rounds=1)).ok()
     assert (operator.folder / "results/experiments/short/comparison/report.html").exists()
-
-
-def test_lab(operator: Operator) -> None:
-    """
-    As somebody calls it who has the collection and no inventory, it finds the lab that `make lab` made from the checkout, and nothing to do there but the
-    default training. An inventory of one line has the same machines.
-    """
-    again = operator.play("lab", inventory=Path("/dev/null")).ok()
-    assert "lab_artifacts : Programs" not in again.output, "it compiles what is compiled"
-    assert "edge1 : ok=" in again.output
-    line = operator.folder / "lab.yml"
-    line.write_text("plugin: edgefl.kubeedge.lab\n")
-    env = {"ANSIBLE_COLLECTIONS_PATH": str(operator.collections)}
-    listed = inventory(
-        run("ansible-inventory", "--inventory", line, "--list", cwd=operator.folder, env=env).ok().output
-    )
-    assert {about["edgefl_node_name"] for about in listed["_meta"]["hostvars"].values()} == set(operator.lab.hosts)
-    assert [event["event"] for event in rounds(operator.folder)] == ["start", *["round"] * 5, "done"]

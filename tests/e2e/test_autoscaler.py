@@ -153,7 +153,7 @@ def test_somebody_elses_autoscaler_is_named(lab: Lab) -> None:
         "cloud", f"echo {shlex.quote(json.dumps(other))} | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
     )
     try:
-        run = lab.play("site.yml", values(edgefl_autoscale="vpa"), show=False)
+        run = lab.play("site.yml", "--tags=autoscaler", values(edgefl_autoscale="vpa"), show=False)
         assert run.result.code != 0
         assert "HorizontalPodAutoscaler/theirs" in run.output and "against each other" in run.output
     finally:

@@ -95,19 +95,25 @@ def test_a_new_app_and_an_edit(lab: Lab, tmp_path: Path) -> None:
     assert lab.play("site.yml", given, show=False).ok().sums["changed"] == 0
 
 
-def test_one_edge_only_by_any_name(lab: Lab, tmp_path: Path) -> None:
+def kinds(lab: Lab) -> set[str]:
+    """The kinds of the objects that own the clients."""
+    return {item["kind"] for item in lab.ours("deployments,statefulsets") if "client" in item["metadata"]["name"]}
+
+
+def test_one_edge_only_by_any_name_and_another_kind(lab: Lab, tmp_path: Path) -> None:
+    """Nothing is left of the other edge, nor of the kind there was."""
+    given = values(edgefl_kind="StatefulSet")
     inventory = lab.write_inventory(tmp_path / "hosts.yml", {"cloud0": "cloud", "edge1": "edge1"})
-    lab.play("site.yml", inventory=inventory).ok()
-    assert clients(lab) == {"edge1": "Deployment"}
+    lab.play("site.yml", given, inventory=inventory).ok()
+    assert clients(lab) == {"edge1": "StatefulSet"} and kinds(lab) == {"StatefulSet"}
     assert trained() == [{"edge1"}] * 5
     # Other names in the inventory are the same training
     renamed = lab.write_inventory(tmp_path / "renamed.yml", {"office": "cloud", "harbour-8": "edge1"})
-    assert lab.play("site.yml", inventory=renamed, show=False).ok().sums["changed"] == 0
+    assert lab.play("site.yml", given, inventory=renamed, show=False).ok().sums["changed"] == 0
 
 
-@pytest.mark.parametrize("kind", ["StatefulSet", pytest.param("Pod", marks=pytest.mark.long)])
-def test_other_kind_leaves_nothing_of_the_old(lab: Lab, kind: str) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "owners"), [("Deployment", {"Deployment"}), ("Pod", set())])
+def test_other_kind_leaves_nothing_of_the_old(lab: Lab, kind: str, owners: set[str]) -> None:
     lab.play("site.yml", "-e", f"edgefl_kind={kind}").ok()
-    assert clients(lab) == dict.fromkeys(lab.edges, kind)
-    owners = {item["kind"] for item in lab.ours("deployments,statefulsets") if "client" in item["metadata"]["name"]}
-    assert owners == ({kind} - {"Pod"})
+    assert clients(lab) == dict.fromkeys(lab.edges, kind) and kinds(lab) == owners

@@ -330,6 +330,13 @@ def test_filters_are_documented() -> None:
         assert about["RETURN"]["_value"]["description"]
 
 
+def test_filters_load_their_code_when_they_are_called() -> None:
+    """Ansible loads the files of all filters in each process that asks for one."""
+    for path in (ROOT / "plugins/filter").glob("*.py"):
+        lines = [line for line in path.read_text().splitlines() if "ansible_collections" in line]
+        assert lines == ["from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later"], path
+
+
 def test_action_plugins_have_a_module_that_documents_them() -> None:
     assert sorted({path.stem for path in (ROOT / "plugins/action").glob("*.py")} - set(MODULES)) == []
 

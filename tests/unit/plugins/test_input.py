@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 
-from ansible_collections.edgefl.kubeedge.plugins.filter.input import input_problems
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _input, _input_rules, _options
 from support.bad_input import CASES, HOSTS, Case
 from support.helpers import ROOT, files, load_yaml
@@ -62,7 +61,7 @@ def test_there_are_many_cases() -> None:
 
 @pytest.mark.parametrize("purpose", ["train", "cloud", "some"])
 def test_right_input_has_no_problems(purpose: str) -> None:
-    assert input_problems(given(Case("", [])), groups(Case("", [])), purpose, HOSTS) == ""
+    assert _input.told(given(Case("", [])), groups(Case("", [])), purpose, HOSTS) == ""
 
 
 def test_defaults_are_right() -> None:

@@ -20,7 +20,7 @@ def test_the_defaults_are_what_the_programs_take() -> None:
     """What the roles write without any variable set, and what the programs read."""
     values = _options.values(DEFAULTS, 3)
     aggregator = settings.aggregator(
-        _options.arguments("aggregator", values, {"run": "first", "server_address": "0.0.0.0:8888"})
+        _options.arguments(values, "aggregator", {"run": "first", "server_address": "0.0.0.0:8888"})
     )
     assert (aggregator.rounds, aggregator.min_nodes, aggregator.min_num_clients, aggregator.min_sample_size) == (
         5,
@@ -30,7 +30,7 @@ def test_the_defaults_are_what_the_programs_take() -> None:
     )
     assert aggregator.run == "first" and aggregator.strategy_options == {}
     client = settings.client(
-        _options.arguments("client", values, {"server_address": "cloud:8888", "partition": 5, "clients": 9})
+        _options.arguments(values, "client", {"server_address": "cloud:8888", "partition": 5, "clients": 9})
     )
     assert (client.batch_size, client.epochs, client.partition, client.clients) == (32, 1, 5, 9)
 
@@ -45,13 +45,13 @@ def test_counted_values_give_way_to_given_ones() -> None:
 
 @pytest.mark.parametrize("value", [0.5, "0.5", "5e-1"])
 def test_a_number_is_the_same_text_however_it_is_written(value: Any) -> None:
-    assert _options.arguments("aggregator", {"edgefl_sample_fraction": value}, {}) == ["--sample_fraction=0.5"]
+    assert _options.arguments({"edgefl_sample_fraction": value}, "aggregator", {}) == ["--sample_fraction=0.5"]
 
 
 def test_mappings_are_one_argument_an_entry() -> None:
     given = {"edgefl_strategy": "FedAdam", "edgefl_strategy_options": {"tau": "1e-3", "eta": 0.01}}
     filled = {"client_settings": {"edge2": "b", "edge1": "a"}}
-    found = _options.arguments("aggregator", given, filled)
+    found = _options.arguments(given, "aggregator", filled)
     assert found == [
         "--strategy=FedAdam",
         "--strategy_options=eta=0.01",
@@ -65,7 +65,7 @@ def test_mappings_are_one_argument_an_entry() -> None:
 def test_only_what_shapes_the_training() -> None:
     given = {"edgefl_rounds": 7}
     filled = {"run": "x", "server_address": "0.0.0.0:1", "state_dir": "/state"}
-    assert _options.arguments("aggregator", given, filled, shaping=True) == ["--rounds=7"]
+    assert _options.arguments(given, "aggregator", filled, shaping=True) == ["--rounds=7"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_only_what_shapes_the_training() -> None:
 )
 def test_what_can_be_no_argument_is_refused(given: dict[str, Any], filled: dict[str, Any], text: str) -> None:
     with pytest.raises(EdgeflError, match=text):
-        _options.arguments("aggregator", given, filled)
+        _options.arguments(given, "aggregator", filled)
 
 
 def test_filters() -> None:
@@ -146,7 +146,7 @@ def test_numbers_as_text_are_numbers() -> None:
 
 def test_named_values_are_as_toml_has_them() -> None:
     given = {"edgefl_app_config": {"lr": 1.0, "name": 'a "b"\\', "on": True, "rounds": 3}}
-    assert _options.arguments("aggregator", given, {}) == [
+    assert _options.arguments(given, "aggregator", {}) == [
         "--app_config=lr=1.0",
         '--app_config=name="a \\"b\\"\\\\"',
         "--app_config=on=true",

@@ -1,4 +1,4 @@
-"""An edited app that is broken is told by the line, through the real playbooks; test_artifact.py trains one that is not, test_settings.py another app."""
+"""An edited app is trained, and one that is broken is told by the line, through the real playbooks; test_settings.py trains another app."""
 
 from __future__ import annotations
 
@@ -11,9 +11,22 @@ from typing import Any
 import pytest
 
 from support.processes import until
-from support.running_lab import Lab, edited
+from support.running_lab import Lab, Operator, edited, rounds
 
 pytestmark = pytest.mark.usefixtures("other_training")
+
+
+def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
+    """What retrain passes over is as site wants it."""
+    before = {path.name for path in operator.folder.glob("results/*")}
+    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
+    operator.play("retrain", sources).ok()
+    events = rounds(operator.folder)
+    assert events[0]["run"] not in before
+    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
+    assert events[-1]["accuracy"] >= 0.82
+    assert operator.play("retrain", sources, show=False).ok().sums["changed"] == 0
+    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
