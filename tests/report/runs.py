@@ -172,6 +172,7 @@ def _details(nodes: int, first: float, pods: dict[tuple[str, str], list[float]])
                 "image": f"kubeedge/fashion-mnist-{kind}:1.0.0-0a1b2c3d",
                 "reason": reason,
                 "sent": sent,
+                "relayed": 0,
                 "saved": saved,
                 "seconds": 0.4,
             }

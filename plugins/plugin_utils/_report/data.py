@@ -103,12 +103,13 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Shipment:
-    """An image on its way to a node: bytes that went over the wire, and those that did not have to."""
+    """An image on its way to a node: bytes that went over the wire, those that other edges of the site gave, and those that did not have to be sent."""
 
     node: str
     image: str
     reason: str
     sent: float
+    relayed: float
     saved: float
     seconds: float
 

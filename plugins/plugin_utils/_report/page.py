@@ -174,10 +174,12 @@ def _typical(place: int, setting: Setting) -> Section:
 
 def _shipping(details: Details) -> Section:
     rows = [
-        [each.node, each.image, each.reason, f"{each.sent / 1e6:.3f}", f"{each.saved / 1e6:.3f}", f"{each.seconds:.2f}"]
+        [each.node, each.image, each.reason]
+        + [f"{size / 1e6:.3f}" for size in (each.sent, each.relayed, each.saved)]
+        + [f"{each.seconds:.2f}"]
         for each in details.shipping
     ]
-    head = ["node", "image", "reason", "sent (MB)", "saved (MB)", "seconds"]
+    head = ["node", "image", "reason", "sent (MB)", "relayed (MB)", "saved (MB)", "seconds"]
     return Section("shipping", "Images shipped", [Table("Images shipped", head, rows)] if rows else [])
 
 

@@ -506,8 +506,31 @@ def test_one_waits_while_the_chunk_is_on_its_way(clock: Clock, monkeypatch: pyte
     assert giver(three, 0) == "cloud"
 
 
+def test_a_chunk_that_takes_long_is_tried_by_another_one(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one may have the slowest link: who is sooner goes on as the first."""
+    monkeypatch.setattr(relay, "BEAT", 0.0)
+    one, two, three = members(clock)
+    for number in range(relay.TRIALS + 1):
+        assert giver(one, number) == "cloud"
+        for other in (two, three):
+            with pytest.raises(TimeoutError):
+                other.choose(number, 1000)
+        clock.now += relay.TRIAL + 1
+        one.written(1)
+        if number < relay.TRIALS:
+            assert giver(two, number) == "cloud"
+        # One is enough at a time, and a site tries twice
+        with pytest.raises(TimeoutError):
+            three.choose(number, 1000)
+        two.holds(number + 1)
+        assert giver(three, number) == "edge2"
+        three.holds(number + 1)
+        one.holds(number + 1)
+
+
 def test_half_of_the_time_is_for_itself(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that takes its chunks as slowly as it can does not hold the others for ever."""
+    monkeypatch.setattr(relay, "TRIALS", 0)
     one, two, _three = members(clock)
     assert giver(one, 0) == "cloud"
 

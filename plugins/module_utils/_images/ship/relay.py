@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BEAT = 5.0
 # Seconds in which nothing went to a node, after which nobody waits for it any more; a dead link is noticed by then
 STALL = 30.0
+# Seconds that a chunk may be on its way to a neighbour until another one tries to get it sooner, and how often a site does that: whose link is slow is not
+# to stay the first
+TRIAL, TRIALS = 20.0, 2
 # How often in a row a chunk does not come from a neighbour, until all others are this host's
 FAILURES = 3
 # A neighbour may take so many times as long as this host did on average, and these seconds at least and at most
@@ -84,6 +87,7 @@ class Site:
         self.members: list[Member] = []
         self.sent = 0
         self.begin = 0.0
+        self.trials = TRIALS
 
 
 @dataclass
@@ -122,7 +126,9 @@ class Member:
         self._failures = 0
         self.bytes = 0
         self._moved = 0.0
+        # How long it waited in all, and the chunk that it waits for now, since when
         self._waited = 0.0
+        self._awaits, self._since = -1, 0.0
         with site.change:
             site.members.append(self)
 
@@ -172,8 +178,11 @@ class Member:
         TimeoutError while the chunk is on its way to a neighbour.
         """
         with self.site.change:
-            until = self.relay.clock() + BEAT
+            now = self.relay.clock()
+            until = now + BEAT
             self.handed = index
+            if self._awaits != index:
+                self._awaits, self._since = index, now
             while self._failures < FAILURES:
                 near = [each for each in self.site.members if self._reaches(each)]
                 holders = [each for each in near if each.held > index]
@@ -183,8 +192,12 @@ class Member:
                     self._expects(index)
                     return Source(best, best.address, best.port, self._seconds(length))
                 now = self.relay.clock()
+                bringing = [each for each in near if each._brings(index, now)]
                 # Half of its time is for itself
-                if self._waited > self.relay.timeout / 2 or not any(each._brings(index, now) for each in near):
+                if not bringing or self._waited > self.relay.timeout / 2:
+                    break
+                if len(bringing) == 1 and self.site.trials and now - self._since > TRIAL:
+                    self.site.trials -= 1
                     break
                 if now >= until:
                     raise TimeoutError
