@@ -506,6 +506,21 @@ def test_one_waits_while_the_chunk_is_on_its_way(clock: Clock, monkeypatch: pyte
     assert giver(three, 0) == "cloud"
 
 
+def test_one_that_takes_chunks_and_proves_none_is_not_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "BEAT", 0.0)
+    monkeypatch.setattr(relay, "TRIAL", relay.STALL)
+    one, two, _three = members(clock)
+    for number in range(8):
+        assert giver(one, number) == "cloud"
+        clock.now += relay.STALL / 9
+        one.written(1)
+        with pytest.raises(TimeoutError):
+            two.choose(0, 1000)
+    clock.now += relay.STALL / 9
+    one.written(1)
+    assert giver(two, 0) == "cloud"
+
+
 def test_a_chunk_that_takes_long_is_tried_by_another_one(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one may have the slowest link: who is sooner goes on as the first."""
     monkeypatch.setattr(relay, "BEAT", 0.0)

@@ -125,7 +125,8 @@ class Member:
         self.refused: dict[str, str] = {}
         self._failures = 0
         self.bytes = 0
-        self._moved = 0.0
+        # When bytes went to it at last, and when it proved a chunk
+        self._moved = self._proved = 0.0
         # How long it waited in all, and the chunk that it waits for now, since when
         self._waited = 0.0
         self._awaits, self._since = -1, 0.0
@@ -142,7 +143,7 @@ class Member:
         with self.site.change:
             self.key, self.held, self.handed = key, held, held
             self.port = port if self.address else 0
-            self._moved = self.relay.clock()
+            self._moved = self._proved = self.relay.clock()
             self.site.change.notify_all()
 
     def leave(self) -> None:
@@ -162,7 +163,7 @@ class Member:
         with self.site.change:
             self.held = count
             self.handed = max(self.handed, count)
-            self._moved = self.relay.clock()
+            self._moved = self._proved = self.relay.clock()
             self.site.change.notify_all()
 
     def written(self, size: int) -> None:
@@ -239,7 +240,9 @@ class Member:
 
     def _brings(self, index: int, now: float) -> bool:
         """Whether the chunk is on its way to it, from this host or from a neighbour."""
-        return self.held <= index < self.handed and now - self._moved < STALL
+        # When later ones follow already, it is to prove this one: who only takes does not hold the others
+        moved = self._moved if self.handed == index + 1 else self._proved
+        return self.held <= index < self.handed and now - moved < STALL
 
     def _seconds(self, length: int) -> int:
         took = self.relay.clock() - self.site.begin
