@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,10 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 
 # The file of certificates beside the Dockerfile, which is made for each build
 CERTIFICATES = "ca.crt"
+# Bytes of an app that may lie beside the image that runs it
+LARGEST_ALONE = 4_000_000
+# Files of an app, of this package and from elsewhere, in the build context
+_APP = re.compile(r"(edgefl/apps/[^/]+|flower/app)/")
 
 
 class Sources:
@@ -41,10 +46,13 @@ class Sources:
                 f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
             )
 
-    def digest(self) -> str:
-        """SHA-256, as hex digits, over name, content and executable bit of each file."""
+    def digest(self, apps: bool = True) -> str:
+        """SHA-256, as hex digits, over name, content and executable bit of each file; without `apps` of what runs them, which small ones are no part of."""
+        apps = apps or self._size_of_apps() > LARGEST_ALONE
         total = hashlib.sha256()
         for path in self._files():
+            if not apps and _APP.match(path.relative_to(self.folder).as_posix()):
+                continue
             if path.is_symlink():
                 content = f"-> {os.readlink(path)}"
             else:
@@ -53,6 +61,8 @@ class Sources:
             entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
             total.update(json.dumps(entry).encode() + b"\n")
         for name, given in sorted(self._more.items()):
+            if not apps and _APP.match(name):
+                continue
             entry = [name, hashlib.sha256(_content(given)).hexdigest(), "more"]
             total.update(json.dumps(entry).encode() + b"\n")
         return total.hexdigest()
@@ -63,6 +73,10 @@ class Sources:
         return sum(path.lstat().st_size for path in self._files()) + sum(
             len(given) if isinstance(given, bytes) else given.stat().st_size for given in more
         )
+
+    def _size_of_apps(self) -> int:
+        own = [path.lstat().st_size for path in self._files() if _APP.match(path.relative_to(self.folder).as_posix())]
+        return sum(own) + sum(len(_content(given)) for name, given in self._more.items() if _APP.match(name))
 
     def pack(self, to: IO[bytes], certificates: bytes) -> None:
         """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edgefl import apps
 from edgefl.apps import AppError
@@ -18,16 +18,20 @@ from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
 
-def _work(chosen: ClientSettings) -> None:
-    """Make the app ready, then answer the aggregator for ever."""
+def _stay(_wanted: str) -> None:
+    """There is no other state of the app to change to."""
+
+
+def _work(chosen: ClientSettings, switch: Callable[[str], None] = _stay) -> None:
+    """Make the app ready, then answer the aggregator for ever; `switch` is told what app it has where that is another one."""
     code = 1
     try:
         if app_folder.is_folder(chosen.app):
             from edgefl.client import clientapp
 
-            clientapp.run(chosen)
+            clientapp.run(chosen, switch)
         else:
-            _train(chosen)
+            _train(chosen, switch)
     except (AppError, DataError) as err:
         say(f"failed: {err}")
         code = os.EX_DATAERR  # it will be the same next time: who follows the training need not wait for that
@@ -37,7 +41,7 @@ def _work(chosen: ClientSettings) -> None:
     os._exit(code)
 
 
-def _train(chosen: ClientSettings) -> None:
+def _train(chosen: ClientSettings, switch: Callable[[str], None]) -> None:
     """One of the apps of this package."""
     begin = time.perf_counter()
     if chosen.data_dir:
@@ -49,7 +53,7 @@ def _train(chosen: ClientSettings) -> None:
         f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}"
     )
     about = {"start": chosen.partition, "stop": chosen.clients}
-    clientapp.Client(chosen, worker.clientapp(made), chosen.app, about).work()
+    clientapp.Client(chosen, worker.clientapp(made), app_folder.identity(chosen.app), about, switch).work()
 
 
 def _end_at_once() -> None:
@@ -86,7 +90,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Work until SIGTERM or SIGINT. Exit code 1 when app or data are unusable, 2 when an option is wrong."""
     chosen = settings.client(arguments)
     _end_at_once()
-    _work(chosen)  # in the main thread, where apps expect to be
+    if chosen.apps_dir is None:
+        _work(chosen)  # in the main thread, where apps expect to be
+        return
+    from edgefl.client import supervisor
+
+    def work(located: ClientSettings, switch: Callable[[str], None]) -> None:
+        _end_at_once()  # a thread is not forked
+        _work(located, switch)
+
+    supervisor.run(chosen, chosen.apps_dir, work)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,15 @@ class Client:
     """One pod: the app, its context in each run, and its last answer, which it may have to give again."""
 
     def __init__(
-        self, chosen: ClientSettings, call: Callable[[Any, Any], Any], identity: str, about: dict[str, Any]
+        self,
+        chosen: ClientSettings,
+        call: Callable[[Any, Any], Any],
+        identity: str,
+        about: dict[str, Any],
+        switch: Callable[[str], None],
     ) -> None:
         self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
+        self.refused = switch
         self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
@@ -104,16 +110,13 @@ class Client:
         return found | c.node_config
 
 
-def run(chosen: ClientSettings) -> None:
+def run(chosen: ClientSettings, switch: Callable[[str], None]) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
     app = app_folder.read(chosen.app)
-    # Before a framework is imported: with more threads than processors, the kernel stops all of them for the rest of each period
-    count = str(limits.threads(limits.cpu_limit(), chosen.threads))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, count)
+    limits.limit_libraries(chosen.threads)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Relative paths, and datasets that are looked for by a name such as owner/name, are those of the node's data
     os.chdir(chosen.data_dir or tempfile.gettempdir())
     clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
     say(f"app {app.name} is ready")
-    Client(chosen, clientapp, app.identity, {}).work()
+    Client(chosen, clientapp, app.identity, {}, switch).work()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgefl import apps
 from edgefl.apps import AppError
 
 FILE = "pyproject.toml"
@@ -136,7 +137,7 @@ def read(path: str | Path) -> AppFolder:
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
     serve = _serve(tool.get("edgefl", {}).get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
-    return AppFolder(folder, name, components, config, shards, f"{name}@{_identity(folder)}", serve)
+    return AppFolder(folder, name, components, config, shards, f"{name}@{_digest(folder)}", serve)
 
 
 def _serve(given: Any, where: str) -> dict[str, Any]:
@@ -165,7 +166,12 @@ def _text(document: dict[str, Any], file: Path, *keys: str) -> str:
     return value
 
 
-def _identity(folder: Path) -> str:
+def identity(app: str) -> str:
+    """Name and hash of an app, that of a folder or .fab or one of this package. Raises AppError."""
+    return read(app).identity if is_folder(app) else f"{app}@{_digest(apps.folder(app))}"
+
+
+def _digest(folder: Path) -> str:
     """A hash of the app's files, without what Python and tools leave behind."""
     found = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -106,6 +106,23 @@ def test_arguments_of_a_client() -> None:
     assert row["resources"] == NODES["edge1"]["client_resources"]
 
 
+def test_pods_with_the_same_framework_stay_for_another_app() -> None:
+    """Whatever runs the app, the first hash of the tag, must be the same; and nothing may hold a pod back."""
+    rows, image = edges(edgefl_kind="Pod"), f"client:v1-{'e' * 12}-{'2' * 12}"
+
+    def images(*tags: str) -> list[str]:
+        there = [
+            {"name": f"{row['name']}-pod-0", "image": f"client:{tag}" if tag else ""} for row, tag in zip(rows, tags)
+        ]
+        return [row["image"] for row in deployment.clients(rows, TRAINING, image, NODES, COMMON, {}, there)]
+
+    first = f"v1-{'e' * 12}-{'1' * 12}"
+    assert images(first) == [f"client:{first}", image]
+    assert images("", f"v1-{'f' * 12}-{'1' * 12}") == [image, image]
+    settings = [deployment.clients(rows, TRAINING, each, NODES, COMMON, {})[0] for each in (image, f"client:{first}")]
+    assert settings[0]["settings"] == settings[1]["settings"] and settings[0]["made_of"] != settings[1]["made_of"]
+
+
 def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:
     before, after = (clients(edges(), {"fashion-mnist-client-edge1-tls": text}) for text in ("1", "2"))
     assert before[0]["made_of"] != after[0]["made_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import gzip
 import io
 import json
@@ -1254,7 +1255,29 @@ def test_an_installed_agent_is_asked_for_so_many_files_only(count: object, code:
 def test_an_installed_agent_says_which_one_it_is() -> None:
     assert answered({}) == [{"agent": link.DIGEST}]
     assert answered({"agent": ""}, REQUEST) == [{"agent": link.DIGEST}]
-    assert answered(REQUEST, ORDER)[1] == {"images": {}, "removed": []}
+    assert answered(REQUEST, ORDER)[1] == {"images": {}, "removed": [], "app": False}
+
+
+def test_an_app_lies_beside_the_images_as_the_newest_of_its_name(tmp_path: Path) -> None:
+    def keep(number: int, only_check: bool = False) -> bool:
+        app = {"name": f"footwear@{number:012x}", "data": base64.b64encode(b"%d" % number).decode()}
+        return agent.keep_app(app, only_check, str(tmp_path))
+
+    assert keep(1, only_check=True) and not list(tmp_path.iterdir())
+    assert keep(1) and not keep(1)
+    (tmp_path / "other@000000000000.zip").touch()
+    for number in range(2, 12):
+        assert keep(number)
+    assert keep(4) and (tmp_path / "footwear@000000000004.zip").read_bytes() == b"4"
+    there = {path.name for path in tmp_path.iterdir()}
+    assert len(there) == agent.KEPT_APPS + 1 and {"other@000000000000.zip", "footwear@00000000000b.zip"} <= there
+
+
+@pytest.mark.parametrize("name", ["../x@000000000000", "x/y@000000000000", "x@0", ".x@000000000000", "x@00000000000g"])
+def test_what_is_no_app_s_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(agent.AgentError, match="no name of an app"):
+        agent.keep_app({"name": name, "data": ""}, False, str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_up_to_date_takes_few_calls(

@@ -83,6 +83,23 @@ def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
         Sources(str(tmp_path))
 
 
+def test_what_runs_an_app_does_not_depend_on_it(folder: Path) -> None:
+    app = folder / "edgefl/apps/footwear/model.py"
+    app.parent.mkdir(parents=True)
+    (folder / "edgefl/apps/__init__.py").touch()
+
+    def engine(text: str, flower: bytes = b"") -> str:
+        app.write_text(text)
+        return Sources(str(folder), {"flower/app/x.py": flower}).digest(apps=False)
+
+    assert engine("1") == engine("2") == engine("1", b"1")
+    # Too large to lie beside the image
+    assert len({engine("1"), engine("1" * 5_000_000), engine("2" * 5_000_000)}) == 3
+    before = engine("1")
+    (folder / "edgefl/apps/__init__.py").write_text("1")
+    assert engine("1") != before
+
+
 def test_files_from_elsewhere(folder: Path) -> None:
     def sources(app: bytes, options: bytes = b"") -> Sources:
         return Sources(str(folder), {"flower/app/x.py": app}, {"flower/pip-options.txt": options})

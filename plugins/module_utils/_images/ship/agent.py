@@ -13,6 +13,7 @@ what the runtime has then.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -37,6 +38,9 @@ from typing import Any
 SOCKET = "/var/run/docker.sock"
 # Where an archive is kept that arrives
 SPOOL = "/var/lib/edgefl/incoming"
+# Where states of apps lie beside the images, for pods that have the folder mounted; how many of an app
+APPS = "/var/lib/edgefl/apps"
+KEPT_APPS = 8
 # Bytes of a question at most
 LINE = 1 << 24
 # So end the names under which images arrive, and under which their lower layers do; what they name does not count as there
@@ -65,6 +69,7 @@ _CONTENT_TAG = re.compile(r"-[0-9a-f]{12}$")
 # Names of images and digests: none is an option of a command, none leads elsewhere in Docker's API
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:@-]|[./](?![./]))*")
 _KEY = re.compile(r"[0-9a-f]{0,64}")
+_APP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{12}")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -996,6 +1001,29 @@ def read_chunk(chunks: Memory) -> bool:
     return True
 
 
+def keep_app(app: dict[str, str], only_check: bool, folder: str = APPS) -> bool:
+    """Has the archive C(data) (Base64) as C(name) in the folder, as the newest of its app; whether it was not."""
+    name = app["name"]
+    if not _APP.fullmatch(name):
+        raise AgentError("refused", f"{name[:80]!r} is no name of an app")
+    path = os.path.join(folder, f"{name}.zip")
+    first = name.partition("@")[0] + "@"
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    states = [os.path.join(folder, each) for each in there if each.startswith(first) and each.endswith(".zip")]
+    states.sort(key=lambda each: os.stat(each).st_mtime_ns, reverse=True)
+    if states[:1] == [path]:
+        return False
+    if not only_check:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        with open(f"{path}.new", "wb") as file:
+            file.write(base64.b64decode(app["data"]))
+            os.fchmod(file.fileno(), 0o644)
+        os.replace(f"{path}.new", path)
+        for each in [other for other in states if other != path][KEPT_APPS - 1 :]:
+            os.unlink(each)
+    return True
+
+
 def installed() -> str:
     """Digest of this program's file; empty where it came over the wire."""
     path = globals().get("__file__")
@@ -1076,7 +1104,8 @@ def main() -> None:
         old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
         if old and not order["check"]:
             runtime.remove(old)
-        tell({"images": found, "removed": old})
+        app = keep_app(order["app"], order["check"]) if order.get("app") else False
+        tell({"images": found, "removed": old, "app": app})
     except AgentError as error:
         tell({"error": error.code, "reason": str(error)})
 

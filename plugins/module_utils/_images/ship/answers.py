@@ -97,12 +97,14 @@ def kept(said: dict[str, Any]) -> int:
 
 
 def end(said: dict[str, Any], names: list[str], repositories: list[str]) -> dict[str, Any]:
-    """What there is of `names` after all, and which images of `repositories` were removed."""
+    """What there is of `names` after all, which images of `repositories` were removed, and whether the app is new there."""
     ours = {shown(repository) for repository in repositories}
     removed = [_word(name, "removed") for name in _list(said, "removed")]
     if not all(name.startswith("sha256:") or shown(name).rpartition(":")[0] in ours for name in removed):
         raise FlawedError("removed names an image that is none of ours")
-    return {"images": _images(said, names), "removed": removed}
+    if not isinstance(said.get("app"), bool):
+        raise FlawedError("app is neither true nor false")
+    return {"images": _images(said, names), "removed": removed, "app": said["app"]}
 
 
 def _images(said: dict[str, Any], names: Any, whole: bool = False) -> dict[str, Any]:

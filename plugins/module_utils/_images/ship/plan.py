@@ -38,6 +38,8 @@ class Settings:
     timeout: float = 1800
     reuse: bool = True
     check_mode: bool = False
+    # Name and Base64 of an archive with the app, which lies beside the images on other hosts than this one
+    app: dict[str, str] | None = None
 
 
 def request(target: Target, images: list[Image]) -> dict[str, Any]:
@@ -159,8 +161,8 @@ def choose_codec(compression: str, state: dict[str, Any], local: bool, where: st
     return compression
 
 
-def idle_order(settings: Settings, images: list[Image]) -> dict[str, Any]:
-    """What the agent is told when nothing is sent to it."""
+def idle_order(settings: Settings, images: list[Image], local: bool) -> dict[str, Any]:
+    """What the agent is told when no image is sent to it; `local` for the one on this host."""
     return {
         "names": [],
         "spool": SPOOL,
@@ -168,6 +170,7 @@ def idle_order(settings: Settings, images: list[Image]) -> dict[str, Any]:
         "check": settings.check_mode,
         "keep": settings.keep,
         "repositories": sorted({image.full_name.rpartition(":")[0] for image in images}),
+        "app": None if local else settings.app,
     }
 
 

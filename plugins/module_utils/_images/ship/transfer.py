@@ -151,9 +151,10 @@ class Transfer:
     def run(self) -> dict[str, Any]:
         """What was done; C(failed) and C(msg) when it did not arrive."""
         begin = time.monotonic()
-        failed, removed = "", []
+        failed, removed, app = "", [], False
         try:
-            removed = self._go(begin + self.settings.timeout)["removed"]
+            answer = self._go(begin + self.settings.timeout)
+            removed, app = answer["removed"], answer["app"]
             self.counter.enter(progress.DONE)
         except EdgeflError as error:
             failed = error.message
@@ -162,7 +163,7 @@ class Transfer:
             failed = f"{self.target.name} ({self.target}): the program that ships the images failed: {type(error).__name__}: {printable(str(error))}"
         if failed:
             self.counter.enter(progress.FAILED, failed)
-        changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
+        changed = not failed and (bool(removed) or app or any(step.needed for step in self._steps))
         result = self._result(round(time.monotonic() - begin, 2))
         return {"changed": changed, "failed": bool(failed), "msg": failed, "removed": removed, **result}
 
@@ -208,7 +209,7 @@ class Transfer:
             self._steps = self._steps or steps
             load = self._prepare(self.link, steps, state) if any(step.needed for step in steps) else None
             if load is None or settings.check_mode:
-                order = idle_order(settings, self.images)
+                order = idle_order(settings, self.images, not self.target.host)
                 self.link.order(order)
                 return self.link.hear(lambda said: answers.end(said, [], order["repositories"]))
             return self._send(self.link, steps, load)
@@ -249,7 +250,7 @@ class Transfer:
         archive = self.archives.chunked(load.shipment, load.codec)
         self._size = max(archive.size, 1)
         order = {
-            **idle_order(self.settings, self.images),
+            **idle_order(self.settings, self.images, not self.target.host),
             **load_order(wanted, load.shipment),
             "key": archive.key if load.spooled else "",
             "sender": self.sender,
