@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        options = {"job": uuid.uuid4().hex} | dict(self._task.args)
+        options: dict[str, t.Any] = {"job": uuid.uuid4().hex} | dict(self._task.args)
         if options.get("app"):
             try:
                 options["app"] = archive(options["app"]["info"], options["app"].get("source") or "")

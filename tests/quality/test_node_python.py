@@ -94,7 +94,7 @@ with link.Link(target, [], request, 60) as agent:
     done = run(shutil.which("python3") or "python3", "-c", program, env={"PATH": f"{ctr.parent}:{os.environ['PATH']}"})
     state, end = json.loads(done.ok().output)
     assert state["images"] == {"docker.io/x/y:v1": None} and state["layers"] == [] and "zlib" in state["codecs"]
-    assert end == {"images": {}, "removed": []}
+    assert end == {"images": {}, "removed": [], "app": False}
 
 
 # Modules as Ansible runs them -------------------------------------------------------------------------------------------

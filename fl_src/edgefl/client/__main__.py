@@ -18,11 +18,7 @@ from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
 
-def _stay(_wanted: str) -> None:
-    """There is no other state of the app to change to."""
-
-
-def _work(chosen: ClientSettings, switch: Callable[[str], None] = _stay) -> None:
+def _work(chosen: ClientSettings, switch: Callable[[str], None] | None = None) -> None:
     """Make the app ready, then answer the aggregator for ever; `switch` is told what app it has where that is another one."""
     code = 1
     try:
@@ -41,7 +37,7 @@ def _work(chosen: ClientSettings, switch: Callable[[str], None] = _stay) -> None
     os._exit(code)
 
 
-def _train(chosen: ClientSettings, switch: Callable[[str], None]) -> None:
+def _train(chosen: ClientSettings, switch: Callable[[str], None] | None) -> None:
     """One of the apps of this package."""
     begin = time.perf_counter()
     if chosen.data_dir:

@@ -18,6 +18,8 @@ from edgefl.link import flower
 from edgefl.link.connection import Connection
 
 LONGEST_REASON = 500
+Switch = Callable[[str], None]
+"""Told the identity of the app that the aggregator has; ends this process where another one can work on that."""
 
 
 class Client:
@@ -29,10 +31,10 @@ class Client:
         call: Callable[[Any, Any], Any],
         identity: str,
         about: dict[str, Any],
-        switch: Callable[[str], None],
+        switch: Switch | None = None,
     ) -> None:
         self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
-        self.refused = switch
+        self._switch = switch
         self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
@@ -49,6 +51,10 @@ class Client:
             "node": c.node, "pod": c.pod, "instance": self._instance, "app": self._identity, "settings": c.settings,
             "about": self._about, "holds": holds,
         }  # fmt: skip
+
+    def refused(self, app: str) -> None:
+        if self._switch:
+            self._switch(app)
 
     def welcomed(self, welcome: dict[str, Any]) -> None:
         self._welcome = welcome
@@ -110,7 +116,7 @@ class Client:
         return found | c.node_config
 
 
-def run(chosen: ClientSettings, switch: Callable[[str], None]) -> None:
+def run(chosen: ClientSettings, switch: Switch | None) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
     app = app_folder.read(chosen.app)
     limits.limit_libraries(chosen.threads)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgefl import apps
 from edgefl.client import limits, memory
+from edgefl.client.clientapp import Switch
 from edgefl.common import app_folder, app_store
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
@@ -26,9 +27,6 @@ POLL = 0.1
 """Seconds between two looks at the store."""
 PR_SET_PDEATHSIG = 1
 """prctl(2)"""
-
-Switch = Callable[[str], None]
-"""Told the identity of the app that the aggregator has; ends this process where another one can work on that."""
 
 
 def run(chosen: ClientSettings, store: Path, work: Callable[[ClientSettings, Switch], None]) -> None:
@@ -71,7 +69,6 @@ def run(chosen: ClientSettings, store: Path, work: Callable[[ClientSettings, Swi
 
 def preload(chosen: ClientSettings) -> None:
     """Import what the app will need."""
-    importlib.import_module("edgefl.client.clientapp")
     if app_folder.is_folder(chosen.app):
         limits.limit_libraries(chosen.threads)
         for name in FRAMEWORKS:

@@ -14,7 +14,6 @@ from unit.plugins.docker_api import DockerApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build_job import call, context
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._deployment import engine
 
 BASE = "debian:1"
 DOCKER = """#!/bin/sh
@@ -67,16 +66,6 @@ def test_the_tag_changes_with_sources_base_and_arguments() -> None:
     }
     assert len(tags) == 4
     assert one.tag("sha256:base") == Recipe("other/name", "v1", "same:base", "0123", {"A": "1"}).tag("sha256:base")
-
-
-def test_images_that_differ_in_the_app_alone_have_the_beginning_of_the_tag_in_common() -> None:
-    tags = [Recipe("m", "v1", BASE, sources, engine="e").tag("b") for sources in ("0123", "4567")]
-    assert tags[0] != tags[1] and len({engine(f"m-client:{tag}") for tag in tags}) == 1
-    other = Recipe("m", "v1", BASE, "0123", engine="f").tag("b")
-    assert (
-        engine(f"m-client:{other}") != engine(f"m-client:{tags[0]}")
-        and engine("m:v1-0123456789ab") == "m:v1-0123456789ab"
-    )
 
 
 def test_what_is_missing_and_what_lacks_the_plain_tag(docker: Docker, tmp_path: Path) -> None:

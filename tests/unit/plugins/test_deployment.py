@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Recipe
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment as deployment
 
 DEFAULTS: dict[str, Any] = {
@@ -104,6 +105,16 @@ def test_arguments_of_a_client() -> None:
         f"--settings={row['settings']}",
     } <= set(row["arguments"])
     assert row["resources"] == NODES["edge1"]["client_resources"]
+
+
+def test_images_that_differ_in_the_app_alone_have_the_beginning_of_the_tag_in_common() -> None:
+    tags = [Recipe("m", "v1", "base", sources, engine="e").tag("b") for sources in ("0123", "4567")]
+    assert tags[0] != tags[1] and len({deployment.engine(f"m-client:{tag}") for tag in tags}) == 1
+    other = Recipe("m", "v1", "base", "0123", engine="f").tag("b")
+    assert (
+        deployment.engine(f"m-client:{other}") != deployment.engine(f"m-client:{tags[0]}")
+        and deployment.engine("m:v1-0123456789ab") == "m:v1-0123456789ab"
+    )
 
 
 def test_pods_with_the_same_framework_stay_for_another_app() -> None:
