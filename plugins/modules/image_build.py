@@ -11,8 +11,8 @@ short_description: Build images that are named after all that goes into them
 version_added: "1.0.0"
 description:
   - Builds an image for each of O(targets) from sources on the controller, with the host's Docker, and tries the application in the client's image.
-  - The tag is O(version) and two hashes, of base image, build arguments and the sources without apps, and of all of it. Nothing is sent or built when
-    images of that content are there.
+  - The tag is O(version) and two hashes, of base image, build arguments and the sources without the app O(app_name), and of all of it. Nothing is sent or
+    built when images of that content are there.
     The newest in which the application works also has the plain O(version) as a tag.
   - The work goes on in the background. Whoever has other things to do meanwhile begins it with O(wait=none), and waits later by O(tag).
   - With BuildKit where Docker has it; C(DOCKER_BUILDKIT) in the task's environment chooses otherwise.
@@ -77,6 +77,12 @@ options:
     description: What the stages of the Dockerfile are called that make the O(targets), before the target's name. The action plugin of this module gives it.
     type: str
     default: ""
+  app_name:
+    description:
+      - Name of the app that the images are for, one of the sources or O(flower_app).
+      - Only the action plugin of this module sees it.
+    type: str
+    default: ""
   flower_app:
     description:
       - A Flower app that goes into the images, as their last layer, with its dependencies in one of its own. The Dockerfile's stages for it are used.
@@ -119,7 +125,7 @@ options:
     type: str
     default: ""
   engine:
-    description: Checksum of O(source) without its apps. The action plugin of this module gives it.
+    description: Checksum of O(source) without the app O(app_name). The action plugin of this module gives it.
     type: str
     default: ""
   packed:
@@ -226,6 +232,7 @@ def main() -> None:
             "app": {"type": "str", "default": ""},
             "stages": {"type": "str", "default": ""},
             # The action plugin takes it out
+            "app_name": {"type": "str", "default": ""},
             "flower_app": {
                 "type": "dict",
                 "options": {

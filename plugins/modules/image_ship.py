@@ -139,8 +139,11 @@ options:
       name:
         description: The app and the hash of its files.
         type: str
+      digest:
+        description: SHA-256 of the archive.
+        type: str
       data:
-        description: A zip of them, in Base64.
+        description: The archive, a zip of these files, in Base64. It is sent where it is not the newest of its app.
         type: str
   connect_timeout:
     description: Seconds until a target that does not answer counts as away.
@@ -240,6 +243,9 @@ nodes:
         seconds:
           description: Seconds for all images of this target, the same for each of them.
           type: float
+    app:
+      description: Whether the app beside the images was another one there.
+      type: bool
     removed:
       description: Names of old images that were removed, or would be.
       type: list
@@ -394,11 +400,12 @@ def main() -> None:
             "keep": {"type": "int", "default": 0},
             "app": {
                 "type": "dict",
-                # The action plugin makes the second two of the first two. Not secret; but nobody wants an archive in the system's log
+                # The action plugin makes the others of the first two. Not secret; but nobody wants an archive in the system's log
                 "options": {
                     "info": {"type": "dict"},
                     "source": {"type": "str"},
                     "name": {"type": "str"},
+                    "digest": {"type": "str"},
                     "data": {"type": "str", "no_log": True},
                 },
             },

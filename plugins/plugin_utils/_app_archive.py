@@ -19,7 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._sources import LA
 
 
 def archive(app: Mapping[str, Any], sources: str = "") -> dict[str, str] | None:
-    """C(name), that of the app and the hash of its files, and C(data), a zip in Base64; None for an app that comes with its image alone.
+    """C(name), that of the app and the hash of its files, C(data), a zip in Base64, and C(digest) of that; None for an app that comes with its image alone.
 
     Raises EdgeflError for what can't be read.
 
@@ -42,7 +42,11 @@ def archive(app: Mapping[str, Any], sources: str = "") -> dict[str, str] | None:
             found.update(f"{name}\0{len(content)}\0".encode() + content)
             # Always the same time, so that the same files are the same archive
             written.writestr(zipfile.ZipInfo(f"{app['name']}/{name}"), content, zipfile.ZIP_DEFLATED)
-    return {"name": f"{app['name']}@{found.hexdigest()[:12]}", "data": base64.b64encode(packed.getvalue()).decode()}
+    return {
+        "name": f"{app['name']}@{found.hexdigest()[:12]}",
+        "digest": hashlib.sha256(packed.getvalue()).hexdigest(),
+        "data": base64.b64encode(packed.getvalue()).decode(),
+    }
 
 
 def _own(folder: Path) -> dict[str, bytes]:

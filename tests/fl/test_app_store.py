@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,9 +66,11 @@ def test_an_edit_is_trained_by_clients_that_have_the_framework(
     """One that starts anew gets the same; what the aggregator has decides; and where that is not on the node nothing is trained."""
     clients = [client(federation, node, store) for node in ("edge1", "edge2")]
     first = trains(federation, "first", SOURCE)
-    first.end()
     sources = edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)")
     identity = put(store, NAME, sources)
+    time.sleep(0.5)
+    assert not any(one.told(f"app {identity} came") for one in clients), "while they work for an aggregator"
+    first.end()
     for one in clients:
         until(lambda: one.told(f"app {identity} came"), "the new app")  # noqa: B023
     second = trains(federation, "second", sources)

@@ -11,5 +11,6 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _app_
 def put(store: Path, app: str, sources: Path) -> str:
     """Has the app of these sources (the path of a Flower app: its own) there as the newest; gives its identity."""
     archive = _app_archive.archive(_app.app_info(app, str(sources)), str(sources))
-    assert archive and agent.keep_app(archive, False, str(store))
+    assert archive
+    agent.keep_app(archive, str(store))
     return archive["name"]

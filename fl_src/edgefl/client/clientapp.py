@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgefl.client import limits
+from edgefl.client.supervisor import Supervised
 from edgefl.common import app_folder
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
@@ -18,8 +19,6 @@ from edgefl.link import flower
 from edgefl.link.connection import Connection
 
 LONGEST_REASON = 500
-Switch = Callable[[str], None]
-"""Told the identity of the app that the aggregator has; ends this process where another one can work on that."""
 
 
 class Client:
@@ -31,10 +30,10 @@ class Client:
         call: Callable[[Any, Any], Any],
         identity: str,
         about: dict[str, Any],
-        switch: Switch | None = None,
+        supervised: Supervised | None = None,
     ) -> None:
         self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
-        self._switch = switch
+        self._supervised = supervised
         self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
@@ -53,10 +52,16 @@ class Client:
         }  # fmt: skip
 
     def refused(self, app: str) -> None:
-        if self._switch:
-            self._switch(app)
+        if self._supervised:
+            self._supervised.refused(app)
+
+    def left(self) -> None:
+        if self._supervised:
+            self._supervised.joined(False)
 
     def welcomed(self, welcome: dict[str, Any]) -> None:
+        if self._supervised:
+            self._supervised.joined(True)
         self._welcome = welcome
         last = self._last
         if last and last[0] in welcome["wanted"]:  # the connection was lost before the aggregator had it
@@ -116,7 +121,7 @@ class Client:
         return found | c.node_config
 
 
-def run(chosen: ClientSettings, switch: Switch | None) -> None:
+def run(chosen: ClientSettings, supervised: Supervised | None) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
     app = app_folder.read(chosen.app)
     limits.limit_libraries(chosen.threads)
@@ -125,4 +130,4 @@ def run(chosen: ClientSettings, switch: Switch | None) -> None:
     os.chdir(chosen.data_dir or tempfile.gettempdir())
     clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
     say(f"app {app.name} is ready")
-    Client(chosen, clientapp, app.identity, {}, switch).work()
+    Client(chosen, clientapp, app.identity, {}, supervised).work()

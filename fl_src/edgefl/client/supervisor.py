@@ -8,15 +8,16 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import mmap
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from edgefl import apps
 from edgefl.client import limits, memory
-from edgefl.client.clientapp import Switch
 from edgefl.common import app_folder, app_store
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
@@ -29,8 +30,72 @@ PR_SET_PDEATHSIG = 1
 """prctl(2)"""
 
 
-def run(chosen: ClientSettings, store: Path, work: Callable[[ClientSettings, Switch], None]) -> None:
-    """Call `work` in a process of its own for the newest state of the app, and again for each that comes. Ends as that process does."""
+class Supervised:
+    """A worker's end of what it has with process 1: whether it is joined, and which other state of the app the aggregator has."""
+
+    def __init__(self, store: Path, own: str, identity: str, joined: mmap.mmap, pipe: int) -> None:
+        self._store, self._own, self._identity, self._joined, self._pipe = store, own, identity, joined, pipe
+
+    def joined(self, now: bool) -> None:
+        """Whether the aggregator has taken the client: then it works on what is wanted, whatever comes to the store."""
+        self._joined[0] = now
+
+    def refused(self, app: str) -> None:
+        """Ends this process when `app`, which the aggregator has, is another state of this one's that is on this node."""
+        if app == self._identity or app.partition("@")[0] != self._own.partition("@")[0]:
+            return
+        if app == self._own or app_store.holds(self._store, app):
+            os.write(self._pipe, app.encode())
+            os._exit(os.EX_TEMPFAIL)
+
+
+Work = Callable[[ClientSettings, Supervised], None]
+
+
+class Worker:
+    """A process forked from this one, at work on the app `identity`, which it unpacks in `folder` unless it is the `own` one of the image."""
+
+    def __init__(self, chosen: ClientSettings, store: Path, own: str, identity: str, folder: str, work: Work) -> None:
+        self._pipe, pipe = os.pipe()
+        self._joined = mmap.mmap(-1, 1)  # shared by both
+        parent = os.getpid()
+        self._process = os.fork()
+        if not self._process:
+            os.close(self._pipe)
+            _end_with(parent)
+            if identity != own:
+                _locate(chosen, app_store.unpacked(store, identity, Path(folder)))
+            work(chosen, Supervised(store, own, identity, self._joined, pipe))
+            os._exit(os.EX_SOFTWARE)
+        os.close(pipe)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the aggregator has taken it."""
+        return bool(self._joined[0])
+
+    def ended(self) -> int | None:
+        """Its exit code, 128 and the signal as a shell says for one that a signal ended; None while it runs."""
+        process, status = os.waitpid(self._process, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status) if process else None
+        return 128 - code if code is not None and code < 0 else code
+
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+
+    def wanted(self) -> str:
+        """Of one that has ended: the app that the aggregator has, when it ended for that."""
+        with open(self._pipe, "rb") as pipe:
+            return pipe.read().decode()
+
+
+def run(chosen: ClientSettings, store: Path, work: Work) -> None:
+    """Call `work` in a process of its own for the newest state of the app, and again for each that comes. Ends as that process does.
+
+    Raises AppError, in that process too.
+    """
     own = app_folder.identity(chosen.app)
     name = own.partition("@")[0]
     begin = time.perf_counter()
@@ -39,36 +104,27 @@ def run(chosen: ClientSettings, store: Path, work: Callable[[ClientSettings, Swi
     seen = app_store.newest(store, name)
     identity = seen or own
     while True:
-        reading, writing = os.pipe()
-        process = os.fork()
-        if not process:
-            os.close(reading)
-            _be_ended_with_parent()
-            work(_located(chosen, store, own, identity), _switch(store, own, identity, writing))
-            os._exit(0)
-        os.close(writing)
-        with open(reading) as pipe:
-            status = None
-            while status is None and (newest := app_store.newest(store, name)) == seen:
+        with tempfile.TemporaryDirectory(prefix=f"{identity}-") as folder:
+            worker = Worker(chosen, store, own, identity, folder, work)
+            newest, code = seen, None
+            while code is None and (worker.joined or newest == seen):
                 time.sleep(POLL)
-                ended, code = os.waitpid(process, os.WNOHANG)
-                status = code if ended else None
-            if status is None:
-                os.kill(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-                seen = identity = newest
-                say(f"app {identity} came")
-                continue
-            wanted = pipe.read()
-        if not wanted:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(128 - code if code < 0 else code)  # 128 and the signal, as a shell says
-        identity = wanted
-        say(f"the aggregator has app {identity}")
+                newest, code = app_store.newest(store, name), worker.ended()
+            if code is None:
+                worker.kill()
+        wanted = worker.wanted()
+        if code is None:
+            seen, identity = newest, newest or own
+            say(f"app {identity} came")
+        elif wanted:
+            identity = wanted
+            say(f"the aggregator has app {identity}")
+        else:
+            os._exit(code)
 
 
 def preload(chosen: ClientSettings) -> None:
-    """Import what the app will need."""
+    """Import what the app and its connection will need."""
     if app_folder.is_folder(chosen.app):
         limits.limit_libraries(chosen.threads)
         for name in FRAMEWORKS:
@@ -78,32 +134,20 @@ def preload(chosen: ClientSettings) -> None:
         from edgefl.client import trainer
 
         trainer.tensorflow(limits.threads(limits.cpu_limit(), chosen.threads))
+    importlib.import_module("edgefl.client.clientapp")
     memory.give_back()
 
 
-def _located(chosen: ClientSettings, store: Path, own: str, identity: str) -> ClientSettings:
-    """The settings with the app where this state of it is."""
-    if identity == own:
-        return chosen
-    folder = app_store.unpacked(store, identity)
+def _locate(chosen: ClientSettings, folder: Path) -> None:
+    """Have the app taken from this folder."""
     if app_folder.is_folder(chosen.app):
-        chosen.app = str(next(folder.iterdir()))
+        chosen.app = str(folder)
     else:
-        apps.__path__.insert(0, str(folder))
-    return chosen
+        apps.__path__.insert(0, str(folder.parent))
 
 
-def _switch(store: Path, own: str, identity: str, pipe: int) -> Switch:
-    def switch(wanted: str) -> None:
-        if wanted != identity and (wanted == own or app_store.holds(store, wanted)):
-            os.write(pipe, wanted.encode())
-            os._exit(os.EX_TEMPFAIL)
-
-    return switch
-
-
-def _be_ended_with_parent() -> None:
-    parent = os.getppid()
+def _end_with(parent: int) -> None:
+    """End this process when its parent ends, in whatever way."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before
         os._exit(0)

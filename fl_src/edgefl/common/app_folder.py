@@ -18,6 +18,7 @@ import tempfile
 import tomllib
 import traceback
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +112,8 @@ def read(path: str | Path) -> AppFolder:
     """The app in a folder or .fab. Raises AppError that says what is missing in which file."""
     folder = Path(path)
     if folder.suffix == ".fab":
-        folder = _unpacked(folder)
+        folder = Path(tempfile.mkdtemp(prefix="fab-"))
+        unpack(Path(path), folder)
     folder = folder.resolve()
     file = folder / FILE
     try:
@@ -183,17 +185,16 @@ def _digest(folder: Path) -> str:
     return found.hexdigest()[:12]
 
 
-def _unpacked(fab: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fab-"))
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .fab, or another zip with an app. Raises AppError when it can't be read, or holds what is outside of the app."""
     try:
-        with zipfile.ZipFile(fab) as archive:
-            for member in archive.namelist():
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.namelist():
                 if not (folder / member).resolve().is_relative_to(folder.resolve()):
-                    raise AppError(f"app {fab}: it holds {member}, which is outside of the app")
-            archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as err:
-        raise AppError(f"app {fab}: it can't be unpacked: {err}") from err
-    return folder
+                    raise AppError(f"app {archive}: it holds {member}, which is outside of the app")
+            opened.extractall(folder)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as err:
+        raise AppError(f"app {archive}: it can't be unpacked: {err}") from err
 
 
 def flat(tree: dict[str, Any], where: str, prefix: str = "") -> dict[str, Value]:

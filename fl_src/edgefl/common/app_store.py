@@ -5,18 +5,23 @@ HASH is that of the files in it, as AppFolder's identity has it: what a client h
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
+import glob
 from pathlib import Path
 
 from edgefl.apps import AppError
+from edgefl.common import app_folder
 
 ENDING = ".zip"
 
 
 def newest(store: Path, name: str) -> str:
     """Identity of the state of the app `name` that came last; empty when there is none."""
-    found = [(path.stat().st_mtime_ns, path.name) for path in store.glob(f"{name}@*{ENDING}")]
+    found = []
+    for path in store.glob(f"{glob.escape(name)}@*{ENDING}"):
+        try:
+            found.append((path.stat().st_mtime_ns, path.name))
+        except FileNotFoundError:  # it was an old one, and is gone
+            continue
     return max(found)[1].removesuffix(ENDING) if found else ""
 
 
@@ -25,12 +30,10 @@ def holds(store: Path, identity: str) -> bool:
     return "/" not in identity and (store / f"{identity}{ENDING}").is_file()
 
 
-def unpacked(store: Path, identity: str) -> Path:
-    """A new folder with the folder of the app in it. Raises AppError when the archive can't be read."""
-    path, folder = store / f"{identity}{ENDING}", Path(tempfile.mkdtemp(prefix=f"{identity}-"))
+def unpacked(store: Path, identity: str, folder: Path) -> Path:
+    """The folder of the app, from now on in `folder`. Raises AppError when the archive can't be read."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as err:
-        raise AppError(f"app {identity}: {path} can't be unpacked: {err}; ship it again") from err
-    return folder
+        app_folder.unpack(store / f"{identity}{ENDING}", folder)
+    except AppError as err:
+        raise AppError(f"{err}; ship it again") from err
+    return folder / identity.partition("@")[0]

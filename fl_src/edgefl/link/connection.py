@@ -39,6 +39,9 @@ class Owner(Protocol):
     def welcomed(self, welcome: dict[str, Any]) -> None:
         """The aggregator took it. Called before any message of this connection comes."""
 
+    def left(self) -> None:
+        """There is no connection any more."""
+
 
 class Connection:
     """Starts at once. `inbox` gets (note, head, body) of each message; `end` of a note is when nobody waits for the answer any more (time.monotonic)."""
@@ -66,9 +69,10 @@ class Connection:
                 why = f"{err.code().name}: {err.details()}" if isinstance(err, grpc.Call) else repr(err)
                 for key, value in (err.trailing_metadata() or ()) if isinstance(err, grpc.Call) else ():
                     if key == wire.OTHER_APP:
-                        self._owner.refused(value)
+                        self._owner.refused(value.decode(errors="replace"))
             except (OSError, wire.FrameError) as err:
                 why = str(err)
+            self._owner.left()
             if time.monotonic() - begin > LONGEST:  # it was connected, or took long enough to fail
                 delay = SHORTEST
             if time.monotonic() - told >= REPORT_EVERY or not told:

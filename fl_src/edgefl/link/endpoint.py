@@ -76,7 +76,9 @@ class Endpoint:
             reason = printable(str(err) or f"a client did not say who it is within {wire.GREETING:g} s")
             self._report(call, reason)
             app = getattr(err, "app", "")
-            await call.abort(grpc.StatusCode.PERMISSION_DENIED, reason, ((wire.OTHER_APP, app),) if app else ())
+            await call.abort(
+                grpc.StatusCode.PERMISSION_DENIED, reason, ((wire.OTHER_APP, app.encode()),) if app else ()
+            )
             return
         sender = None
         try:

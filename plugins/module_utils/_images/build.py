@@ -35,7 +35,7 @@ TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=AL
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the images are made of. `sources` is their digest, `engine` that of all but the apps; `app` is tried in them, empty for none; `stages` is what
+    """What the images are made of. `sources` is their digest, `engine` that of all but the app; `app` is tried in them, empty for none; `stages` is what
     its stages' names begin with.
     """
 
@@ -50,7 +50,7 @@ class Recipe:
     engine: str = ""
 
     def tag(self, base: str) -> str:
-        """Version and two hashes, of all but the apps and of all; `base` is the identity of the base image."""
+        """Version and two hashes, of all but the app and of all; `base` is the identity of the base image."""
         parts = [
             {"sources": sources, "base": base, "arguments": self.arguments} for sources in (self.engine, self.sources)
         ]

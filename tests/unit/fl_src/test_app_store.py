@@ -58,16 +58,24 @@ def test_a_flower_app_comes_out_as_it_went_in(flower: Path, tmp_path: Path) -> N
     (store / f"{archive['name']}.zip").write_bytes(base64.b64decode(archive["data"]))
     assert app_store.newest(store, "means") == archive["name"] and app_store.newest(store, "mean") == ""
     assert app_store.holds(store, archive["name"]) and not app_store.holds(store, "../means")
-    folder = app_store.unpacked(store, archive["name"])
-    assert app_folder.identity(str(folder / "means")) == archive["name"]
+    folder = app_store.unpacked(store, archive["name"], tmp_path / "unpacked")
+    assert app_folder.identity(str(folder)) == archive["name"]
     (flower / "means/client.py").write_text("app = 2")
     assert packed(str(flower))["name"] != archive["name"]
 
 
-def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
-    (tmp_path / "means@0123456789ab.zip").write_bytes(b"PK")
-    with pytest.raises(AppError, match=r"means@0123456789ab.*ship it again"):
-        app_store.unpacked(tmp_path, "means@0123456789ab")
+def test_a_damaged_or_foreign_archive_is_named(tmp_path: Path) -> None:
+    archive = tmp_path / "means@0123456789ab.zip"
+    whole = base64.b64decode(packed("fashion_mnist")["data"])
+    with io.BytesIO() as outside:
+        with zipfile.ZipFile(outside, "w") as opened:
+            opened.writestr("../means/client.py", "")
+        foreign = outside.getvalue()
+    for content in (b"", b"PK", whole[:-1], whole[:100] + b"\0" * 100 + whole[200:], foreign):
+        archive.write_bytes(content)
+        with pytest.raises(AppError, match=r"means@0123456789ab.*ship it again"):
+            app_store.unpacked(tmp_path, "means@0123456789ab", tmp_path / "inside/unpacked")
+    assert not (tmp_path / "inside/means").exists()
 
 
 def test_a_large_app_comes_with_its_image_alone(flower: Path) -> None:

@@ -40,7 +40,8 @@ def state(**more):
     sys.stdin.buffer.read(int(sys.argv[-1].split()[-1]))
     asked = json.loads(sys.stdin.buffer.readline())
     room = {"path": "/var", "free": 10**15, "device": 1}
-    say({"layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"], "bases": 0, **more})
+    say({"app": False, "layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"],
+         "bases": 0, **more})
     return json.loads(sys.stdin.buffer.readline() or "{}")
 """
 )
@@ -75,7 +76,7 @@ ATTACKS = {
     "fewer files than there are": ("state(bases=1); say({'found': ''})\ntime.sleep(60)", FLAWED),
     "files without end": ("state(bases=1); say({'found': 'f' * 10**5})\ntime.sleep(60)", FLAWED),
     "all files": (
-        "state(bases=1); say({'found': '01'}); say({'have': 0}); say({'images': {}, 'removed': [], 'app': False})\ntime.sleep(60)",
+        "state(bases=1); say({'found': '01'}); say({'have': 0}); say({'images': {}, 'removed': []})\ntime.sleep(60)",
         "is not what was built",
     ),
     "layers without number": ("state(bases=-1)\ntime.sleep(60)", FLAWED),
@@ -84,8 +85,8 @@ ATTACKS = {
     "more chunks than a frame counts": ("state(); say({'have': 2**40})\ntime.sleep(60)", FLAWED),
     "chunks that are true": ("state(); say({'have': True})\ntime.sleep(60)", FLAWED),
     "chunks that were not sent": ("state(); say({'have': 0}); say({'at': 1000})\ntime.sleep(60)", FLAWED),
-    "an end without images": ("state(); say({'have': 0}); say({'images': 7, 'removed': [], 'app': False})\ntime.sleep(60)", FLAWED),
-    "an app that is a number": ("state(); say({'have': 0}); say({'images': {}, 'removed': [], 'app': 7})\ntime.sleep(60)", FLAWED),
+    "an end without images": ("state(); say({'have': 0}); say({'images': 7, 'removed': []})\ntime.sleep(60)", FLAWED),
+    "an app that is a number": ("state(app=7)\ntime.sleep(60)", FLAWED),
     "others' images removed": ("state(); say({'have': 0}); say({'images': {}, 'removed': ['x/y:1']})\ntime.sleep(60)", FLAWED),
     "answers without end": ("state()\nwhile True: say({'have': 0})", FLAWED),
     "an end and no word": ("state(); say({'have': 0}); os.close(1)\ntime.sleep(60)", "not done after|was lost"),

@@ -64,7 +64,10 @@ def state(said: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     rooms = said.get("rooms")
     if not isinstance(rooms, list) or len(rooms) != 2 or not all(isinstance(room, dict) for room in rooms):
         raise FlawedError("rooms are not those of runtime and spool")
+    if not isinstance(said.get("app"), bool):
+        raise FlawedError("app is neither true nor false")
     return {
+        "app": said["app"],
         "layers": _known(said, "layers", asked["digests"]),
         "stacks": _known(said, "stacks", asked["chains"]),
         "images": _images(said, asked["names"], whole=True),
@@ -97,14 +100,12 @@ def kept(said: dict[str, Any]) -> int:
 
 
 def end(said: dict[str, Any], names: list[str], repositories: list[str]) -> dict[str, Any]:
-    """What there is of `names` after all, which images of `repositories` were removed, and whether the app is new there."""
+    """What there is of `names` after all, and which images of `repositories` were removed."""
     ours = {shown(repository) for repository in repositories}
     removed = [_word(name, "removed") for name in _list(said, "removed")]
     if not all(name.startswith("sha256:") or shown(name).rpartition(":")[0] in ours for name in removed):
         raise FlawedError("removed names an image that is none of ours")
-    if not isinstance(said.get("app"), bool):
-        raise FlawedError("app is neither true nor false")
-    return {"images": _images(said, names), "removed": removed, "app": said["app"]}
+    return {"images": _images(said, names), "removed": removed}
 
 
 def _images(said: dict[str, Any], names: Any, whole: bool = False) -> dict[str, Any]:
