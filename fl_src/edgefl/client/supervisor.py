@@ -94,14 +94,14 @@ class Worker:
 def run(chosen: ClientSettings, store: Path, work: Work) -> None:
     """Call `work` in a process of its own for the newest state of the app, and again for each that comes. Ends as that process does.
 
-    Raises AppError, in that process too.
+    One that nobody has asked for yet may be broken: then the image's own is taken, and the aggregator says what it wants. Raises AppError, in that process too.
     """
     own = app_folder.identity(chosen.app)
     name = own.partition("@")[0]
     begin = time.perf_counter()
     preload(chosen)
     say(f"the framework is loaded after {time.perf_counter() - begin:.1f} s")
-    seen = app_store.newest(store, name)
+    seen, asked = app_store.newest(store, name), ""
     identity = seen or own
     while True:
         with tempfile.TemporaryDirectory(prefix=f"{identity}-") as folder:
@@ -117,10 +117,15 @@ def run(chosen: ClientSettings, store: Path, work: Work) -> None:
             seen, identity = newest, newest or own
             say(f"app {identity} came")
         elif wanted:
-            identity = wanted
+            identity = asked = wanted
             say(f"the aggregator has app {identity}")
-        else:
+        elif identity in (own, asked) or worker.joined:
             os._exit(code)
+        else:
+            say(
+                f"app {identity} ended with exit code {code}: the image's own is taken, until an aggregator has that one"
+            )
+            identity = own
 
 
 def preload(chosen: ClientSettings) -> None:
