@@ -36,6 +36,7 @@ class ActionModule(ActionBase):
         options = dict(self._task.args)
         if not options.get("source"):
             options.pop("flower_app", None)
+            options.pop("app_name", None)
             return result | self._follow(options, self._look(options, task_vars), task_vars)
         try:
             flower = options.pop("flower_app", None)
@@ -45,7 +46,10 @@ class ActionModule(ActionBase):
                 options["stages"] = _build_context.STAGES
             else:
                 sources = Sources(options["source"])
-            options["sources"] = sources.digest()
+            options["sources"], options["engine"] = (
+                sources.digest(),
+                sources.digest(without=options.pop("app_name", "")),
+            )
             bundle = options.get("ca_bundle")
             certificates = Path(bundle).read_bytes() if bundle else b""
             # A large archive is sent where it is wanted only; a small one right away, which spares a call of the module
@@ -80,7 +84,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         """Looks again, by the tag, until what is waited for has come."""
         first, told = found, time.monotonic()
-        later = {key: value for key, value in options.items() if key not in ("source", "sources", "packed")}
+        later = {key: value for key, value in options.items() if key not in ("source", "sources", "engine", "packed")}
         while found.get("running") and options.get("wait", "tried") != "none":
             if time.monotonic() - told >= TELL:
                 told = time.monotonic()

@@ -8,11 +8,13 @@ from __future__ import annotations
 import typing as t
 import uuid
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import lines
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._app_archive import archive
 
 MODULE = "edgefl.kubeedge.image_ship"
 # How many times in a row the host that ships may be out of reach; the work goes on there for a minute
@@ -24,7 +26,12 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        options = {"job": uuid.uuid4().hex} | dict(self._task.args)
+        options: dict[str, t.Any] = {"job": uuid.uuid4().hex} | dict(self._task.args)
+        if options.get("app"):
+            try:
+                options["app"] = archive(options["app"]["info"], options["app"].get("source") or "")
+            except EdgeflError as error:
+                raise AnsibleActionFail(error.message) from error
         display = Display()
         found = self._look(options, task_vars)
         away = 0

@@ -147,8 +147,8 @@ training:
       type: dict
     clients:
       description: >-
-        Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name) and C(settings), a checksum of all that its pods are
-        made of.
+        Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(settings), a checksum of all that its pods are
+        made of, and C(image), that of its pods when all of them run.
       type: list
       elements: dict
 """

@@ -11,7 +11,8 @@ short_description: Build images that are named after all that goes into them
 version_added: "1.0.0"
 description:
   - Builds an image for each of O(targets) from sources on the controller, with the host's Docker, and tries the application in the client's image.
-  - The tag is O(version) and a hash of sources, base image and build arguments; nothing is sent or built when images of that content are there.
+  - The tag is O(version) and two hashes, of base image, build arguments and the sources without the app O(app_name), and of all of it. Nothing is sent or
+    built when images of that content are there.
     The newest in which the application works also has the plain O(version) as a tag.
   - The work goes on in the background. Whoever has other things to do meanwhile begins it with O(wait=none), and waits later by O(tag).
   - With BuildKit where Docker has it; C(DOCKER_BUILDKIT) in the task's environment chooses otherwise.
@@ -76,6 +77,12 @@ options:
     description: What the stages of the Dockerfile are called that make the O(targets), before the target's name. The action plugin of this module gives it.
     type: str
     default: ""
+  app_name:
+    description:
+      - Name of the app that the images are for, one of the sources or O(flower_app).
+      - Only the action plugin of this module sees it.
+    type: str
+    default: ""
   flower_app:
     description:
       - A Flower app that goes into the images, as their last layer, with its dependencies in one of its own. The Dockerfile's stages for it are used.
@@ -117,6 +124,10 @@ options:
     description: Checksum of O(source). The action plugin of this module gives it.
     type: str
     default: ""
+  engine:
+    description: Checksum of O(source) without the app O(app_name). The action plugin of this module gives it.
+    type: str
+    default: ""
   packed:
     description: Archive of O(source), compressed by zlib, in Base64. The action plugin of this module gives it when it is small.
     type: str
@@ -155,7 +166,7 @@ tag:
   description: Tag of the content; empty when the base image has to be brought first (see RV(wants_base)).
   returned: success
   type: str
-  sample: v1.0.0-0123456789ab
+  sample: v1.0.0-0123456789ab-ba9876543210
 missing:
   description: Targets that had no image of this content before the build; empty when a build is followed that was begun before.
   returned: success
@@ -201,6 +212,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         targets=tuple(options["targets"]),
         app=options["app"],
         stages=options["stages"],
+        engine=options["engine"],
     )
     return build_job.call(Builder(recipe, TRIED), options, module.check_mode)
 
@@ -220,6 +232,7 @@ def main() -> None:
             "app": {"type": "str", "default": ""},
             "stages": {"type": "str", "default": ""},
             # The action plugin takes it out
+            "app_name": {"type": "str", "default": ""},
             "flower_app": {
                 "type": "dict",
                 "options": {
@@ -233,6 +246,7 @@ def main() -> None:
             },
             "wait": {"type": "str", "choices": ["none", "built", "tried"], "default": "tried"},
             "sources": {"type": "str", "default": ""},
+            "engine": {"type": "str", "default": ""},
             # Not secret; but nobody wants it in the system's log
             "packed": {"type": "str", "default": "", "no_log": True},
             "context": {"type": "path"},

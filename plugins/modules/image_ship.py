@@ -143,6 +143,28 @@ options:
       - Only tags that end with a dash and twelve hexadecimal digits of the content count. One that a container uses stays in any case.
     type: int
     default: 0
+  app:
+    description:
+      - Name and archive of an app, which lies beside the images on the targets that are other hosts, in C(/var/lib/edgefl/apps). Clients that run the
+        images have that folder mounted, and work with the newest state of their app.
+      - The action plugin of this module makes it of C(edgefl_app_info) and, for an app of the images' own sources, of their folder.
+    type: dict
+    suboptions:
+      info:
+        description: The fact C(edgefl_app_info). Only the action plugin sees it.
+        type: dict
+      source:
+        description: Folder that the images were built from. Only the action plugin sees it.
+        type: str
+      name:
+        description: The app and the hash of its files.
+        type: str
+      digest:
+        description: SHA-256 of the archive.
+        type: str
+      data:
+        description: The archive, a zip of these files, in Base64. It is sent where it is not the newest of its app.
+        type: str
   connect_timeout:
     description: Seconds until a target that does not answer counts as away.
     type: int
@@ -244,6 +266,9 @@ nodes:
         seconds:
           description: Seconds for all images of this target, the same for each of them.
           type: float
+    app:
+      description: Whether the app beside the images was another one there.
+      type: bool
     removed:
       description: Names of old images that were removed, or would be.
       type: list
@@ -414,6 +439,17 @@ def main() -> None:
             "relay": {"type": "bool", "default": True},
             "relay_port": {"type": "int", "default": 10360},
             "keep": {"type": "int", "default": 0},
+            "app": {
+                "type": "dict",
+                # The action plugin makes the others of the first two. Not secret; but nobody wants an archive in the system's log
+                "options": {
+                    "info": {"type": "dict"},
+                    "source": {"type": "str"},
+                    "name": {"type": "str"},
+                    "digest": {"type": "str"},
+                    "data": {"type": "str", "no_log": True},
+                },
+            },
             "connect_timeout": {"type": "int", "default": 10},
             "persist": {"type": "int", "default": 0},
             "retries": {"type": "int", "default": 5},

@@ -28,6 +28,10 @@ FIELDS = {
 }
 # Where a pod finds its edge's folder
 DATA_MOUNT = "/data"
+# Where a pod finds states of the app that came after its image
+APPS_MOUNT = "/apps"
+# An image's name: what runs its app, and the hash of all
+_TAG = re.compile(r"(.*:.*-[0-9a-f]{12})-[0-9a-f]{12}")
 # Of a client's row: what shapes the training
 _SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
 # Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
@@ -82,6 +86,12 @@ def _number(value: Any) -> Any:
         return value
 
 
+def engine(image: str) -> str:
+    """Of an image's name what does not depend on its app; all of a name that has no such tag."""
+    found = _TAG.fullmatch(image)
+    return found[1] if found else image
+
+
 def edges(
     hosts: Iterable[str],
     variables: Mapping[str, Mapping[str, Any]],
@@ -132,6 +142,7 @@ def clients(
     nodes: Mapping[str, Mapping[str, Any]],
     common: Mapping[str, Any],
     fingerprints: Mapping[str, str],
+    there: Iterable[Mapping[str, str]] = (),
 ) -> list[dict[str, Any]]:
     """
     The clients' workloads: C(edges) with what their pods are made of.
@@ -143,8 +154,10 @@ def clients(
     :param nodes: of C(edgefl_cluster)
     :param common: options without a variable that all clients have, by option
     :param fingerprints: name of a Secret -> the certificate that it has
+    :param there: C(clients) of C(training) of C(edgefl_cluster): pods that differ from the image in the app alone stay, as they get that beside the image
     """
     found = []
+    images = {item["name"]: item["image"] for item in there if engine(item["image"]) == engine(image)}
     for edge in rows:
         given = {**training, **edge["training"]}
         filled = {
@@ -154,17 +167,20 @@ def clients(
             "clients": edge["slice_stop"],
             "node_config": edge["node_config"],
             "data_dir": DATA_MOUNT if edge["data"] else None,
+            "apps_dir": APPS_MOUNT,
         }
-        settings = digest([_options.arguments(given, "client", filled, shaping=True), image, edge["data"]])
+        # The app has an identity of its own, by which the aggregator knows it
+        settings = digest([_options.arguments(given, "client", filled, shaping=True), engine(image), edge["data"]])
         row = {
             **edge,
+            "image": images.get(edge["name"], images.get(f"{edge['name']}-pod-0", image)),
             "settings": settings,
             "slice": f"{edge['slice_start']}:{edge['slice_stop']}",
             "arguments": _options.arguments(given, "client", {**filled, "settings": settings}),
             "resources": nodes[edge["node"]]["client_resources"],
             "certificate": fingerprints.get(secret_name(edge["name"]), ""),
         }
-        row["made_of"] = digest([{key: value for key, value in row.items() if key != "host"}, image])
+        row["made_of"] = digest({key: value for key, value in row.items() if key != "host"})
         found.append(plain(row))
     return found
 

@@ -19,6 +19,10 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 
 # The file of certificates beside the Dockerfile, which is made for each build
 CERTIFICATES = "ca.crt"
+# Bytes of an app that may lie beside the image that runs it
+LARGEST_ALONE = 4_000_000
+# Where an app is in the build context, one of this package or from elsewhere
+_APPS = ("edgefl/apps", "flower/app")
 
 
 class Sources:
@@ -41,10 +45,17 @@ class Sources:
                 f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
             )
 
-    def digest(self) -> str:
-        """SHA-256, as hex digits, over name, content and executable bit of each file."""
+    def digest(self, without: str = "") -> str:
+        """SHA-256, as hex digits, over name, content and executable bit of each file, but those of the app `without`, if that is small enough to lie beside
+        the image.
+        """
+        left_out = self._of_app(without) if without else {}
+        if sum(left_out.values()) > LARGEST_ALONE:
+            left_out = {}
         total = hashlib.sha256()
         for path in self._files():
+            if path.relative_to(self.folder).as_posix() in left_out:
+                continue
             if path.is_symlink():
                 content = f"-> {os.readlink(path)}"
             else:
@@ -53,6 +64,8 @@ class Sources:
             entry = [str(path.relative_to(self.folder)), content, bool(path.lstat().st_mode & stat.S_IXUSR)]
             total.update(json.dumps(entry).encode() + b"\n")
         for name, given in sorted(self._more.items()):
+            if name in left_out:
+                continue
             entry = [name, hashlib.sha256(_content(given)).hexdigest(), "more"]
             total.update(json.dumps(entry).encode() + b"\n")
         return total.hexdigest()
@@ -63,6 +76,13 @@ class Sources:
         return sum(path.lstat().st_size for path in self._files()) + sum(
             len(given) if isinstance(given, bytes) else given.stat().st_size for given in more
         )
+
+    def _of_app(self, app: str) -> dict[str, int]:
+        """Names of an app's files in the build context, with their bytes."""
+        found = {path.relative_to(self.folder).as_posix(): path.lstat().st_size for path in self._files()}
+        found |= {name: len(_content(given)) for name, given in self._more.items()}
+        folders = tuple(f"{folder}/{app}/" for folder in _APPS)
+        return {name: size for name, size in found.items() if name.startswith(folders)}
 
     def pack(self, to: IO[bytes], certificates: bytes) -> None:
         """Writes Docker's build context, a tar archive, with the certificates that the build must trust."""

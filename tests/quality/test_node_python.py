@@ -82,7 +82,8 @@ import sys
 sys.path.insert(0, {str(LINK.parents[2])!r})
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import link
-request = {{"runtime": "containerd", "names": {{"docker.io/x/y:v1": "sha256:0"}}, "digests": ["sha256:0"], "chains": [], "spool": {str(tmp_path / "spool")!r}}}
+request = {{"runtime": "containerd", "names": {{"docker.io/x/y:v1": "sha256:0"}}, "digests": ["sha256:0"], "chains": [], "spool": {str(tmp_path / "spool")!r},
+           "app": {{"name": "x@000000000000", "digest": "0"}}}}
 sys.executable = {str(python37)!r}
 target = link.Target("here", "containerd")
 with link.Link(target, [], request, 60) as agent:
@@ -97,7 +98,12 @@ with link.Link(target, [], request, 60) as agent:
     ctr.chmod(0o755)
     done = run(shutil.which("python3") or "python3", "-c", program, env={"PATH": f"{ctr.parent}:{os.environ['PATH']}"})
     state, end = json.loads(done.ok().output)
-    assert state["images"] == {"docker.io/x/y:v1": None} and state["layers"] == [] and "zlib" in state["codecs"]
+    assert (
+        state["images"] == {"docker.io/x/y:v1": None}
+        and state["layers"] == []
+        and "zlib" in state["codecs"]
+        and state["app"]
+    )
     assert end == {"images": {}, "removed": []}
 
 

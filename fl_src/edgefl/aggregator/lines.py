@@ -8,6 +8,7 @@ from typing import Any
 
 from edgefl import __version__
 from edgefl.aggregator.answers import FIGURES
+from edgefl.common import app_folder
 from edgefl.common.journal import Line, line
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link.protocol import Answer, Lost
@@ -15,8 +16,9 @@ from edgefl.link.protocol import Answer, Lost
 
 def start(settings: AggregatorSettings, loss: float | None, accuracy: float | None) -> Line:
     """The first line: settings, versions, and how good the untrained model is (None when the clients evaluate)."""
+    identity = {"identity": app_folder.identity(settings.app)}
     about = {"accuracy": rounded(accuracy), "loss": rounded(loss)}
-    return line("start", settings.run, 1, 0, **about, settings=settings.shaping(), engine=versions())
+    return line("start", settings.run, 1, 0, **about, settings=settings.shaping() | identity, engine=versions())
 
 
 def versions() -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from edgefl import apps
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator
 from edgefl.aggregator.status import Status
+from edgefl.common import app_folder
 from edgefl.common.journal import Journal
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
@@ -39,7 +40,7 @@ class TrainingRun:
 
     def open(self) -> None:
         s = self._settings
-        known = admission(s.app, s.tls, s.client_settings)
+        known = admission(app_folder.identity(s.app), s.tls, s.client_settings)
 
         def admit(about: dict[str, Any], names: frozenset[str]) -> None:
             known(about, names)

@@ -29,7 +29,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Weights = list[Array]
 Slice = tuple[Array, Array]
-HERE = Path(__file__).parent
 
 
 class AppError(Exception):
@@ -59,7 +58,12 @@ class App:
 
 def names() -> list[str]:
     """The apps that are here."""
-    return sorted(path.parent.name for path in HERE.glob("*/model.py"))
+    return sorted({path.parent.name for place in __path__ for path in Path(place).glob("*/model.py")})
+
+
+def folder(name: str) -> Path:
+    """Where an app is: beside this file, or where one of its name comes first."""
+    return next(Path(place, name) for place in __path__ if Path(place, name).is_dir())
 
 
 def load(name: str) -> App:
@@ -90,7 +94,7 @@ def guarded(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
         if isinstance(err, SyntaxError):
             place = f"{err.filename} line {err.lineno}: "
         for frame in traceback.extract_tb(err.__traceback__):
-            if Path(frame.filename).is_relative_to(HERE / name):
+            if any(Path(frame.filename).is_relative_to(Path(folder, name)) for folder in __path__):
                 place = f"{frame.filename} line {frame.lineno}: "
         raise AppError(f"app {name}: {place}{type(err).__name__}: {err}") from err
 

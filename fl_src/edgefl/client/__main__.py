@@ -12,32 +12,26 @@ from collections.abc import Sequence
 
 from edgefl import apps
 from edgefl.apps import AppError
+from edgefl.client import supervisor
+from edgefl.client.supervisor import Supervised
 from edgefl.common import app_folder, settings
 from edgefl.common.idx import DataError
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
 
-def _work(chosen: ClientSettings) -> None:
+def _work(chosen: ClientSettings, supervised: Supervised | None = None) -> None:
     """Make the app ready, then answer the aggregator for ever."""
-    code = 1
-    try:
-        if app_folder.is_folder(chosen.app):
-            from edgefl.client import clientapp
+    _end_at_once()
+    if app_folder.is_folder(chosen.app):
+        from edgefl.client import clientapp
 
-            clientapp.run(chosen)
-        else:
-            _train(chosen)
-    except (AppError, DataError) as err:
-        say(f"failed: {err}")
-        code = os.EX_DATAERR  # it will be the same next time: who follows the training need not wait for that
-    except BaseException:
-        traceback.print_exc()
-    sys.stderr.flush()
-    os._exit(code)
+        clientapp.run(chosen, supervised)
+    else:
+        _train(chosen, supervised)
 
 
-def _train(chosen: ClientSettings) -> None:
+def _train(chosen: ClientSettings, supervised: Supervised | None) -> None:
     """One of the apps of this package."""
     begin = time.perf_counter()
     if chosen.data_dir:
@@ -49,7 +43,7 @@ def _train(chosen: ClientSettings) -> None:
         f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}"
     )
     about = {"start": chosen.partition, "stop": chosen.clients}
-    clientapp.Client(chosen, worker.clientapp(made), chosen.app, about).work()
+    clientapp.Client(chosen, worker.clientapp(made), app_folder.identity(chosen.app), about, supervised).work()
 
 
 def _end_at_once() -> None:
@@ -85,8 +79,20 @@ def _end_at_once() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Work until SIGTERM or SIGINT. Exit code 1 when app or data are unusable, 2 when an option is wrong."""
     chosen = settings.client(arguments)
-    _end_at_once()
-    _work(chosen)  # in the main thread, where apps expect to be
+    code = 1
+    try:
+        if chosen.apps_dir is None:
+            _work(chosen)  # in the main thread, where apps expect to be
+        else:
+            _end_at_once()
+            supervisor.run(chosen, chosen.apps_dir, _work)
+    except (AppError, DataError) as err:
+        say(f"failed: {err}")
+        code = os.EX_DATAERR  # it will be the same next time: who follows the training need not wait for that
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgefl.client import limits
+from edgefl.client.supervisor import Supervised
 from edgefl.common import app_folder
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
@@ -24,9 +25,15 @@ class Client:
     """One pod: the app, its context in each run, and its last answer, which it may have to give again."""
 
     def __init__(
-        self, chosen: ClientSettings, call: Callable[[Any, Any], Any], identity: str, about: dict[str, Any]
+        self,
+        chosen: ClientSettings,
+        call: Callable[[Any, Any], Any],
+        identity: str,
+        about: dict[str, Any],
+        supervised: Supervised | None = None,
     ) -> None:
         self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
+        self._supervised = supervised
         self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
@@ -44,7 +51,17 @@ class Client:
             "about": self._about, "holds": holds,
         }  # fmt: skip
 
+    def refused(self, app: str) -> None:
+        if self._supervised:
+            self._supervised.refused(app)
+
+    def left(self) -> None:
+        if self._supervised:
+            self._supervised.joined(False)
+
     def welcomed(self, welcome: dict[str, Any]) -> None:
+        if self._supervised:
+            self._supervised.joined(True)
         self._welcome = welcome
         last = self._last
         if last and last[0] in welcome["wanted"]:  # the connection was lost before the aggregator had it
@@ -104,16 +121,13 @@ class Client:
         return found | c.node_config
 
 
-def run(chosen: ClientSettings) -> None:
+def run(chosen: ClientSettings, supervised: Supervised | None) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
     app = app_folder.read(chosen.app)
-    # Before a framework is imported: with more threads than processors, the kernel stops all of them for the rest of each period
-    count = str(limits.threads(limits.cpu_limit(), chosen.threads))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, count)
+    limits.limit_libraries(chosen.threads)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Relative paths, and datasets that are looked for by a name such as owner/name, are those of the node's data
     os.chdir(chosen.data_dir or tempfile.gettempdir())
     clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
     say(f"app {app.name} is ready")
-    Client(chosen, clientapp, app.identity, {}).work()
+    Client(chosen, clientapp, app.identity, {}, supervised).work()

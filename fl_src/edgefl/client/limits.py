@@ -52,6 +52,13 @@ def threads(limit: float, wanted: int) -> int:
     return min(wanted, most) if wanted else most
 
 
+def limit_libraries(wanted: int) -> None:
+    """Have libraries that are imported from now on take `threads` compute threads, as their environment says."""
+    count = str(threads(cpu_limit(), wanted))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, count)
+
+
 class Usage:
     """Processor time since the object was made, and the peak of resident memory of the process."""
 

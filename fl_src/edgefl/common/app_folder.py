@@ -18,11 +18,13 @@ import tempfile
 import tomllib
 import traceback
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgefl import apps
 from edgefl.apps import AppError
 
 FILE = "pyproject.toml"
@@ -110,7 +112,8 @@ def read(path: str | Path) -> AppFolder:
     """The app in a folder or .fab. Raises AppError that says what is missing in which file."""
     folder = Path(path)
     if folder.suffix == ".fab":
-        folder = _unpacked(folder)
+        folder = Path(tempfile.mkdtemp(prefix="fab-"))
+        unpack(Path(path), folder)
     folder = folder.resolve()
     file = folder / FILE
     try:
@@ -136,7 +139,7 @@ def read(path: str | Path) -> AppFolder:
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
     serve = _serve(tool.get("edgefl", {}).get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
-    return AppFolder(folder, name, components, config, shards, f"{name}@{_identity(folder)}", serve)
+    return AppFolder(folder, name, components, config, shards, f"{name}@{_digest(folder)}", serve)
 
 
 def _serve(given: Any, where: str) -> dict[str, Any]:
@@ -165,7 +168,12 @@ def _text(document: dict[str, Any], file: Path, *keys: str) -> str:
     return value
 
 
-def _identity(folder: Path) -> str:
+def identity(app: str) -> str:
+    """Name and hash of an app, that of a folder or .fab or one of this package. Raises AppError."""
+    return read(app).identity if is_folder(app) else f"{app}@{_digest(apps.folder(app))}"
+
+
+def _digest(folder: Path) -> str:
     """A hash of the app's files, without what Python and tools leave behind."""
     found = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
@@ -177,17 +185,16 @@ def _identity(folder: Path) -> str:
     return found.hexdigest()[:12]
 
 
-def _unpacked(fab: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fab-"))
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .fab, or another zip with an app. Raises AppError when it can't be read, or holds what is outside of the app."""
     try:
-        with zipfile.ZipFile(fab) as archive:
-            for member in archive.namelist():
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.namelist():
                 if not (folder / member).resolve().is_relative_to(folder.resolve()):
-                    raise AppError(f"app {fab}: it holds {member}, which is outside of the app")
-            archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as err:
-        raise AppError(f"app {fab}: it can't be unpacked: {err}") from err
-    return folder
+                    raise AppError(f"app {archive}: it holds {member}, which is outside of the app")
+            opened.extractall(folder)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as err:
+        raise AppError(f"app {archive}: it can't be unpacked: {err}") from err
 
 
 def flat(tree: dict[str, Any], where: str, prefix: str = "") -> dict[str, Value]:

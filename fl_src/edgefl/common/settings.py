@@ -86,6 +86,7 @@ class ClientSettings(argparse.Namespace):
     settings: str
     node_config: dict[str, app_folder.Value]
     data_dir: Path | None
+    apps_dir: Path | None
     tls: Tls | None
 
 

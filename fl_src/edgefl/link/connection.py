@@ -33,8 +33,14 @@ class Owner(Protocol):
     def greeting(self) -> dict[str, Any]:
         """Who it is, and in `holds` the messages that it has from before."""
 
+    def refused(self, app: str) -> None:
+        """The aggregator has this app, which is another one."""
+
     def welcomed(self, welcome: dict[str, Any]) -> None:
         """The aggregator took it. Called before any message of this connection comes."""
+
+    def left(self) -> None:
+        """There is no connection any more."""
 
 
 class Connection:
@@ -61,8 +67,12 @@ class Connection:
                     why = self._converse(channel)
             except grpc.RpcError as err:
                 why = f"{err.code().name}: {err.details()}" if isinstance(err, grpc.Call) else repr(err)
+                for key, value in (err.trailing_metadata() or ()) if isinstance(err, grpc.Call) else ():
+                    if key == wire.OTHER_APP:
+                        self._owner.refused(value.decode(errors="replace"))
             except (OSError, wire.FrameError) as err:
                 why = str(err)
+            self._owner.left()
             if time.monotonic() - begin > LONGEST:  # it was connected, or took long enough to fail
                 delay = SHORTEST
             if time.monotonic() - told >= REPORT_EVERY or not told:

@@ -75,7 +75,10 @@ class Endpoint:
         except (wire.FrameError, RefusedError, TimeoutError) as err:
             reason = printable(str(err) or f"a client did not say who it is within {wire.GREETING:g} s")
             self._report(call, reason)
-            await call.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
+            app = getattr(err, "app", "")
+            await call.abort(
+                grpc.StatusCode.PERMISSION_DENIED, reason, ((wire.OTHER_APP, app.encode()),) if app else ()
+            )
             return
         sender = None
         try:
@@ -187,7 +190,7 @@ def admission(app: str, tls: Tls | None, settings: dict[str, str]) -> Admit:
                 f"one with the certificate of {', '.join(sorted(names)) or 'nobody'} says it is node {node}"
             )
         if about["app"] != app:
-            raise RefusedError(f"{who} has app {about['app']}, not {app}: left out; give it the same --app")
+            raise RefusedError(f"{who} has app {about['app']}, not {app}: left out; give it the same --app", app)
         if settings and about["settings"] != settings.get(node):
             raise RefusedError(
                 f"{who} has other settings than this run's: it is of an earlier deployment, and its pod is to be deleted"

@@ -21,7 +21,11 @@ MOST_TRIES = 2
 
 
 class RefusedError(Exception):
-    """This client may not join; the text says why."""
+    """This client may not join; the text says why, `app` which app there is when it has another one."""
+
+    def __init__(self, text: str, app: str = "") -> None:
+        super().__init__(text)
+        self.app = app
 
 
 @dataclass(eq=False)

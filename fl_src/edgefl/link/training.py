@@ -127,7 +127,7 @@ def member(pod: Pod) -> Member:
     """A pod as the coordinator and the status know it."""
     about = pod.about
     start, stop = about.get("start", 0), about.get("stop", 0)
-    return Member(pod.node, pod.name, pod.instance, str(pod.id), start, stop, about["app"])
+    return Member(pod.node, pod.name, pod.instance, str(pod.id), start, stop, about["app"].partition("@")[0])
 
 
 def arrays(sent: Sequence[bytes], weights: Weights, received: Sequence[bytes]) -> Weights:

@@ -17,6 +17,8 @@ import grpc
 from edgefl.common.settings import Tls
 
 SERVICE, METHOD = "edgefl.Link", "Join"
+OTHER_APP = "edgefl-app-bin"
+"""What the aggregator says beside a refusal, as bytes in UTF-8: the app that it has, where the client's is another one."""
 VERSION = 1
 """Of what is written here; a client of another one is refused by name."""
 CHUNK = 256 * 1024

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, parse_nodes
 
@@ -17,6 +18,8 @@ AGGREGATOR = ("app", "federated-learning")
 # The run that a workload was made for, and a checksum of all that shapes it
 RUN = "edgefl.kubeedge/run"
 SETTINGS = "edgefl.kubeedge/settings"
+# The edge of a workload and its pods
+NODE = "edgefl.kubeedge/node"
 # What a Secret says of the certificate in it
 FINGERPRINT = "edgefl.kubeedge/certificate"
 
@@ -54,7 +57,9 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
             for item in items
             if item["kind"] == "Secret" and FINGERPRINT in item["metadata"].get("annotations", {})
         },
-        "clients": [_client(item) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"],
+        "clients": [
+            _client(item, items) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"
+        ],
     }
 
 
@@ -63,9 +68,24 @@ def _labels(item: dict[str, Any]) -> dict[str, str]:
     return labels
 
 
-def _client(item: dict[str, Any]) -> dict[str, str]:
+def _client(item: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, str]:
+    """Its C(image) is the one of its pods, empty when they have none or one of them is held back: who comes back from that needs a new pod."""
+    here = [each for each in items if each["kind"] == "Pod" and _labels(each).get(NODE, "-") == _labels(item).get(NODE)]
+    spec = item.get("spec", {})
+    containers = spec.get("template", {}).get("spec", spec).get("containers", [])
     return {
         "kind": item["kind"],
         "name": item["metadata"]["name"],
         "settings": _labels(item).get(SETTINGS, ""),
+        "image": containers[0]["image"] if containers and here and all(map(_runs, here)) else "",
     }
+
+
+def _runs(pod: dict[str, Any]) -> bool:
+    """Whether nothing holds it back; one that was started again after its app was broken may be, in a moment."""
+    containers = pod.get("status", {}).get("containerStatuses", [])
+    return bool(containers) and all(
+        "running" in each.get("state", {})
+        and each.get("lastState", {}).get("terminated", {}).get("exitCode") != pods.BROKEN
+        for each in containers
+    )

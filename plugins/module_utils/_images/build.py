@@ -35,7 +35,9 @@ TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=AL
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the images are made of. `sources` is their digest; `app` is tried in them, empty for none; `stages` is what its stages' names begin with."""
+    """What the images are made of. `sources` is their digest, `engine` that of all but the app; `app` is tried in them, empty for none; `stages` is what
+    its stages' names begin with.
+    """
 
     repository: str
     version: str
@@ -45,11 +47,15 @@ class Recipe:
     targets: tuple[str, ...] = ("aggregator", "client")
     app: str = ""
     stages: str = ""
+    engine: str = ""
 
     def tag(self, base: str) -> str:
-        """Version and hash; `base` is the identity of the base image."""
-        parts = {"sources": self.sources, "base": base, "arguments": self.arguments}
-        return f"{self.version}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
+        """Version and two hashes, of all but the app and of all; `base` is the identity of the base image."""
+        parts = [
+            {"sources": sources, "base": base, "arguments": self.arguments} for sources in (self.engine, self.sources)
+        ]
+        hashes = [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:12] for part in parts]
+        return "-".join((self.version, *hashes))
 
     def job(self, tag: str) -> str:
         """What the job of a build of this content is called."""

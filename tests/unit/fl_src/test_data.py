@@ -145,7 +145,6 @@ def test_a_broken_app_names_the_line(
     (folder / "__init__.py").touch()
     for name, content in files.items():
         (folder / name).write_text(content)
-    monkeypatch.setattr(apps, "HERE", tmp_path)
     monkeypatch.setattr(apps, "__path__", [str(tmp_path)])
     with pytest.raises(apps.AppError, match=text):
         apps.load(folder.name)

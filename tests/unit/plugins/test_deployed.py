@@ -15,6 +15,18 @@ def item(kind: str, name: str, labels: dict[str, str], annotations: dict[str, st
     return {"kind": kind, "metadata": {"name": name, "labels": labels, "annotations": annotations or {}}}
 
 
+def on(node: str) -> dict[str, str]:
+    return {"edgefl.kubeedge/node": node}
+
+
+def runs(image: str) -> dict[str, Any]:
+    return {"spec": {"containers": [{"image": image}]}}
+
+
+def state(name: str, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"status": {"containerStatuses": [{"state": {name: {}}, "lastState": before or {}}]}}
+
+
 def read(space: dict[str, Any] | None, *items: dict[str, Any]) -> dict[str, Any]:
     others = [item("Namespace", "default", OURS), item("Secret", "another's", {})]
     return deployed.deployed([*others, *([space] if space else []), *items], "training")
@@ -59,9 +71,14 @@ def test_a_run_and_its_clients() -> None:
     found = read(
         item("Namespace", "training", OURS),
         item("Deployment", "footwear", {**OURS, "app": "federated-learning"}, notes),
-        item("Deployment", "edge1", {**client, "edgefl.kubeedge/settings": "s2"}),
-        item("Pod", "edge2-pod-0", client),
-        item("Pod", "edge1-0123", OURS),
+        {
+            **item("Deployment", "edge1", {**client, **on("edge1"), "edgefl.kubeedge/settings": "s2"}),
+            "spec": {"template": runs("app:1")},
+        },
+        {**item("Pod", "edge2-pod-0", {**client, **on("edge2")}), **runs("app:2"), **state("waiting")},
+        {**item("Pod", "edge1-0123", {**OURS, **on("edge1")}), **state("running")},
+        {**item("Deployment", "edge3", {**client, **on("edge3")}), "spec": {"template": runs("app:3")}},
+        {**item("Pod", "edge3-0123", {**OURS, **on("edge3")}), **state("running", {"terminated": {"exitCode": 65}})},
         item("Secret", "edge1-tls", OURS, {"edgefl.kubeedge/certificate": "0123"}),
         item("Secret", "another", OURS),
     )
@@ -69,6 +86,8 @@ def test_a_run_and_its_clients() -> None:
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
     assert found["aggregator"] == "footwear"
     assert found["clients"] == [
-        {"kind": "Deployment", "name": "edge1", "settings": "s2"},
-        {"kind": "Pod", "name": "edge2-pod-0", "settings": ""},
+        {"kind": "Deployment", "name": "edge1", "settings": "s2", "image": "app:1"},
+        # Held back, or about to be again
+        {"kind": "Pod", "name": "edge2-pod-0", "settings": "", "image": ""},
+        {"kind": "Deployment", "name": "edge3", "settings": "", "image": ""},
     ]

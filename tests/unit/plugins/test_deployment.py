@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Recipe
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment as deployment
 
 DEFAULTS: dict[str, Any] = {
@@ -104,6 +105,33 @@ def test_arguments_of_a_client() -> None:
         f"--settings={row['settings']}",
     } <= set(row["arguments"])
     assert row["resources"] == NODES["edge1"]["client_resources"]
+
+
+def test_images_that_differ_in_the_app_alone_have_the_beginning_of_the_tag_in_common() -> None:
+    tags = [Recipe("m", "v1", "base", sources, engine="e").tag("b") for sources in ("0123", "4567")]
+    assert tags[0] != tags[1] and len({deployment.engine(f"m-client:{tag}") for tag in tags}) == 1
+    other = Recipe("m", "v1", "base", "0123", engine="f").tag("b")
+    assert (
+        deployment.engine(f"m-client:{other}") != deployment.engine(f"m-client:{tags[0]}")
+        and deployment.engine("m:v1-0123456789ab") == "m:v1-0123456789ab"
+    )
+
+
+def test_pods_with_the_same_framework_stay_for_another_app() -> None:
+    """Whatever runs the app, the first hash of the tag, must be the same; and nothing may hold a pod back."""
+    rows, image = edges(edgefl_kind="Pod"), f"client:v1-{'e' * 12}-{'2' * 12}"
+
+    def images(*tags: str) -> list[str]:
+        there = [
+            {"name": f"{row['name']}-pod-0", "image": f"client:{tag}" if tag else ""} for row, tag in zip(rows, tags)
+        ]
+        return [row["image"] for row in deployment.clients(rows, TRAINING, image, NODES, COMMON, {}, there)]
+
+    first = f"v1-{'e' * 12}-{'1' * 12}"
+    assert images(first) == [f"client:{first}", image]
+    assert images("", f"v1-{'f' * 12}-{'1' * 12}") == [image, image]
+    settings = [deployment.clients(rows, TRAINING, each, NODES, COMMON, {})[0] for each in (image, f"client:{first}")]
+    assert settings[0]["settings"] == settings[1]["settings"] and settings[0]["made_of"] != settings[1]["made_of"]
 
 
 def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:

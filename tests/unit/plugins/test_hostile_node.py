@@ -40,7 +40,8 @@ def state(**more):
     sys.stdin.buffer.read(int(sys.argv[-1].split()[-1]))
     asked = json.loads(sys.stdin.buffer.readline())
     room = {"path": "/var", "free": 10**15, "device": 1}
-    say({"layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"], "bases": 0, **more})
+    say({"app": False, "layers": [], "stacks": [], "images": dict.fromkeys(asked["names"]), "arch": ARCH, "rooms": [room, room], "codecs": ["none"],
+         "bases": 0, **more})
     return json.loads(sys.stdin.buffer.readline() or "{}")
 """
 )
@@ -74,7 +75,10 @@ ATTACKS = {
     "files that are none": ("state(bases=1); say({'found': 7})\ntime.sleep(60)", FLAWED),
     "fewer files than there are": ("state(bases=1); say({'found': ''})\ntime.sleep(60)", FLAWED),
     "files without end": ("state(bases=1); say({'found': 'f' * 10**5})\ntime.sleep(60)", FLAWED),
-    "all files": ("state(bases=1); say({'found': '01'}); say({'have': 0}); say({'images': {}, 'removed': []})\ntime.sleep(60)", "is not what was built"),
+    "all files": (
+        "state(bases=1); say({'found': '01'}); say({'have': 0}); say({'images': {}, 'removed': []})\ntime.sleep(60)",
+        "is not what was built",
+    ),
     "layers without number": ("state(bases=-1)\ntime.sleep(60)", FLAWED),
     "chunks less than none": ("state(); say({'have': -1})\ntime.sleep(60)", FLAWED),
     "chunks of another archive": ("state(); say({'have': 10**6})\ntime.sleep(60)", FLAWED),
@@ -82,6 +86,7 @@ ATTACKS = {
     "chunks that are true": ("state(); say({'have': True})\ntime.sleep(60)", FLAWED),
     "chunks that were not sent": ("state(); say({'have': 0}); say({'at': 1000})\ntime.sleep(60)", FLAWED),
     "an end without images": ("state(); say({'have': 0}); say({'images': 7, 'removed': []})\ntime.sleep(60)", FLAWED),
+    "an app that is a number": ("state(app=7)\ntime.sleep(60)", FLAWED),
     "others' images removed": ("state(); say({'have': 0}); say({'images': {}, 'removed': ['x/y:1']})\ntime.sleep(60)", FLAWED),
     "answers without end": ("state()\nwhile True: say({'have': 0})", FLAWED),
     "an end and no word": ("state(); say({'have': 0}); os.close(1)\ntime.sleep(60)", "not done after|was lost"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import base64
 import gzip
+import hashlib
 import io
 import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -1260,6 +1263,37 @@ def test_an_installed_agent_says_which_one_it_is() -> None:
     assert answered({}) == [{"agent": link.DIGEST}]
     assert answered({"agent": ""}, REQUEST) == [{"agent": link.DIGEST}]
     assert answered(REQUEST, ORDER)[1] == {"images": {}, "removed": []}
+
+
+def test_an_app_lies_beside_the_images_as_the_newest_of_its_name(tmp_path: Path) -> None:
+    def keep(number: int) -> bool:
+        """Whether it was wanted."""
+        content = b"%d" % number
+        app = {"name": f"footwear@{number:012x}", "digest": hashlib.sha256(content).hexdigest(), "data": base64.b64encode(content).decode()}  # fmt: skip
+        wanted = agent.lacks_app(app, str(tmp_path))
+        if wanted:
+            agent.keep_app(app, str(tmp_path))
+        return wanted
+
+    tmp_path.chmod(0o700)
+    assert keep(1) and not keep(1)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    (tmp_path / "other@000000000000.zip").touch()
+    for number in range(2, 12):
+        assert keep(number)
+    assert keep(4) and (tmp_path / "footwear@000000000004.zip").read_bytes() == b"4"
+    there = {path.name for path in tmp_path.iterdir()}
+    assert len(there) == agent.KEPT_APPS + 1 and {"other@000000000000.zip", "footwear@00000000000b.zip"} <= there
+    # What a disk damaged is sent again
+    (tmp_path / "footwear@000000000004.zip").write_bytes(b"")
+    assert keep(4) and not keep(4)
+
+
+@pytest.mark.parametrize("name", ["../x@000000000000", "x/y@000000000000", "x@0", ".x@000000000000", "x@00000000000g"])
+def test_what_is_no_app_s_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(agent.AgentError, match="no name of an app"):
+        agent.keep_app({"name": name, "data": ""}, str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_up_to_date_takes_few_calls(

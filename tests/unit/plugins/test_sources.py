@@ -83,6 +83,26 @@ def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
         Sources(str(tmp_path))
 
 
+def test_what_runs_an_app_does_not_depend_on_it(folder: Path) -> None:
+    app, other = (folder / f"edgefl/apps/{name}/model.py" for name in ("footwear", "hats"))
+    for path in (app, other):
+        path.parent.mkdir(parents=True)
+    other.touch()
+
+    def engine(text: str, flower: bytes = b"", name: str = "footwear") -> str:
+        app.write_text(text)
+        return Sources(str(folder), {"flower/app/x/x.py": flower}).digest(without=name)
+
+    assert engine("1") == engine("2") != engine("1", b"1")
+    assert engine("1", name="x") == engine("1", b"1", name="x") != engine("2", name="x")
+    # Too large to lie beside the image
+    assert len({engine("1"), engine("1" * 5_000_000), engine("2" * 5_000_000)}) == 3
+    # It may import what the other has
+    before = engine("1")
+    other.write_text("1")
+    assert engine("1") != before
+
+
 def test_files_from_elsewhere(folder: Path) -> None:
     def sources(app: bytes, options: bytes = b"") -> Sources:
         return Sources(str(folder), {"flower/app/x.py": app}, {"flower/pip-options.txt": options})

@@ -16,6 +16,7 @@ that is closed the node gives its own chunks to neighbours. Both ends have the c
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import fcntl
@@ -41,6 +42,9 @@ from typing import Any
 SOCKET = "/var/run/docker.sock"
 # Where an archive is kept that arrives
 SPOOL = "/var/lib/edgefl/incoming"
+# Where states of apps lie beside the images, for pods that have the folder mounted; how many of an app
+APPS = "/var/lib/edgefl/apps"
+KEPT_APPS = 8
 # Bytes of a question at most
 LINE = 1 << 24
 # So end the names under which images arrive, and under which their lower layers do; what they name does not count as there
@@ -81,6 +85,7 @@ _CONTENT_TAG = re.compile(r"-[0-9a-f]{12}$")
 # Names of images and digests: none is an option of a command, none leads elsewhere in Docker's API
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:@-]|[./](?![./]))*")
 _KEY = re.compile(r"[0-9a-f]{0,64}")
+_APP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{12}")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -1185,13 +1190,48 @@ def read_chunk(chunks: Memory, near: Neighbourhood | None) -> bool:
     return True
 
 
+def app_states(name: str, folder: str) -> list[str]:
+    """Archives in the folder of the app of which C(name) is one state, the newest first."""
+    if not _APP.fullmatch(name):
+        raise AgentError("refused", f"{name[:80]!r} is no name of an app")
+    first = name.partition("@")[0] + "@"
+    there = os.listdir(folder) if os.path.isdir(folder) else []
+    states = [os.path.join(folder, each) for each in there if each.startswith(first) and each.endswith(".zip")]
+    return sorted(states, key=lambda each: os.stat(each).st_mtime_ns, reverse=True)
+
+
+def lacks_app(app: dict[str, str], folder: str = APPS) -> bool:
+    """Whether the archive with the digest C(digest) is not C(name) in the folder, or not the newest of its app."""
+    states = app_states(app["name"], folder)
+    return states[:1] != [os.path.join(folder, f"{app['name']}.zip")] or file_digest(states[0]) != app["digest"]
+
+
+def keep_app(app: dict[str, str], folder: str = APPS) -> None:
+    """Puts the archive C(data) (Base64) as C(name) into the folder, as the newest of its app."""
+    states = app_states(app["name"], folder)
+    os.makedirs(folder, exist_ok=True)
+    os.chmod(folder, 0o755)
+    path = os.path.join(folder, f"{app['name']}.zip")
+    with open(f"{path}.new", "wb") as file:
+        file.write(base64.b64decode(app["data"]))
+        os.fchmod(file.fileno(), 0o644)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.new", path)
+    for each in [other for other in states if other != path][KEPT_APPS - 1 :]:
+        os.unlink(each)
+
+
+def file_digest(path: str) -> str:
+    """SHA-256 of a file, as hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def installed() -> str:
     """Digest of this program's file; empty where it came over the wire."""
     path = globals().get("__file__")
-    if not path:
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    return file_digest(path) if path else ""
 
 
 def check(asked: dict[str, Any]) -> None:
@@ -1225,8 +1265,22 @@ def free(path: str) -> dict[str, Any]:
     return {"path": path, "free": room.f_bavail * room.f_frsize, "device": os.stat(there).st_dev}
 
 
+def look(runtime: Any, request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The runtime that is there in fact, and what the node has of what a request asks for."""
+    state = runtime.state(request["names"], request["digests"], request["chains"])
+    runtime = state.pop("runtime", runtime)
+    state["bases"] = len(runtime.bases)
+    state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
+    state["rooms"] = [free(runtime.root), free(request["spool"])]
+    state["app"] = bool(request.get("app")) and lacks_app(request["app"])
+    if not current(request["names"], state["images"]):
+        state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
+    return runtime, state
+
+
 def converse(after: contextlib.ExitStack) -> None:
-    """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool), C(agent)) and an order (see C(receive)) with C(keep) and C(repositories).
+    """Reads a request (C(runtime), C(names), C(digests), C(chains), C(spool), C(app), C(agent)) and an order (see C(receive)) with C(keep), C(repositories)
+    and C(app).
 
     A request without C(runtime) is answered with the digest of this program.
     """
@@ -1242,13 +1296,7 @@ def converse(after: contextlib.ExitStack) -> None:
             raise AgentError("version", "another program is installed than the one that is asked for")
         check(request)
     runtime: Any = Docker() if request["runtime"] == "docker" else Containerd()
-    state = runtime.state(request["names"], request["digests"], request["chains"])
-    runtime = state.pop("runtime", runtime)
-    state["bases"] = len(runtime.bases)
-    state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
-    state["rooms"] = [free(runtime.root), free(request["spool"])]
-    if not current(request["names"], state["images"]):
-        state["codecs"] = ["zstd", "zlib", "none"] if zstd() else ["zlib", "none"]
+    runtime, state = look(runtime, request)
     tell(state)
     order, copies = line(), None
     if order and "files" in order:
@@ -1265,6 +1313,8 @@ def converse(after: contextlib.ExitStack) -> None:
     old = runtime.old(order["repositories"], order["keep"], request["names"]) if order["keep"] else []
     if old and not order["check"]:
         runtime.remove(old)
+    if order.get("app"):
+        keep_app(order["app"])
     tell({"images": found, "removed": old})
 
 

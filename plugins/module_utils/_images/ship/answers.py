@@ -67,7 +67,10 @@ def state(said: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     rooms = said.get("rooms")
     if not isinstance(rooms, list) or len(rooms) != 2 or not all(isinstance(room, dict) for room in rooms):
         raise FlawedError("rooms are not those of runtime and spool")
+    if not isinstance(said.get("app"), bool):
+        raise FlawedError("app is neither true nor false")
     return {
+        "app": said["app"],
         "layers": _known(said, "layers", asked["digests"]),
         "stacks": _known(said, "stacks", asked["chains"]),
         "images": _images(said, asked["names"], whole=True),

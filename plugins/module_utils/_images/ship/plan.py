@@ -40,9 +40,11 @@ class Settings:
     relay: bool = True
     relay_port: int = 0
     check_mode: bool = False
+    # An archive with the app, which lies beside the images on other hosts than this one: its name, its digest, and itself in Base64
+    app: dict[str, str] | None = None
 
 
-def request(target: Target, images: list[Image]) -> dict[str, Any]:
+def request(target: Target, images: list[Image], app: dict[str, str] | None) -> dict[str, Any]:
     """What the agent is asked first (agent.py, C(main)); its answer is the C(state) of the functions below."""
     chains = [chain for image in images for chain in chain_ids(list(image.diff_ids))]
     return {
@@ -51,6 +53,7 @@ def request(target: Target, images: list[Image]) -> dict[str, Any]:
         "digests": [digest for image in images for digest in (image.digest, *image.blobs)],
         "chains": chains if target.runtime == "docker" else [],
         "spool": SPOOL,
+        "app": {"name": app["name"], "digest": app["digest"]} if app and target.host else None,
         "agent": DIGEST,
     }
 
@@ -161,8 +164,8 @@ def choose_codec(compression: str, state: dict[str, Any], local: bool, where: st
     return compression
 
 
-def idle_order(settings: Settings, images: list[Image]) -> dict[str, Any]:
-    """What the agent is told when nothing is sent to it."""
+def idle_order(settings: Settings, images: list[Image], state: dict[str, Any]) -> dict[str, Any]:
+    """What the agent is told when no image is sent to it."""
     return {
         "names": [],
         "spool": SPOOL,
@@ -170,6 +173,7 @@ def idle_order(settings: Settings, images: list[Image]) -> dict[str, Any]:
         "check": settings.check_mode,
         "keep": settings.keep,
         "repositories": sorted({image.full_name.rpartition(":")[0] for image in images}),
+        "app": settings.app if state["app"] and not settings.check_mode else None,
     }
 
 

@@ -143,6 +143,8 @@ class Transfer:
         self.stopped = threading.Event()
         self.cuts = 0
         self._steps: list[Step] = []
+        # Whether the app beside the images is another one there
+        self._app = False
         self._shipment: Shipment | None = None
         # Whether files are copied that the target has, and which it said it has
         self._reuse = settings.reuse and bool(target.host) and not settings.check_mode
@@ -171,7 +173,7 @@ class Transfer:
                 self.member.end()
         if failed:
             self.counter.enter(progress.FAILED, failed)
-        changed = not failed and (bool(removed) or any(step.needed for step in self._steps))
+        changed = not failed and (bool(removed) or self._app or any(step.needed for step in self._steps))
         result = self._result(round((self._done or time.monotonic()) - begin, 2))
         return {"changed": changed, "failed": bool(failed), "msg": failed, "removed": removed, **result}
 
@@ -209,18 +211,19 @@ class Transfer:
         settings = self.settings
         self.counter.enter(progress.ASKS)
         ssh = ssh_command(settings.ssh_key, self.target.known_hosts, settings.connect_timeout, settings.persist)
-        asked = request(self.target, self.images)
+        asked = request(self.target, self.images, settings.app)
         with Link(self.target, ssh, asked, max(1.0, until - time.monotonic()), self._acknowledged) as self.link:
             state = self.link.hear(lambda said: answers.state(said, asked))
             steps = plan(self.images, state)
             # After a cut it may all be there; what was to be done at first is what is told
             self._steps = self._steps or steps
+            self._app = self._app or state["app"]
             load = self._prepare(self.link, steps, state) if any(step.needed for step in steps) else None
             if load is None or settings.check_mode:
-                order = idle_order(settings, self.images)
+                order = idle_order(settings, self.images, state)
                 self.link.order(order)
                 return self.link.hear(lambda said: answers.end(said, [], order["repositories"]))
-            return self._send(self.link, steps, load)
+            return self._send(self.link, steps, state, load)
 
     def _prepare(self, link: Link, steps: list[Step], state: dict[str, Any]) -> Load:
         """What is to be sent and how, once it is known to fit."""
@@ -252,13 +255,13 @@ class Transfer:
         self._found = found
         return catalogue.shipment(shipment, found)
 
-    def _send(self, link: Link, steps: list[Step], load: Load) -> dict[str, Any]:
+    def _send(self, link: Link, steps: list[Step], state: dict[str, Any], load: Load) -> dict[str, Any]:
         """Sends it when it is its turn; returns what the agent says then, which is verified."""
         where, wanted = str(self.target), [step for step in steps if step.needed]
         archive = self.archives.chunked(load.shipment, load.codec)
         self._size = max(archive.size, 1)
         order = {
-            **idle_order(self.settings, self.images),
+            **idle_order(self.settings, self.images, state),
             **load_order(wanted, load.shipment),
             "key": archive.key if load.spooled else "",
             "sender": self.sender,
@@ -317,6 +320,7 @@ class Transfer:
         sent = {**dict.fromkeys((image.name for image in self.images), 0), **(shipment.sent if shipment else {})}
         whole = shipment is not None and shipment.whole
         return {
+            "app": self._app,
             "images": [self._image(step, sent, wire, relayed, whole, seconds) for step in self._steps],
             "bytes": wire,
             "relayed": relayed,

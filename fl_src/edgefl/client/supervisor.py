@@ -1,0 +1,158 @@
+"""Keeps the framework loaded while the app changes: each state of the app runs in a process forked from one that has imported it, and nothing more.
+
+A framework that has only been imported has no threads yet; what has threads (gRPC's connection, TensorFlow's runtime) begins in the forked process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import mmap
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edgefl import apps
+from edgefl.client import limits, memory
+from edgefl.common import app_folder, app_store
+from edgefl.common.journal import say
+from edgefl.common.settings import ClientSettings
+
+FRAMEWORKS = ("tensorflow", "torch")
+"""What takes long to import, where the image has it."""
+POLL = 0.1
+"""Seconds between two looks at the store."""
+PR_SET_PDEATHSIG = 1
+"""prctl(2)"""
+
+
+class Supervised:
+    """A worker's end of what it has with process 1: whether it is joined, and which other state of the app the aggregator has."""
+
+    def __init__(self, store: Path, own: str, identity: str, joined: mmap.mmap, pipe: int) -> None:
+        self._store, self._own, self._identity, self._joined, self._pipe = store, own, identity, joined, pipe
+
+    def joined(self, now: bool) -> None:
+        """Whether the aggregator has taken the client: then it works on what is wanted, whatever comes to the store."""
+        self._joined[0] = now
+
+    def refused(self, app: str) -> None:
+        """Ends this process when `app`, which the aggregator has, is another state of this one's that is on this node."""
+        if app == self._identity or app.partition("@")[0] != self._own.partition("@")[0]:
+            return
+        if app == self._own or app_store.holds(self._store, app):
+            os.write(self._pipe, app.encode())
+            os._exit(os.EX_TEMPFAIL)
+
+
+Work = Callable[[ClientSettings, Supervised], None]
+
+
+class Worker:
+    """A process forked from this one, at work on the app `identity`, which it unpacks in `folder` unless it is the `own` one of the image."""
+
+    def __init__(self, chosen: ClientSettings, store: Path, own: str, identity: str, folder: str, work: Work) -> None:
+        self._pipe, pipe = os.pipe()
+        self._joined = mmap.mmap(-1, 1)  # shared by both
+        parent = os.getpid()
+        self._process = os.fork()
+        if not self._process:
+            os.close(self._pipe)
+            _end_with(parent)
+            if identity != own:
+                _locate(chosen, app_store.unpacked(store, identity, Path(folder)))
+            work(chosen, Supervised(store, own, identity, self._joined, pipe))
+            os._exit(os.EX_SOFTWARE)
+        os.close(pipe)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the aggregator has taken it."""
+        return bool(self._joined[0])
+
+    def ended(self) -> int | None:
+        """Its exit code, 128 and the signal as a shell says for one that a signal ended; None while it runs."""
+        process, status = os.waitpid(self._process, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status) if process else None
+        return 128 - code if code is not None and code < 0 else code
+
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+
+    def wanted(self) -> str:
+        """Of one that has ended: the app that the aggregator has, when it ended for that."""
+        with open(self._pipe, "rb") as pipe:
+            return pipe.read().decode()
+
+
+def run(chosen: ClientSettings, store: Path, work: Work) -> None:
+    """Call `work` in a process of its own for the newest state of the app, and again for each that comes. Ends as that process does.
+
+    One that nobody has asked for yet may be broken: then the image's own is taken, and the aggregator says what it wants. Raises AppError, in that process too.
+    """
+    own = app_folder.identity(chosen.app)
+    name = own.partition("@")[0]
+    begin = time.perf_counter()
+    preload(chosen)
+    say(f"the framework is loaded after {time.perf_counter() - begin:.1f} s")
+    seen, asked = app_store.newest(store, name), ""
+    identity = seen or own
+    while True:
+        with tempfile.TemporaryDirectory(prefix=f"{identity}-") as folder:
+            worker = Worker(chosen, store, own, identity, folder, work)
+            newest, code = seen, None
+            while code is None and (worker.joined or newest == seen):
+                time.sleep(POLL)
+                newest, code = app_store.newest(store, name), worker.ended()
+            if code is None:
+                worker.kill()
+        wanted = worker.wanted()
+        if code is None:
+            seen, identity = newest, newest or own
+            say(f"app {identity} came")
+        elif wanted:
+            identity = asked = wanted
+            say(f"the aggregator has app {identity}")
+        elif identity in (own, asked) or worker.joined:
+            os._exit(code)
+        else:
+            say(
+                f"app {identity} ended with exit code {code}: the image's own is taken, until an aggregator has that one"
+            )
+            identity = own
+
+
+def preload(chosen: ClientSettings) -> None:
+    """Import what the app and its connection will need."""
+    if app_folder.is_folder(chosen.app):
+        limits.limit_libraries(chosen.threads)
+        for name in FRAMEWORKS:
+            if importlib.util.find_spec(name):
+                importlib.import_module(name)
+    else:
+        from edgefl.client import trainer
+
+        trainer.tensorflow(limits.threads(limits.cpu_limit(), chosen.threads))
+    importlib.import_module("edgefl.client.clientapp")
+    memory.give_back()
+
+
+def _locate(chosen: ClientSettings, folder: Path) -> None:
+    """Have the app taken from this folder."""
+    if app_folder.is_folder(chosen.app):
+        chosen.app = str(folder)
+    else:
+        apps.__path__.insert(0, str(folder.parent))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent ends, in whatever way."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(0)

@@ -1,0 +1,93 @@
+"""States of an app that come after the image: clients with the framework loaded go on with the one that the aggregator has."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.processes import SOURCE, Federation, Program, until
+from support.store import put
+
+NAME = "fashion_mnist"
+LOADED = "the framework is loaded"
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Federation]:
+    made = Federation(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return folder
+
+
+def edited(tmp_path: Path, number: int, old: str, new: str) -> Path:
+    """Sources whose app has another line."""
+    sources = tmp_path / f"sources{number}"
+    shutil.copytree(SOURCE, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    model = sources / "edgefl/apps" / NAME / "model.py"
+    text, changed = re.subn(old, new, model.read_text(), count=1)
+    assert changed
+    model.write_text(text)
+    return sources
+
+
+def client(federation: Federation, node: str, store: Path) -> Program:
+    """A client of 500 samples that keeps the framework loaded."""
+    start = 500 if node == "edge2" else 0
+    return federation.client(node, start, start + 500, f"--apps_dir={store}")
+
+
+def aggregator(federation: Federation, run: str, sources: Path) -> Program:
+    """One with the app of these sources, for two rounds with two clients."""
+    return federation.aggregator(f"--run={run}", "--rounds=2", "--min_num_clients=2", PYTHONPATH=str(sources))
+
+
+def trains(federation: Federation, run: str, sources: Path) -> Program:
+    """As above, until it is done."""
+    program = aggregator(federation, run, sources)
+    federation.event(program, "done")
+    return program
+
+
+def test_an_edit_is_trained_by_clients_that_have_the_framework(
+    federation: Federation, tmp_path: Path, store: Path
+) -> None:
+    """One that starts anew gets the same; what the aggregator has decides; and where that is not on the node nothing is trained."""
+    clients = [client(federation, node, store) for node in ("edge1", "edge2")]
+    first = trains(federation, "first", SOURCE)
+    sources = edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)")
+    identity = put(store, NAME, sources)
+    time.sleep(0.5)
+    assert not any(one.told(f"app {identity} came") for one in clients), "while they work for an aggregator"
+    first.end()
+    for one in clients:
+        until(lambda: one.told(f"app {identity} came"), "the new app")  # noqa: B023
+    second = trains(federation, "second", sources)
+    start = federation.event(second, "start")
+    assert start["settings"]["identity"] == identity
+    losses = [federation.event(one, "round", 2)["loss"] for one in (first, second)]
+    assert losses[0] != losses[1]
+    assert all(one.times(LOADED) == 1 for one in clients)
+    second.end()
+    clients[0].kill()
+    clients[0] = client(federation, "edge1", store)
+    again = trains(federation, "again", sources)
+    assert not clients[0].told("the aggregator has app")
+    again.end()
+    back = trains(federation, "back", SOURCE)
+    assert all(one.told(f"the aggregator has app {NAME}@") for one in clients)
+    back.end()
+    absent = aggregator(federation, "absent", edited(tmp_path, 2, r"Dropout\([0-9.]+\)", "Dropout(0.41)"))
+    until(lambda: absent.told("refused: edge1/") and absent.told("refused: edge2/"), "both are held")
+    assert not federation.rounds(absent) and all(one.lives and one.times(LOADED) == 1 for one in clients)
