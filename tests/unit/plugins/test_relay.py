@@ -62,7 +62,7 @@ if os.path.exists("attack"):
         names = json.loads(sys.stdin.buffer.readline())["names"]
         rooms = [{"path": "/var", "free": 10**15, "device": 1}] * 2
         images, codecs = dict.fromkeys(names), ["zstd", "zlib", "none"]
-        say({"layers": [], "stacks": [], "images": images, "arch": said("arch"), "rooms": rooms, "codecs": codecs, "bases": 0})
+        say({"layers": [], "stacks": [], "images": images, "arch": said("arch"), "app": False, "rooms": rooms, "codecs": codecs, "bases": 0})
         return json.loads(sys.stdin.buffer.readline())
     def frame():
         index, length, digest = struct.unpack(">II32s", sys.stdin.buffer.read(40))
