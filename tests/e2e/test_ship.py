@@ -181,7 +181,8 @@ def test_layers_that_were_changed_on_the_cloud_node(nodes: Nodes, tmp_path: Path
     assert there(nodes, "ship1", "containerd") == []
 
 
-@pytest.mark.parametrize("runtime", ["containerd", "docker"])
+# The rule (expired_tags) is the same for both
+@pytest.mark.parametrize("runtime", ["containerd", pytest.param("docker", marks=pytest.mark.long)])
 def test_old_images_go_but_not_those_in_use(nodes: Nodes, tmp_path: Path, runtime: str) -> None:
     kept = "edgefl-ship-test/kept"
     tags = [f"{kept}:v1-{number:012x}" for number in range(1, 5)]

@@ -76,7 +76,7 @@ def test_the_convolutional_app_is_evaluated_by_the_clients(federation: Federatio
     assert done["accuracy"] > 0.6 and federation.lines(aggregator)[0]["accuracy"] is None
 
 
-@pytest.mark.parametrize("strategy", ["FedProx", "FedAdam"])
+@pytest.mark.parametrize("strategy", [pytest.param("FedProx", marks=pytest.mark.long), "FedAdam"])
 def test_other_strategies_learn(federation: Federation, strategy: str) -> None:
     options = ["--strategy_options=eta=0.01", "--strategy_options=tau=0.001"] if strategy == "FedAdam" else []
     aggregator = federation.aggregator("--rounds=3", f"--strategy={strategy}", *options)
