@@ -346,14 +346,22 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
+KNOWN = ["ours", "ours, containerd", "scp", "zstd", "push"]
+
+
+def ways_of(text: str) -> list[str]:
+    """The ways that a word names; argparse says of another one which there are."""
+    found = text.split("+")
+    if unknown := set(found) - set(KNOWN):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is no way: choose of {' + '.join(KNOWN)}")
+    return found
+
+
 def main() -> None:
     bench = Bench("Shipping", __doc__)
-    known = ["ours", "ours, containerd", "scp", "zstd", "push"]
     bench.parser.add_argument("--edges", type=numbers, default=[1], metavar="N,N", help="how many edges (1)")
     bench.parser.add_argument("--rates", type=numbers, default=[0], metavar="N,N", help="Mbit/s, 0 for no limit (0)")
-    bench.parser.add_argument(
-        "--ways", type=lambda text: text.split("+"), default=known, metavar="WAY+WAY", help=" + ".join(known)
-    )
+    bench.parser.add_argument("--ways", type=ways_of, default=KNOWN, metavar="WAY+WAY", help=" + ".join(KNOWN))
     bench.parser.add_argument(
         "--firsts", type=int, default=1, metavar="N", help="how often all ways ship for the first time, in turn (1)"
     )
