@@ -42,8 +42,13 @@ options:
     description: Whether C(current) leads to the version afterwards.
     type: bool
     default: true
+  served:
+    description: Whether an endpoint predicts with the version. It stays, whatever becomes current, until an endpoint predicts with another one.
+    type: bool
+    default: false
   keep:
-    description: How many versions are kept on the host when one becomes current; those that were current longest ago go.
+    description:
+      - How many versions are kept on the host when one becomes current; those that were current longest ago go. One that is O(served) stays beside them.
     type: int
     default: 2
   files:
@@ -106,7 +111,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.versions import Store
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.versions import SERVED, Store
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -119,13 +124,15 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     held = store.held() if lacking else {}
     missing = [path for path in lacking if files[path] not in held]
     switches = options["activate"] and previous != version
+    before = store.current(SERVED)
+    served = version if options["served"] else before
     found: dict[str, Any] = {
-        "changed": bool(lacking) or switches,
+        "changed": bool(lacking) or switches or served != before,
         "version": version,
         "previous": previous,
         "current": version if options["activate"] else previous,
         "missing": missing,
-        "removed": store.beyond(options["keep"], version) if switches else [],
+        "removed": store.beyond(options["keep"], version, served) if switches else [],
     }
     # What is missing comes first; the action plugin calls again then
     if module.check_mode or (missing and not options["given"]):
@@ -139,6 +146,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             raise EdgeflError(
                 f"The model can't be written to {store.root} ({error.strerror}): make room or give rights there."
             ) from error
+    if served != before:
+        store.switch(served, SERVED)
     if switches:
         store.switch(version)
         store.remove(found["removed"])
@@ -153,6 +162,7 @@ def main() -> None:
             "path": {"type": "path", "default": "/var/lib/edgefl/models"},
             "version": {"type": "str"},
             "activate": {"type": "bool", "default": True},
+            "served": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 2},
             "files": {"type": "dict"},
             "given": {"type": "dict"},

@@ -1,7 +1,7 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: the versions of a model on an edge: C(versions/NAME), each whole or not there, and the link C(current)."""
+"""Private: the versions of a model on an edge: C(versions/NAME), each whole or not there, and the links C(current) and C(served)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Dict
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 
-CURRENT, VERSIONS, INCOMING, MARKER = "current", "versions", ".incoming", ".edgefl"
+CURRENT, SERVED, VERSIONS, INCOMING, MARKER = "current", "served", "versions", ".incoming", ".edgefl"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+=@,-]*/)*[A-Za-z0-9_][A-Za-z0-9._+=@,-]*")
 _BLOCK = 1 << 20
@@ -43,10 +43,10 @@ class Store:
         )
         return [entry.name for entry in sorted(found, key=lambda entry: (entry.stat().st_mtime_ns, entry.name))]
 
-    def current(self) -> str:
-        """The version that the link leads to; empty when there is none."""
+    def current(self, link: str = CURRENT) -> str:
+        """The version that a link leads to; empty when there is none."""
         try:
-            return os.path.basename(os.readlink(self.root / CURRENT))
+            return os.path.basename(os.readlink(self.root / link))
         except OSError:
             return ""
 
@@ -98,8 +98,8 @@ class Store:
         shutil.rmtree(damaged, ignore_errors=True)
         _sync(target.parent)
 
-    def switch(self, version: str) -> None:
-        """Lets C(current) lead to the version, in one step. Raises EdgeflError when it is not there."""
+    def switch(self, version: str, link: str = CURRENT) -> None:
+        """Lets a link lead to the version, in one step. Raises EdgeflError when it is not there."""
         target = self._folder(version)
         if not target.is_dir():
             there = ", ".join(self.names()) or "none"
@@ -107,16 +107,16 @@ class Store:
                 f"There is no version {version} in {self.root}: there are {there} (edgefl_model_version)."
             )
         _touch(target)
-        temporary = self.root / f".{CURRENT}.new"
+        temporary = self.root / f".{link}.new"
         if temporary.is_symlink():
             temporary.unlink()
         temporary.symlink_to(f"{VERSIONS}/{version}")
-        os.replace(temporary, self.root / CURRENT)
+        os.replace(temporary, self.root / link)
         _sync(self.root)
 
-    def beyond(self, keep: int, version: str) -> list[str]:
-        """Versions that go when `keep` are kept, `version` among them as the newest."""
-        others = [name for name in self.names() if name != version]
+    def beyond(self, keep: int, version: str, served: str = "") -> list[str]:
+        """Versions that go when `keep` are kept, `version` among them as the newest; the one that is `served` stays beside them."""
+        others = [name for name in self.names() if name not in (version, served)]
         return others[: max(0, len(others) - max(0, keep - 1))]
 
     def remove(self, names: list[str]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.endpoint import Endpoint, difference
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.versions import Store
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.versions import SERVED, Store
+from ansible_collections.edgefl.kubeedge.plugins.modules import model_version
 
 
 def digest(data: str) -> str:
@@ -62,6 +64,27 @@ def test_versions_come_and_go(tmp_path: Path) -> None:
     with pytest.raises(EdgeflError, match=r"no version a-1 in .*: there are c-3, b-2 \(edgefl_model_version\)"):
         store.switch("a-1")
     assert Store(root).current() == "b-2"
+
+
+def test_the_version_that_is_served_stays(tmp_path: Path) -> None:
+    """Whatever becomes current without an endpoint."""
+    store = Store(tmp_path / "models")
+
+    def made(version: str, served: bool = False) -> tuple[bool, list[str]]:
+        staged(store, tmp_path, version, model=version)
+        options = {"path": str(store.root), "version": version, "served": served, "keep": 1}
+        module: Any = SimpleNamespace(
+            params={"activate": True, "files": None, "given": None, **options}, check_mode=False
+        )
+        found = model_version.work(module)
+        return found["changed"], found["removed"]
+
+    assert made("a-1", served=True) == (True, []) and made("a-1", served=True) == (False, [])
+    assert made("b-2") == (True, []) and made("c-3") == (True, ["b-2"])
+    assert (store.current(), store.current(SERVED), store.names()) == ("c-3", "a-1", ["a-1", "c-3"])
+    # Now an endpoint predicts with the current one
+    assert made("c-3", served=True) == (True, [])
+    assert made("d-4", served=True) == (True, ["a-1", "c-3"]) and store.names() == ["d-4"]
 
 
 def test_half_a_model_is_never_a_version(tmp_path: Path) -> None:
