@@ -55,9 +55,9 @@ def targets(
 
 def lines(result: Mapping[str, Any]) -> list[str]:
     """What M(edgefl.kubeedge.image_ship) did, a line for each image that a node shall have, and one for each that was removed."""
-    shown = "{:<12} {:<58} {:<28} {:>9} {:>10} {:>9} {:>7}".format
+    titles = ("node", "image", "reason", "MB sent", "MB relayed", "MB saved", "seconds")
     rows = [
-        shown(
+        (
             row["node"],
             row["image"],
             row["reason"],
@@ -68,12 +68,13 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         )
         for row in result["table"]
     ]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    shown = "  ".join(f"{{:{'<' if number < 3 else '>'}{width}}}" for number, width in enumerate(widths)).format
     removed = [*(name for node in result["nodes"].values() for name in node.get("removed", [])), *result["removed"]]
     # An image has a second name, its digest
     named = [name for name in dict.fromkeys(removed) if not name.startswith("sha256:")]
     return [
-        shown("node", "image", "reason", "MB sent", "MB relayed", "MB saved", "seconds"),
-        *rows,
+        *(shown(*row) for row in (titles, *rows)),
         *(
             _REFUSED[why].format(node=name, neighbour=neighbour)
             for name, node in result["nodes"].items()

@@ -64,6 +64,13 @@ def test_lines() -> None:
     titles, line, refused, *removed = shipping.lines(result)
     assert titles.split() == ["node", "image", "reason", "MB", "sent", "MB", "relayed", "MB", "saved", "seconds"]
     assert line.split() == ["edge1", "client:1", "1", "of", "9", "layers", "0.02", "0.00", "898.3", "0.5"]
+    # Columns are as wide as what is in them: names of images have two hashes
+    long = {**row, "image": "kubeedge/fashion-mnist-aggregator:v1.0.0-0123456789ab-ba9876543210"}
+    table = shipping.lines({**result, "table": [row, long]})[:3]
+    assert (
+        len({len(each) for each in table}) == 1
+        and len({each.index(text) for each, text in zip(table, ("reason", "1 of 9", "1 of 9"), strict=True)}) == 1
+    )
     assert refused.startswith("edge1 did not reach edge2, or lost it: open TCP port ship_images_relay_port")
     assert removed == ["removed: client:0", "removed: aggregator:0"]
 
