@@ -60,6 +60,7 @@ def test_ansible_lint() -> None:
         "--yamllint-file",
         ".config/yamllint.yml",
         "--nocolor",
+        env={"PYTHONPATH": str(ROOT / "tests/support/linters")},
     )
 
 

@@ -59,7 +59,7 @@ def test_unit_tests_pass(python38: Path) -> None:
     paths = [ROOT, ROOT / "tests", LINK.parents[2], old_python.ansible_alone()]
     done = run(
         python38, "-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}", "--import-mode=importlib",
-        "-p", "no:cacheprovider", "--quiet", "--exitfirst", *names,
+        "-p", "no:cacheprovider", "-p", "support.first_case", "--quiet", "--exitfirst", *names,
         cwd=ROOT / "tests",
         env={"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip

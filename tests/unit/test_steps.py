@@ -33,7 +33,7 @@ PLAYBOOK = """
       changed_when: false
       vars: {progress_file: "{{ playbook_dir }}/progress"}
     - name: Says something
-      ansible.builtin.debug: {msg: [one, two]}
+      ansible.builtin.debug: {msg: [one, two, "garbage is looked for after {{ 0 | garbage_after }} objects"]}
 - name: Second
   hosts: localhost
   gather_facts: false
@@ -41,7 +41,14 @@ PLAYBOOK = """
     - name: Fails
       ansible.builtin.assert: {that: false, fail_msg: change this, quiet: true}
 """
+# A filter of the playbook: what it answers is of the process that Ansible made for the task
+FILTER = """
+import gc
 
+class FilterModule:
+    def filters(self):
+        return {"garbage_after": lambda generation: gc.get_threshold()[generation]}
+"""
 
 # Two plays of which the first takes a while, and which comes in batches
 AGAIN = """
@@ -82,6 +89,8 @@ def play(playbook: Path, cache: Path, *options: str, code: int = 0) -> str:
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("steps")
     (folder / "play.yml").write_text(PLAYBOOK)
+    (folder / "filter_plugins").mkdir()
+    (folder / "filter_plugins/garbage.py").write_text(FILTER)
     return play(folder / "play.yml", folder / "cache", code=2)
 
 
@@ -105,6 +114,10 @@ def test_long_work_shows_that_it_lives_and_how_far_it_is(output: str) -> None:
     assert re.search(r"Takes long +ok +[3-9]\.\d s", output)
 
 
+def test_garbage_is_looked_for_seldom_in_the_processes_of_tasks_too(output: str) -> None:
+    assert f"garbage is looked for after {steps.OBJECTS} objects" in output
+
+
 def kept(path: Path) -> list[list[list[float]]]:
     """The runs of each call that a file of durations has."""
     return list(json.loads(path.read_text()).values())
@@ -116,7 +129,7 @@ def test_first_run_tells_nothing_of_time_left(output: str) -> None:
 
 
 def test_failed_run_is_not_remembered(tmp_path: Path) -> None:
-    (tmp_path / "play.yml").write_text(PLAYBOOK)
+    (tmp_path / "play.yml").write_text(PLAYBOOK.replace(" | garbage_after", ""))
     play(tmp_path / "play.yml", tmp_path / "cache", "--skip-tags", "x", code=2)
     assert not (tmp_path / "cache/edgefl/durations.json").exists()
 
