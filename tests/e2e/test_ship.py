@@ -83,6 +83,8 @@ def test_both_runtimes_at_once(nodes: Nodes, tmp_path: Path) -> None:
     build(LARGE, 120)
 
 
+# `make test` has it with real agents and processes of ssh, but no network: tests/unit/plugins/test_ship.py
+@pytest.mark.long
 def test_a_link_that_is_cut_five_times(nodes: Nodes, tmp_path: Path) -> None:
     whole, _output = ship(tmp_path, [nodes.target("ship1", "docker")], [LARGE])
     stop = threading.Event()
@@ -181,8 +183,9 @@ def test_layers_that_were_changed_on_the_cloud_node(nodes: Nodes, tmp_path: Path
     assert there(nodes, "ship1", "containerd") == []
 
 
-# The rule (expired_tags) is the same for both
-@pytest.mark.parametrize("runtime", ["containerd", pytest.param("docker", marks=pytest.mark.long)])
+# `make test` has these rules with real agents: tests/unit/plugins/test_ship.py
+@pytest.mark.long
+@pytest.mark.parametrize("runtime", ["containerd", "docker"])
 def test_old_images_go_but_not_those_in_use(nodes: Nodes, tmp_path: Path, runtime: str) -> None:
     kept = "edgefl-ship-test/kept"
     tags = [f"{kept}:v1-{number:012x}" for number in range(1, 5)]
