@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgefl import apps
-from edgefl.aggregator import status
+from edgefl.aggregator import memory, status
 from edgefl.aggregator.coordinator import RunError
 from edgefl.common import app_folder, settings
 from edgefl.common.idx import DataError
@@ -23,6 +23,7 @@ EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until a signal ends it. Exit code 1 when the run failed, 2 when an option is wrong."""
     _obey_signals()
+    memory.give_back_large_blocks()
     chosen = settings.aggregator(arguments)
     state = status.Status()
     run: Any = None

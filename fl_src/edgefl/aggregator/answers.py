@@ -14,7 +14,7 @@ import numpy as np
 
 from edgefl.apps import Array, Weights
 from edgefl.common.journal import printable
-from edgefl.link.protocol import Answer, Lost
+from edgefl.link.protocol import BLOCK, Answer, Lost
 
 FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
 """What a client tells of its work; further figures are left out of the lines."""
@@ -51,7 +51,7 @@ def evaluated(answer: Answer) -> Answer | Lost:
     return Lost(answer.task, f"evaluation: {flaw}", error=True) if flaw else answer
 
 
-def bounded(answers: Sequence[Answer], model: Weights, factor: float) -> list[Answer | Lost]:
+def bounded(answers: Sequence[Answer], factor: float) -> list[Answer | Lost]:
     """The answers, but lost those whose update is too large: its L2 norm is more than `factor` times the median of the nodes' norms.
 
     Who trains more samples than the median node makes more steps, and may differ that much more. The median counts nodes, each with the
@@ -60,7 +60,7 @@ def bounded(answers: Sequence[Answer], model: Weights, factor: float) -> list[An
     """
     if not factor or len({answer.task.member.node for answer in answers}) < LEAST_FOR_MEDIAN:
         return list(answers)
-    norms = [_distance(answer.weights, model) for answer in answers]
+    norms = [answer.norm for answer in answers]
     usual, size = _of_median_node(answers, norms), _of_median_node(answers, [answer.task.samples for answer in answers])
     outcomes: list[Answer | Lost] = []
     for answer, norm in zip(answers, norms):
@@ -84,12 +84,14 @@ def _of_median_node(answers: Sequence[Answer], figures: Sequence[float]) -> floa
     return float(np.median([np.median(own) for own in of_node.values()]))
 
 
-def _distance(weights: Sequence[Array], model: Weights) -> float:
+def distance(weights: Sequence[Array], model: Weights) -> float:
     """L2 norm of the difference, over all arrays together."""
     squares = 0.0
     for array, ours in zip(weights, model):
-        change = np.subtract(array, ours, dtype=np.result_type(ours, np.float64)).ravel()
-        squares += abs(np.vdot(change, change))
+        theirs, own = np.ravel(array), np.ravel(ours)
+        for at in range(0, own.size, BLOCK):
+            change = np.subtract(theirs[at : at + BLOCK], own[at : at + BLOCK], dtype=np.result_type(ours, np.float64))
+            squares += abs(np.vdot(change, change))
     return math.sqrt(squares)
 
 

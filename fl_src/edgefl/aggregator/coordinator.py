@@ -322,10 +322,11 @@ class Coordinator:
                 outcome = examine.trained(outcome, weights)
             if isinstance(outcome, Lost):
                 return outcome
-            return replace(outcome, weights=spool.keep(list(outcome.weights)))
+            norm = examine.distance(outcome.weights, weights) if s.norm_bound else 0.0
+            return replace(outcome, norm=norm, weights=spool.keep(list(outcome.weights)))
 
         answers, lost = examine.separated(map(received, link.train(weights, tasks, config, s.round_timeout)))
-        answers, refused = examine.separated(examine.bounded(answers, weights, s.norm_bound))
+        answers, refused = examine.separated(examine.bounded(answers, s.norm_bound))
         return Attempt(begin, division, tasks, answers, [*lost, *refused], time.perf_counter() - begin)
 
     def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:

@@ -125,7 +125,7 @@ class Replies:
         if reply is None:
             return self._write(about | {"missing": True}, b"", b"")
         about |= {"node": reply.node, "pod": reply.pod, "note": reply.note, "reason": reply.reason}
-        return self._write(about, reply.head, reply.body)
+        return self._write(about, reply.head, reply.whole())
 
     def _write(self, about: dict[str, Any], head: bytes, body: bytes) -> None:
         if not self.path:

@@ -102,7 +102,7 @@ class AppRun:
         s = self.settings
         welcome = {"run": self.number, "config": self.config}
         admit = admission(self.app.identity, s.tls, s.client_settings)
-        Endpoint(self.hub, s.server_address, s.tls, welcome, admit)
+        Endpoint(self.hub, s.server_address, s.tls, welcome, admit, self.folder)
         self.status.members = lambda: [member(pod) for pod in self.hub.pods()]
 
     def run(self) -> None:

@@ -24,7 +24,7 @@ class TrainingRun:
 
     def __init__(self, chosen: AggregatorSettings, status: Status, folder: Path | None) -> None:
         flower.quiet()
-        self._settings, self._status = chosen, status
+        self._settings, self._status, self._folder = chosen, status, folder
         store = Store(folder) if folder else None
         self._coordinator = Coordinator(chosen, apps.load(chosen.app), Journal(folder), store, status)
         number = flower.node_id(f"run {chosen.run}")
@@ -48,7 +48,7 @@ class TrainingRun:
             if not isinstance(start, int) or not isinstance(stop, int) or not 0 <= start < stop < 2**63:
                 raise RefusedError(f"{about['node']}/{about['pod']} has no samples ({start!s:.20} to {stop!s:.20})")
 
-        Endpoint(self._hub, s.server_address, s.tls, self._welcome, admit)
+        Endpoint(self._hub, s.server_address, s.tls, self._welcome, admit, self._folder)
         self._status.members = self._link.members
 
     def run(self) -> None:

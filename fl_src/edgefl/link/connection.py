@@ -49,12 +49,13 @@ class Connection:
     def __init__(self, address: str, tls: Tls | None, owner: Owner) -> None:
         self._address, self._tls, self._owner = address, tls, owner
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._chunk = wire.MOST_CHUNK
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._keep, name="link", daemon=True).start()
 
     def send(self, note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> None:
         """Send on the connection that is there now; where none is, it goes nowhere, and the next greeting says that it is held."""
-        for frame in wire.frames(note, head, body):
+        for frame in wire.frames(note, head, body, self._chunk):
             self._outbox.put(frame)
 
     def _keep(self) -> None:
@@ -100,6 +101,7 @@ class Connection:
             say("joined the aggregator")
             for frame in incoming:
                 note, head, body = self._rest(frame, incoming)
+                self._chunk = wire.chunk_of(note)
                 self.inbox.put((note | {"end": time.monotonic() + float(note["seconds"])}, head, body))
                 del head, body
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,11 +14,12 @@ import grpc.aio
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import Tls, host_port
 from edgefl.link import wire
+from edgefl.link.bodies import Bodies
 from edgefl.link.hub import Hub, Pod, RefusedError
 from edgefl.link.refused import RefusedConnections
 
 AT_ONCE = 64
-"""Chunks that are being sent at a time. More would lie in gRPC's buffers: 256 KiB for each client."""
+"""Chunks that are being sent at a time."""
 
 Message = tuple[dict[str, Any], bytes, Sequence[bytes]]
 Admit = Callable[[dict[str, Any], frozenset[str]], None]
@@ -25,9 +27,12 @@ Admit = Callable[[dict[str, Any], frozenset[str]], None]
 
 
 class Endpoint:
-    """Opens the port when it is made; raises OSError when that can't be done."""
+    """Opens the port when it is made; raises OSError when that can't be done. Answers wait in `folder`, where the run has room for models."""
 
-    def __init__(self, hub: Hub, address: str, tls: Tls | None, welcome: dict[str, Any], admit: Admit) -> None:
+    def __init__(
+        self, hub: Hub, address: str, tls: Tls | None, welcome: dict[str, Any], admit: Admit, folder: Path | None
+    ) -> None:
+        self._bodies = Bodies(folder)
         self._hub, self._address, self._tls, self._welcome, self._admit = hub, address, tls, welcome, admit
         self._reported: set[str] = set()
         self._error: BaseException | None = None
@@ -150,30 +155,33 @@ class Endpoint:
             if not isinstance(key, str):
                 raise wire.FrameError("a reply to nothing")
             wanted = self._hub.expects(pod, key)
-            chunks, got = [], 0
+            body, got = self._bodies.new(size) if wanted else None, 0
             while got < size:
                 chunk = await call.read()
                 if chunk is grpc.aio.EOF:
                     raise _ClosedError
                 got += len(chunk)
-                if wanted:  # nobody's answer takes memory
-                    chunks.append(chunk)
-            if got > size:
-                raise wire.FrameError("sent more than it announced")
-            if wanted:
-                body, chunks = b"".join(chunks), []
+                if got > size:
+                    raise wire.FrameError("sent more than it announced")
+                if body is not None:  # nobody's answer takes memory
+                    body.add(chunk)
+                del chunk
+            if body is not None:
                 self._hub.deliver(pod, key, note, head, body)
                 del body  # else each client's last reply stays until its next
+            del frame, head
 
     async def _send(self, outbox: asyncio.Queue[Message | None], call: Any) -> None:
         while True:
             message = await outbox.get()
             if message is None:
                 return
-            for frame in wire.frames(*message):
+            note, head, body = message
+            size = wire.chunk(self._hub.connected)
+            for frame in wire.frames(note | {"chunk": size}, head, body, size):
                 async with self._sending:
                     await call.write(frame)
-            del message, frame
+            del message, frame, head, body
 
 
 class _ClosedError(Exception):

@@ -122,6 +122,7 @@ class LinkGrid(Grid):
     def _push(self, messages: Iterable[Any], seconds: float) -> list[str]:
         waiting = list(messages)
         shared: flower.Shared = {}
+        digests: dict[int, bytes] = {}  # of the pieces, which `shared` keeps: what all nodes get is hashed once
         size = 0
         keys: list[str] = []
         if not waiting:
@@ -129,7 +130,10 @@ class LinkGrid(Grid):
         for message in waiting:
             # Made in the same way again after a restart, so that a client that was at work then can still deliver
             _head, body = flower.encode(message, shared)
-            keys.append(self._key(message, body))
+            for piece in body:
+                if id(piece) not in digests:
+                    digests[id(piece)] = hashlib.sha256(piece).digest()
+            keys.append(self._key(message, [digests[id(piece)] for piece in body]))
             size += sum(map(len, body))
         first = waiting[0]
         number = flower.round_of(first.content)
@@ -187,7 +191,8 @@ class LinkGrid(Grid):
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
-    def _key(self, message: Any, body: flower.Pieces) -> str:
+    def _key(self, message: Any, body: Iterable[bytes]) -> str:
+        """`body` are the digests of the message's pieces."""
         about = message.metadata
         text = f"{self._run.run_id} {self._watcher.loop} {about.dst_node_id} {about.message_type} {about.group_id} "
         found = hashlib.sha256(text.encode())
@@ -236,9 +241,10 @@ class LinkGrid(Grid):
         sure = {
             "reply_to_message_id": key, "src_node_id": sent.node, "dst_node_id": flower.SERVER, "run_id": self._run.run_id,
         }  # fmt: skip
-        size = len(reply.body)
+        body = reply.whole()
+        size = len(body)
         try:
-            message = flower.decode(reply.head, reply.body, **sure)
+            message = flower.decode(reply.head, body, **sure)
             if message.has_error():  # the app, its log and its errors may show what a client says
                 told = flower.failed(sent.head, message.error.code, printable(message.error.reason))
                 message = flower.decode(told, b"", **sure)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from edgefl.common.journal import printable, say
 
@@ -46,16 +46,28 @@ class Pod:
         return f"{self.node}/{self.name}"
 
 
+class Body(Protocol):
+    """A body that waits somewhere; it can be read once."""
+
+    def read(self) -> bytes: ...
+
+
 @dataclass
 class Reply:
     """What came back; `note` is what the client's end of the link measured. `reason` is set where nothing came: why."""
 
     head: bytes
-    body: bytes
+    body: bytes | Body
     node: str
     pod: str
     note: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+
+    def whole(self) -> bytes:
+        """The body, read from where it waited; it is in memory from then on."""
+        if not isinstance(self.body, bytes):
+            self.body = self.body.read()
+        return self.body
 
 
 @dataclass
@@ -175,7 +187,7 @@ class Hub:
             asked = self._asked.get(key)
             return asked is not None and any(other.instance == pod.instance for other in asked.given)
 
-    def deliver(self, pod: Pod, key: str, note: dict[str, Any], head: bytes, body: bytes) -> None:
+    def deliver(self, pod: Pod, key: str, note: dict[str, Any], head: bytes, body: bytes | Body) -> None:
         """A reply came; what is not waited for (any more) is dropped."""
         with self.changed:
             if not self.expects(pod, key):
@@ -196,6 +208,11 @@ class Hub:
         """Who is connected."""
         with self.changed:
             return list(self._pods.values())
+
+    @property
+    def connected(self) -> int:
+        """How many are connected."""
+        return len(self._pods)
 
     def nodes(self) -> list[int]:
         """Ids of the federation's nodes, sorted. One whose grace time runs is among them."""

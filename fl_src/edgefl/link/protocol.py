@@ -9,19 +9,23 @@ from typing import Protocol
 from edgefl.apps import Array, Weights
 from edgefl.common.plan import Member, Task
 
+BLOCK = 32 * 1024
+"""Weights that are calculated with at a time, in double precision: no second model in memory, and all in the processor's cache."""
+
 
 @dataclass(frozen=True)
 class Answer:
     """What a client sent back for a task, as it came: aggregator/answers.py finds out whether it is usable.
 
     `examples` is the number of samples that it says it worked on, `figures` are its numbers (seconds, loss, ...); `weights`, for a
-    training only, the new model's arrays.
+    training only, the new model's arrays, and `norm` how far they are from the model that was sent out.
     """
 
     task: Task
     examples: int
     figures: dict[str, float]
     weights: Sequence[Array] = field(default_factory=list, repr=False)
+    norm: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 
 from edgefl.apps import Array, Weights
+from edgefl.common.journal import say
 from edgefl.common.plan import Member, Task
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
 from edgefl.link.grid import LinkGrid
 from edgefl.link.hub import Hub, Pod
-from edgefl.link.protocol import Answer, Lost
+from edgefl.link.protocol import BLOCK, Answer, Lost
 
 REMEMBERED = ("m_t", "v_t", "momentum_vector")
 """What Flower's strategies with an optimizer carry from round to round: arrays, by name or as a list."""
 EACH = ("FedMedian", "FedTrimmedAvg")
 """Flower's strategies that need what each client sent; the others take its mean, which is made here from arrays that were read already."""
+COST_OF_EACH = 4
+"""Times the size of all models that Flower's way to combine them takes of memory (benchmarks/strategies.py)."""
 PLAIN = ("FedAvg", "FedProx")
 """Those that the mean is all of."""
 
@@ -29,6 +32,7 @@ class TrainingLink:
     def __init__(self, settings: AggregatorSettings, hub: Hub, grid: LinkGrid) -> None:
         self._settings, self._hub, self._grid = settings, hub, grid
         self._strategy: Any = None
+        self._told = False
 
     def members(self) -> list[Member]:
         return [member(pod) for pod in self._hub.pods()]
@@ -100,6 +104,13 @@ class TrainingLink:
         came = [(answer.examples, answer.weights) for answer in answers]
         name = self._settings.strategy
         bodies: list[tuple[int, Weights]] = [(examples, list(each)) for examples, each in came if name in EACH]
+        if name in EACH and not self._told:
+            self._told = True
+            megabytes = COST_OF_EACH * len(came) * sum(array.nbytes for array in weights) / 1e6
+            say(
+                f"{name} needs all {len(came)} models of a round at the same time, and about {megabytes:.0f} MB of memory to combine them; "
+                "FedAvg needs that of two models, however many there are"
+            )
         bodies = bodies or [(sum(examples for examples, _dummy in came), mean(came))]
         combined = bodies[0][1] if name in PLAIN else flower.combine(self._strategy, round_, weights, bodies)
         # The mean and Flower's adaptive strategies are calculated in double precision; the model keeps its own
@@ -149,5 +160,9 @@ def mean(bodies: Sequence[tuple[int, Sequence[Array]]]) -> Weights:
     sums: Weights = [np.zeros(array.shape, np.result_type(array, np.float64)) for array in bodies[0][1]]
     for examples, arrays in bodies:
         for into, array in zip(sums, arrays):
-            into += np.multiply(array, examples, dtype=into.dtype)
-    return [array / total for array in sums]
+            ours, theirs = into.reshape(-1), np.ravel(array)
+            for at in range(0, ours.size, BLOCK):
+                ours[at : at + BLOCK] += np.multiply(theirs[at : at + BLOCK], examples, dtype=into.dtype)
+    for into in sums:
+        into /= total
+    return sums

@@ -21,7 +21,9 @@ OTHER_APP = "edgefl-app-bin"
 """What the aggregator says beside a refusal, as bytes in UTF-8: the app that it has, where the client's is another one."""
 VERSION = 1
 """Of what is written here; a client of another one is refused by name."""
-CHUNK = 256 * 1024
+LEAST_CHUNK, MOST_CHUNK = 16 * 1024, 256 * 1024
+ON_THE_WAY = 32 * 1024 * 1024
+"""Bytes that all connections together have on their way in one direction: gRPC holds a chunk of each, however few are sent at a time."""
 MOST_BODY = 512 * 1024 * 1024
 """Bytes of the largest body that either side takes; a model must fit into it."""
 MOST_FRAME = 1024 * 1024
@@ -69,12 +71,17 @@ def server_options(most: int) -> list[tuple[str, int]]:
     return options(_SERVER | {"max_allowed_incoming_connections": max(1, min(most + SPARE, files - SPARE))})
 
 
+def client_options() -> list[tuple[str, int]]:
+    """For a client's connection."""
+    return options(_CLIENT)
+
+
 def connect(address: str, tls: Tls | None) -> grpc.Channel:
     """A client's connection; with `tls` our certificate is shown to the server. Connects with its first call."""
     if tls is None:
-        return grpc.insecure_channel(address, options(_CLIENT))
+        return grpc.insecure_channel(address, client_options())
     return grpc.secure_channel(
-        address, grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate), options(_CLIENT)
+        address, grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate), client_options()
     )
 
 
@@ -104,13 +111,26 @@ def greeted(frame: bytes) -> dict[str, Any]:
 _SIZES = struct.Struct(">QI")
 
 
-def frames(note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> Iterator[bytes]:
-    """A message as it is sent; its body may come in pieces. `note` is what the link itself tells beside it."""
+def chunk(connections: int) -> int:
+    """Bytes of a chunk where there are so many connections."""
+    return min(MOST_CHUNK, max(LEAST_CHUNK, ON_THE_WAY // max(1, connections)))
+
+
+def chunk_of(note: dict[str, Any]) -> int:
+    """Bytes of a chunk that the other end, whose note this is, wants. Raises FrameError."""
+    size = note.get("chunk")
+    if not isinstance(size, int) or not LEAST_CHUNK <= size <= MOST_CHUNK:
+        raise FrameError(f"a message in chunks of {size!r:.20} bytes")
+    return size
+
+
+def frames(note: dict[str, Any], head: bytes, body: Sequence[bytes], size: int = MOST_CHUNK) -> Iterator[bytes]:
+    """A message as it is sent, in chunks of `size` bytes; its body may come in pieces. `note` is what the link itself tells beside it."""
     text = json.dumps(note, separators=(",", ":")).encode()
     yield _SIZES.pack(sum(map(len, body)), len(text)) + text + head
     for piece in body:
-        for at in range(0, len(piece), CHUNK):
-            yield piece[at : at + CHUNK]
+        for at in range(0, len(piece), size):
+            yield piece[at : at + size]
 
 
 def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:
