@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e bench-train bench-clients bench-flower bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -137,6 +137,9 @@ bench-train: .venv-fl/.ready  ## Training: the how-to's code, ours, and the same
 
 bench-clients: .venv-fl/.ready  ## One aggregator with 10, 50 and 200 clients (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/clients.py $(BENCH)
+
+bench-scale: .venv-fl/.ready  ## One aggregator with a thousand clients, models of 400 KB and 4 MB (some minutes)
+	$(EDGEFL_PYTHON) benchmarks/scale.py $(BENCH)
 
 bench-flower: .venv-fl/.ready  ## One Flower app on this project's link and on Flower's own engine (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/flower.py $(BENCH)

@@ -57,7 +57,7 @@ def start(federation: Federation, name: str, module: str, *arguments: str, **env
     return program
 
 
-def lines(program: Program, event: str, count: int) -> list[dict[str, Any]]:
+def lines(program: Program, event: str, count: int, seconds: float = LONGEST) -> list[dict[str, Any]]:
     """The first `count` lines of `event` that the program prints; raises AssertionError when it ends before."""
 
     def found() -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def lines(program: Program, event: str, count: int) -> list[dict[str, Any]]:
         assert lives or len(wanted) == count, program.err.read_text()
         return wanted if len(wanted) == count else []
 
-    result: list[dict[str, Any]] = until(found, f"{count} lines of {event} from {program.name}", LONGEST)
+    result: list[dict[str, Any]] = until(found, f"{count} lines of {event} from {program.name}", seconds)
     return result
 
 
