@@ -6,8 +6,8 @@ import ctypes
 
 _M_MMAP_THRESHOLD = -3
 LARGE = 48 * 1024
-"""Bytes from which a block is the kernel's again as soon as it is free: models, and what gRPC reads into, 64 KiB a time. glibc begins with 128 KiB, and takes
-ever larger ones from the heap after the first."""
+"""Bytes from which a block is the kernel's again as soon as it is free: models, and what gRPC reads into, 64 KiB at a time. glibc begins with 128 KiB, and
+takes ever larger ones from the heap after the first."""
 
 
 def give_back_large_blocks() -> None:

@@ -15,7 +15,7 @@ from typing import IO
 
 from edgefl.common.journal import say
 
-IN_MEMORY = 16 * 1024 * 1024
+IN_MEMORY = 8 * 1024 * 1024
 """Bytes of all bodies that are held in memory; one that would go beyond it comes to the disk."""
 
 

@@ -50,6 +50,7 @@ _BOTH = {
 _SERVER = _BOTH | {
     "http2.min_recv_ping_interval_without_data_ms": 5_000,  # or it would take the clients' pings for an attack
     "so_reuseport": 0,  # two aggregators on one port would share out the clients between them
+    "http2.lookahead_bytes": 16 * 1024,  # what each client may send unasked, four times as much by default
     "max_concurrent_streams": 4,  # of a connection; a client needs one
     "server_handshake_timeout_ms": 5_000,
     "max_connection_idle_ms": int(GREETING * 1000),  # without a stream
