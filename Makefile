@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,7 +92,15 @@ test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, mo
 	$(PYTEST) --numprocesses=3 $(COVERED)
 
 test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
-	$(PYTEST) -m long
+	$(PYTEST) -m long --ignore=tests/e2e/faults
+
+test-faults: .venv-test  ## Faults on the lab while it trains, one after the other, and what each cost (less than an hour)
+	$(PYTEST) -m long tests/e2e/faults/test_faults.py
+
+MINUTES ?= 30
+SEED ?= 1
+storm: .venv-test  ## Random faults on the lab while it trains; MINUTES=30 SEED=1
+	$(PYTEST) -m long tests/e2e/faults/test_storm.py --minutes=$(MINUTES) --seed=$(SEED)
 
 quality: .venv-test  ## Linters and sanity
 	$(PYTEST) tests/quality

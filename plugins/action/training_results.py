@@ -19,6 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._holder import hol
 
 MODULE = "edgefl.kubeedge.training_results"
 LOCK = "edgefl.kubeedge.training_lock"
+TELEMETRY = "edgefl.kubeedge.cluster_telemetry"
 # Seconds after which who follows a training says that it still does
 RENEW = 120.0
 
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
         if first.get("failed"):
             return result | first
         display = Display()
-        self._renewed = time.monotonic()
+        self._renewed, self._cut_off = time.monotonic(), False
         follower = Follower(
             read=lambda **more: self._read_again(options | more, task_vars),
             show=lambda text, warn: display.display(text, color="yellow" if warn else None),
@@ -59,9 +60,11 @@ class ActionModule(ActionBase):
     def _read_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         try:
             self._renew(options, task_vars)
+            self._record_again(options, task_vars)
             return self._read(options, task_vars)
         except AnsibleConnectionFailure as error:
             # The training goes on without us
+            self._cut_off = True
             raise Transient(f"waits for SSH to the cloud node: {error}") from error
 
     def _renew(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
@@ -71,6 +74,14 @@ class ActionModule(ActionBase):
             about: dict[str, t.Any] = {name: options[name] for name in ("kubeconfig", "namespace") if name in options}
             about |= {"state": "renewed", "holder": holder()}
             self._execute_module(module_name=LOCK, module_args=about, task_vars=task_vars)
+
+    def _record_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
+        """A recorder ends with its host. Where it lives after all, the one that is begun here ends without a word."""
+        if self._cut_off and options.get("telemetry"):
+            shared = ("run", "state_dir", "telemetry_dir", "kubeconfig", "namespace")
+            about = {name: options[name] for name in shared if name in options} | options["telemetry"]
+            self._execute_module(module_name=TELEMETRY, module_args=about, task_vars=task_vars)
+        self._cut_off = False
 
 
 def _true(value: t.Any) -> bool:

@@ -42,6 +42,13 @@ options:
     description: Folder on the host in which M(edgefl.kubeedge.cluster_telemetry) keeps its records; the newest figures are shown with the rounds.
     type: path
     default: /var/lib/edgefl/telemetry
+  telemetry:
+    description:
+      - Options of M(edgefl.kubeedge.cluster_telemetry), such as C(interval), with which it is begun again when SSH to the host was lost and is back,
+        since a recorder ends when its host restarts. Those that both modules have are taken from here. Nothing is begun when it is empty.
+      - Only used with O(wait).
+    type: dict
+    default: {}
   status_url:
     description: Address of the aggregator's status endpoint, as it is reached from the host.
     type: str
@@ -181,6 +188,7 @@ def main() -> None:
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "run": {"type": "str", "required": True},
             "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
+            "telemetry": {"type": "dict", "default": {}},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             "selector": {"type": "str", "default": "app.kubernetes.io/part-of=edgefl"},
             "wait": {"type": "bool", "default": False},

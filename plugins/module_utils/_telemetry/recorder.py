@@ -350,11 +350,12 @@ def record(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, newest = paths(folder, run)
-    with open(path, "ab") as file:
+    with open(path, "a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return {"snapshots": 0, "lines": 0, "seconds": 0.0, "cpu_seconds": 0.0, "share": 0.0}
+        _end_line(file)
         begin, cpu = time.monotonic(), time.process_time()
         figures = {"snapshots": 0, "lines": 0}
         try:
@@ -393,6 +394,12 @@ def _snapshots(recorder: Recorder, schedule: Schedule, until: Callable[[], bool]
                 over, last = True, min(last, now + schedule.after)
             time.sleep(max(0.0, min(END_POLL, due - now, last - now)))
             now = time.monotonic()
+
+
+def _end_line(file: BinaryIO) -> None:
+    """A recorder that was there before may have been ended, with its host, while it wrote."""
+    if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+        file.write(b"\n")
 
 
 def _append(file: BinaryIO, lines: list[Line]) -> None:

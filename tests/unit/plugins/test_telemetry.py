@@ -299,6 +299,16 @@ def test_two_do_not_record_the_same_run(tmp_path: Path) -> None:
         assert "the end of the recording" in found["problems"][0]
 
 
+def test_it_goes_on_where_another_was_ended_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    assert record_cluster(tmp_path, lambda: True)["snapshots"] > 0
+    with open(tmp_path / "r.jsonl", "ab") as file:
+        file.write(b'{"time": 1, "kind": "no')
+    lines = record_cluster(tmp_path, lambda: True)["lines"]
+    found = records.read(tmp_path, "r", 1)
+    assert found["problems"] == ["1 lines of the telemetry are damaged, and were left out."]
+    assert found["recorder"]["lines"] == lines
+
+
 def test_what_keeps_it_from_beginning_is_told_in_the_results(tmp_path: Path) -> None:
     def connect() -> Any:
         raise EdgeflError("The kubeconfig names no cluster and user")

@@ -1,0 +1,103 @@
+"""The faults as data: what is done at a node's console, how it is undone, and what is there again when the lab has recovered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AGGREGATOR, CLIENT = "[e]dgefl.aggregator", "[e]dgefl.client"
+APISERVER, ETCD = "^[k]ube-apiserver ", "^[e]tcd "
+# A cable that is pulled: no end is told
+CUT = (
+    "iptables --insert INPUT --in-interface eth0 --jump DROP; iptables --insert OUTPUT --out-interface eth0 --jump DROP"
+)
+MEND = (
+    "while iptables --delete INPUT --in-interface eth0 --jump DROP; do :; done 2>/dev/null;"
+    "while iptables --delete OUTPUT --out-interface eth0 --jump DROP; do :; done 2>/dev/null; true"
+)
+# As when the power is lost; systemd of the node starts all again
+CRASH, START = "docker kill {node}", "docker start {node}"
+# The limit of the client's container goes down to nearly what it uses, and a program beside it wants more: the kernel kills what uses most
+OUT_OF_MEMORY = f"""
+about=/proc/$(pgrep -of '{CLIENT}')/cgroup
+group=$(sed -n 's/.*:memory://p' $about)
+if [ "$group" ]; then
+  cd "/sys/fs/cgroup/memory$group"; limit=memory.limit_in_bytes use=memory.usage_in_bytes events=memory.oom_control
+else
+  cd "/sys/fs/cgroup$(sed -n 's/^0:://p' $about)"; limit=memory.max use=memory.current events=memory.events
+fi
+was=$(cat $limit) before=$(grep '^oom_kill ' $events)
+trap 'echo $was >$limit' EXIT
+echo $(($(cat $use) + 4000000)) >$limit
+sh -c 'echo $$ >cgroup.procs; exec python3 -c "x = 60_000_000 * bytes([1])"'
+[ "$(grep '^oom_kill ' $events)" != "$before" ]
+"""
+# While the aggregator is frozen: it must not write another one before it is killed
+DAMAGE = f"""
+process=$(pgrep -of '{AGGREGATOR}')
+kill -STOP $process
+newest=$(ls {{state}}/*.npz | tail -n 1)
+python3 - "$newest" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    place = file.seek(0, 2) // 2
+    file.seek(place)
+    byte = file.read(1)[0]
+    file.seek(place)
+    file.write(bytes([byte ^ 255]))
+END
+kill -KILL $process
+"""
+
+
+def killed(program: str) -> str:
+    """The command that ends the first process of a program's command line, without a word to it."""
+    return f"kill -KILL $(pgrep -of '{program}')"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """
+    One fault. Commands are run by root at the console of `host`, or for the host "" on the machine that runs the lab; {node} is the container of
+    `on`, {state} the run's folder on the cloud node.
+
+    :param on: the node that suffers
+    :param program: pattern of a command line on that node; a new process of it is part of the recovery
+    :param hold: seconds until it is undone; None holds it for the whole of a training
+    :param times: how often it is injected, each time after some more rounds
+    :param limit: most seconds from the end of the fault to a whole round, and to a whole cluster
+    :param storm: whether it is one of the storm's: not those that take minutes
+    """
+
+    name: str
+    on: str
+    inject: str
+    undo: str = ""
+    host: str | None = None
+    program: str = ""
+    hold: float | None = 0
+    times: int = 1
+    limit: float = 90
+    storm: bool = True
+
+    @property
+    def console(self) -> str:
+        return self.on if self.host is None else self.host
+
+
+FAULTS = [
+    Fault("client killed", "edge1", killed(CLIENT), program=CLIENT),
+    Fault("API server killed", "cloud", killed(APISERVER), program=APISERVER),
+    Fault("client out of memory, killed by the kernel", "edge2", OUT_OF_MEMORY, program=CLIENT),
+    Fault("containerd restarted on an edge", "edge1", "systemctl restart containerd", program="/containerd$"),
+    Fault("etcd killed", "cloud", killed(ETCD), program=ETCD),
+    Fault("cloudcore stopped for a whole training", "cloud", "systemctl stop cloudcore", "systemctl start cloudcore", hold=None),
+    Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
+    Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
+    Fault("edge node without power", "edge1", CRASH, START, host=""),
+    # kubelet waits before each further restart: 10, 20, 40, 80 s
+    Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
+    Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),
+    Fault("newest checkpoint damaged, aggregator killed", "cloud", DAMAGE, program=AGGREGATOR),
+    Fault("edgecore stopped for 3 min", "edge2", "systemctl stop edgecore", "systemctl start edgecore", hold=180, storm=False),
+    Fault("network of an edge cut for 6 min", "edge1", CUT, MEND, hold=360, storm=False),
+]  # fmt: skip
