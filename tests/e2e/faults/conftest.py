@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from e2e.faults.training import Training
+from e2e.faults.training import Row, Training
 from support.running_lab import Lab
 
-ROWS = pytest.StashKey[list["Row"]]()
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a fault cost; times in seconds."""
-
-    fault: str
-    lost: str
-    rounds_after: float
-    cluster_after: float
-    longest: float
-    proof: str
+ROWS = pytest.StashKey[list[Row]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def trainings(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     """Training after training until the module's tests are done; the first two are left alone."""
     lab.other_training.set()
-    made = Training(f"faults-{time.time():.0f}", 1000, tmp_path_factory.mktemp("faults") / "play.log")
+    made = Training.begin("faults", tmp_path_factory.mktemp("faults"))
     try:
         made.measure_undisturbed()
         yield made

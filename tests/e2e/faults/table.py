@@ -90,7 +90,7 @@ FAULTS = [
     Fault("client out of memory, killed by the kernel", "edge2", OUT_OF_MEMORY, program=CLIENT),
     Fault("containerd restarted on an edge", "edge1", "systemctl restart containerd", program="/containerd$"),
     Fault("etcd killed", "cloud", killed(ETCD), program=ETCD),
-    Fault("cloudcore stopped for a whole training", "cloud", "systemctl stop cloudcore", "systemctl start cloudcore", hold=None),
+    Fault("cloudcore stopped for a whole training", "cloud", "systemctl stop cloudcore", "systemctl start cloudcore", hold=None, storm=False),
     Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
     Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
     Fault("edge node without power", "edge1", CRASH, START, host=""),
@@ -101,3 +101,33 @@ FAULTS = [
     Fault("edgecore stopped for 3 min", "edge2", "systemctl stop edgecore", "systemctl start edgecore", hold=180, storm=False),
     Fault("network of an edge cut for 6 min", "edge1", CUT, MEND, hold=360, storm=False),
 ]  # fmt: skip
+STORM = [fault for fault in FAULTS if fault.storm]
+
+SMALL = "/var/lib/edgefl/small"
+# With a training of its own, whose states are there
+STATE_FULL = Fault(
+    "state volume full for 20 s", "cloud",
+    f"dd if=/dev/zero of={SMALL}/filler bs=4k 2>/dev/null; [ $(df --output=avail {SMALL} | tail -n 1) = 0 ]", f"rm {SMALL}/filler", hold=20,
+)  # fmt: skip
+
+# Each certificate of the training is signed anew with an end that was yesterday, and all pods have it
+EXPIRE = """
+cd /etc/edgefl/tls
+/opt/edgefl/kubernetes/venv/bin/python - fashion-mnist*-tls <<'END'
+import datetime, pathlib, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+signer = serialization.load_pem_private_key(pathlib.Path("ca.key").read_bytes(), None)
+end = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+for name in sys.argv[1:]:
+    file = pathlib.Path(name, "tls.crt")
+    old = x509.load_pem_x509_certificate(file.read_bytes())
+    new = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number, end - datetime.timedelta(days=1), end, list(old.extensions))
+    file.write_bytes(new.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+END
+export KUBECONFIG=/etc/kubernetes/admin.conf
+for name in fashion-mnist*-tls; do
+  kubectl --namespace=edgefl patch secret $name --patch='{"data": {"tls.crt": "'$(base64 -w 0 $name/tls.crt)'"}}'
+done
+kubectl --namespace=edgefl delete pods --all --wait=false
+"""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +31,18 @@ LONG = 3.0
 EVERYTHING = "nodes,pods,leases.coordination.k8s.io"
 
 Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a fault cost; times in seconds."""
+
+    fault: str
+    lost: str
+    rounds_after: float
+    longest: float
+    cluster_after: float
+    proof: str
 
 
 def console(host: str, command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
@@ -83,6 +98,7 @@ class Training:
     loops: int
     log: Path
     variables: dict[str, Any] = field(default_factory=dict)
+    tags: str = "preflight,federation,results"
     accuracy: float = 0.0
     """That of an undisturbed training after its last round."""
     usual: float = LONG
@@ -98,11 +114,16 @@ class Training:
             "results_timeout": 7200,
             "federation_telemetry_timeout": 7200,
         }
-        words = ["site.yml", "--tags=preflight,federation,results", values(**{**given, **self.variables})]
+        words = ["site.yml", f"--tags={self.tags}", values(**{**given, **self.variables})]
         with self.log.open("w") as log:
             self.play = subprocess.Popen(
-                [BIN / "ansible-playbook", *words], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [BIN / "ansible-playbook", *words], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+
+    @classmethod
+    def begin(cls, name: str, folder: Path, loops: int = 1000, tags: str = tags, **variables: Any) -> Training:
+        """A new run; the playbook's output goes to `folder`."""
+        return cls(f"{name}-{time.time():.0f}", loops, folder / "play.log", variables, tags)
 
     @property
     def state(self) -> str:
@@ -169,6 +190,21 @@ class Training:
             self._slices = {node: (min(ends), max(ends)) for node, ends in found.items()}
         return self._slices
 
+    def wait(self, seconds: float = 1800) -> int:
+        """The playbook's exit code, when it has ended."""
+        return self.play.wait(seconds)
+
+    def kill_when(self, shown: str) -> None:
+        """Ends the playbook with kill -9, and all that it has started, as soon as it has shown something."""
+        until(
+            lambda: shown in self.log.read_text() or self.play.poll() is not None,
+            f"{shown!r} in the playbook's output",
+            600,
+        )
+        assert self.play.poll() is None, f"the playbook ended before:\n{tail(self.log.read_text())}"
+        os.killpg(self.play.pid, signal.SIGKILL)
+        self.play.wait(60)
+
     def end(self) -> None:
         """Ends who follows; the training goes with the next one."""
         if self.play.poll() is None:
@@ -185,6 +221,13 @@ def trained_once(line: Line, slices: dict[str, tuple[int, int]]) -> int:
         trained = sum(stop - start for start, stop in parts)
         assert trained == end - begin or (node in missing and trained < end - begin), f"{node} lacks samples: {line}"
     return int(sum(one["examples"] for one in line["clients"]))
+
+
+def hole(run: str) -> tuple[float, float]:
+    """Most seconds between two figures of the nodes' CPU and memory in the telemetry of a run, and when that was."""
+    text = console("cloud", f'grep -h \'"kind":"node"\' {TELEMETRY}/{run}.jsonl').stdout
+    times = [json.loads(row)["time"] for row in text.splitlines()]
+    return max(((after - before, before) for before, after in pairwise(times)), default=(0.0, 0.0))
 
 
 def pauses(lines: Sequence[Line]) -> list[float]:
