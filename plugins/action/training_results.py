@@ -22,6 +22,8 @@ LOCK = "edgefl.kubeedge.training_lock"
 TELEMETRY = "edgefl.kubeedge.cluster_telemetry"
 # Seconds after which who follows a training says that it still does
 RENEW = 120.0
+# Seconds without a new snapshot after which the recorder is taken for ended; three intervals, where these are longer
+RECORDER_GONE = 30.0
 
 
 class ActionModule(ActionBase):
@@ -40,7 +42,8 @@ class ActionModule(ActionBase):
         if first.get("failed"):
             return result | first
         display = Display()
-        self._renewed, self._cut_off = time.monotonic(), False
+        self._renewed = self._recorded_at = time.monotonic()
+        self._recorded = first["now"].get("time")
         follower = Follower(
             read=lambda **more: self._read_again(options | more, task_vars),
             show=lambda text, warn: display.display(text, color="yellow" if warn else None),
@@ -60,11 +63,11 @@ class ActionModule(ActionBase):
     def _read_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         try:
             self._renew(options, task_vars)
-            self._record_again(options, task_vars)
-            return self._read(options, task_vars)
+            read = self._read(options, task_vars)
+            self._record_again(read.get("now", {}), options, task_vars)
+            return read
         except AnsibleConnectionFailure as error:
             # The training goes on without us
-            self._cut_off = True
             raise Transient(f"waits for SSH to the cloud node: {error}") from error
 
     def _renew(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
@@ -75,13 +78,19 @@ class ActionModule(ActionBase):
             about |= {"state": "renewed", "holder": holder()}
             self._execute_module(module_name=LOCK, module_args=about, task_vars=task_vars)
 
-    def _record_again(self, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
-        """A recorder ends with its host. Where it lives after all, the one that is begun here ends without a word."""
-        if self._cut_off and options.get("telemetry"):
+    def _record_again(
+        self, newest: dict[str, t.Any], options: dict[str, t.Any], task_vars: dict[str, t.Any] | None
+    ) -> None:
+        """A recorder ends with its host, and tells of each snapshot while it lives. One that is begun beside a living one ends without a word."""
+        if newest.get("time") != self._recorded:
+            self._recorded, self._recorded_at = newest.get("time"), time.monotonic()
+        telemetry = dict(options.get("telemetry") or {})
+        patience = max(RECORDER_GONE, 3 * float(telemetry.get("interval", 0)))
+        if telemetry and time.monotonic() - self._recorded_at >= patience:
+            self._recorded_at = time.monotonic()
             shared = ("run", "state_dir", "telemetry_dir", "kubeconfig", "namespace")
-            about = {name: options[name] for name in shared if name in options} | options["telemetry"]
+            about = {name: options[name] for name in shared if name in options} | telemetry
             self._execute_module(module_name=TELEMETRY, module_args=about, task_vars=task_vars)
-        self._cut_off = False
 
 
 def _true(value: t.Any) -> bool:

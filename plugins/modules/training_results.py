@@ -44,8 +44,8 @@ options:
     default: /var/lib/edgefl/telemetry
   telemetry:
     description:
-      - Options of M(edgefl.kubeedge.cluster_telemetry), such as C(interval), with which it is begun again when SSH to the host was lost and is back,
-        since a recorder ends when its host restarts. Those that both modules have are taken from here. Nothing is begun when it is empty.
+      - Options of M(edgefl.kubeedge.cluster_telemetry), such as C(interval), with which it is begun again where no new snapshot has come for 30 seconds
+        and three intervals, since a recorder ends when its host restarts. Those that both modules have are taken from here. Nothing is begun when it is empty.
       - Only used with O(wait).
     type: dict
     default: {}

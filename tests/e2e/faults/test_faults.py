@@ -28,7 +28,7 @@ def test_fault(trainings: Training, rows: list[Row], fault: Fault) -> None:
 def test_nothing_is_missing_in_the_whole_run(trainings: Training) -> None:
     """Neither between the faults nor in the telemetry, whatever became of the program that records it."""
     trainings.prove(1, trainings.place()[0] - 1)
-    seconds, at = hole(trainings.run)
+    seconds, at = hole(trainings)
     assert seconds <= HOLE, f"no figure of CPU and memory for {seconds:.0f} s, at {at:.0f}"
 
 

@@ -56,7 +56,7 @@ def test_storm(lab: Lab, rows: list[Row], tmp_path: Path, request: pytest.Fixtur
             )
         )
         assert len(lines) == training.loops * ROUNDS
-        seconds, _at = hole(training.run)
+        seconds, _at = hole(training)
         lab.show(f"  longest time without a figure of CPU and memory: {seconds:.0f} s")
     finally:
         training.end()

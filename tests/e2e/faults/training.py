@@ -223,11 +223,12 @@ def trained_once(line: Line, slices: dict[str, tuple[int, int]]) -> int:
     return int(sum(one["examples"] for one in line["clients"]))
 
 
-def hole(run: str) -> tuple[float, float]:
-    """Most seconds between two figures of the nodes' CPU and memory in the telemetry of a run, and when that was."""
-    text = console("cloud", f'grep -h \'"kind":"node"\' {TELEMETRY}/{run}.jsonl').stdout
-    times = [json.loads(row)["time"] for row in text.splitlines()]
-    return max(((after - before, before) for before, after in pairwise(times)), default=(0.0, 0.0))
+def hole(training: Training) -> tuple[float, float]:
+    """Most seconds of a run without a figure of the nodes' CPU and memory in its telemetry, and when they began."""
+    text = console("cloud", f'grep -h \'"kind":"node"\' {TELEMETRY}/{training.run}.jsonl').stdout
+    rounds = [line["time"] for line in training.lines(40_000)]
+    times = [rounds[0], *sorted(json.loads(row)["time"] for row in text.splitlines()), rounds[-1]]
+    return max((after - before, before) for before, after in pairwise(times))
 
 
 def pauses(lines: Sequence[Line]) -> list[float]:
