@@ -95,7 +95,7 @@ test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the la
 	$(PYTEST) -m long --ignore=tests/e2e/faults
 
 test-faults: .venv-test  ## Faults on the lab while it trains, one after the other, and what each cost (less than an hour)
-	$(PYTEST) -m long tests/e2e/faults/test_faults.py
+	$(PYTEST) -m long tests/e2e/faults/test_faults.py tests/e2e/faults/test_own_training.py
 
 MINUTES ?= 30
 SEED ?= 1
