@@ -208,7 +208,7 @@ class Training:
     def end(self) -> None:
         """Ends who follows; the training goes with the next one."""
         if self.play.poll() is None:
-            self.play.terminate()
+            os.killpg(self.play.pid, signal.SIGTERM)
             self.play.wait(60)
 
 
@@ -241,7 +241,7 @@ def lost(lines: Sequence[Line]) -> str:
     parts = Counter(part["node"] for line in lines for part in line["lost"])
     words = [f"{count} part{'s' * (count > 1)} of {node}" for node, count in parts.items()]
     again = sum(line.get("repeated", 0) for line in lines)
-    return ", ".join([*words, *([f"{again} rounds begun again"] if again else [])]) or "nothing"
+    return ", ".join([*words, *([f"{again} round{'s' * (again > 1)} begun again"] if again else [])]) or "nothing"
 
 
 def recovery(lines: Sequence[Line], begin: float, end: float, usual: float) -> tuple[float, float]:
