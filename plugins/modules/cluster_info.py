@@ -145,6 +145,10 @@ training:
     certificates:
       description: Fingerprints of the certificates in the Secrets of its clients and its aggregator, by the names of these.
       type: dict
+    failed_pods:
+      description: Names of pods of its aggregator that will never run, such as one that was evicted.
+      type: list
+      elements: str
     clients:
       description: >-
         Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(settings), a checksum of all that its pods are

@@ -208,7 +208,8 @@ def retired(
 ) -> list[str]:
     """
     What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
-    another kind, or that cannot be replaced where they are.
+    another kind, or that cannot be replaced where they are. And pods of the aggregator that failed: Kubernetes would wait for the end of the last old pod
+    of a Deployment that is recreated, which they never tell.
 
     :param training: of C(edgefl_cluster)
     :param rows: C(clients), those that are wanted
@@ -227,7 +228,8 @@ def retired(
         (item["kind"], item["name"], "" if item["kind"] in _IN_PLACE else item["settings"])
         for item in training["clients"]
     ]
-    gone = [f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay]
+    gone = [f"Pod/{name}" for name in training["failed_pods"]]
+    gone += [f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay]
     if training["aggregator"] not in ("", names["aggregator"]):
         gone.append(f"Deployment/{training['aggregator']}")
     return sorted(gone)

@@ -38,7 +38,8 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
 
 
 def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
-    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, and C(certificates): fingerprints.
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, its C(failed_pods), and
+    C(certificates): fingerprints.
 
     `found` are objects of the cluster, what is in other namespaces left out.
     """
@@ -57,6 +58,13 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
             for item in items
             if item["kind"] == "Secret" and FINGERPRINT in item["metadata"].get("annotations", {})
         },
+        "failed_pods": [
+            item["metadata"]["name"]
+            for item in items
+            if item["kind"] == "Pod"
+            and AGGREGATOR in _labels(item).items()
+            and item.get("status", {}).get("phase") == "Failed"
+        ],
         "clients": [
             _client(item, items) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"
         ],

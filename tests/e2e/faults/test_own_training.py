@@ -21,7 +21,12 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 def small_volume() -> Iterator[str]:
     """A folder for states on the cloud node that has 20 MB."""
-    assert console("cloud", f"mkdir -p {SMALL} && mount -t tmpfs -o size=20m edgefl-test {SMALL}").returncode == 0
+    assert (
+        console(
+            "cloud", f"mkdir -p {SMALL} && mount -t tmpfs -o size=20m,uid=10001,gid=10001,mode=755 edgefl-test {SMALL}"
+        ).returncode
+        == 0
+    )
     yield SMALL
     console("cloud", f"umount --lazy {SMALL}; rmdir {SMALL}")
 

@@ -39,6 +39,7 @@ def clients(
 def training(*workloads: tuple[str, str, str], aggregator: str = "fashion-mnist") -> dict[str, Any]:
     return {
         "aggregator": aggregator,
+        "failed_pods": [],
         "clients": [{"kind": kind, "name": name, "settings": settings} for kind, name, settings in workloads],
     }
 
@@ -180,6 +181,12 @@ def test_a_flower_app_s_configuration_is_part_of_its_training() -> None:
 def test_nothing_goes_that_can_be_replaced_where_it_is() -> None:
     rows = clients(edges())
     assert retired(training(*(("Deployment", row["name"], "old") for row in rows)), rows) == []
+
+
+def test_an_aggregator_s_pod_that_failed_goes() -> None:
+    assert retired({**training(), "failed_pods": ["fashion-mnist-0123"]}, clients(edges())) == [
+        "Pod/fashion-mnist-0123"
+    ]
 
 
 def test_an_edge_that_left_goes() -> None:
