@@ -74,7 +74,8 @@ def unwell(since: float) -> list[str]:
         kind, name = item["kind"], item["metadata"]["name"]
         if kind == "Lease":
             heard.setdefault(name, []).append(item["spec"].get("renewTime"))
-        elif "deletionTimestamp" not in item["metadata"]:
+        # A pod that failed for good is replaced by another, and stays in the list
+        elif "deletionTimestamp" not in item["metadata"] and item["status"].get("phase") != "Failed":
             ready = next(
                 (one for one in item["status"].get("conditions", []) if one["type"] == "Ready"), {"status": "Unknown"}
             )
