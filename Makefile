@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .venv .venv-test .venv-newest .venv-fl test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ lab-purge: .venv  ## Remove the lab and what was compiled for it
 # The environment ---------------------------------------------------------------------------------------------------
 
 .venv: $(VENV)/.run $(LINK)
-.venv-test: $(VENV)/.test .venv-newest/.ready $(LINK)
+.venv-test: $(VENV)/.test .venv-newest $(LINK)
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,23 +59,17 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.run
 
 # The newest ansible-core, beside the oldest one of all else, for ansible-test.
 NEWEST_PYTHON ?=
-.venv-newest/.ready: requirements-newest.txt
-	python='$(NEWEST_PYTHON)'; "$${python:=$$(tools/newest_python.sh)}" -m venv --clear .venv-newest
-	@tools/say.sh "Installing the newest ansible-core into .venv-newest" \
-	  .venv-newest/bin/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement $<
-	@touch $@
+.venv-newest:
+	@python='$(NEWEST_PYTHON)'; tools/shared_venv.sh $@ "the newest ansible-core" "$${python:=$$(tools/newest_python.sh)}" requirements-newest.txt
 
 # Flower, TensorFlow and the data as in the client's image, for tests/fl. In an environment of their own: their versions are not ours.
 # Fashion-MNIST is a Debian package, which apt can only name when it has its lists.
 export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
 export EDGEFL_DATA_DIR ?= $(CURDIR)/.venv-fl/data
-.venv-fl/.ready: fl_src/requirements-client.txt | $(BIN)/pip
-	$(PYTHON) -m venv .venv-fl
-	@tools/say.sh "Installing TensorFlow into .venv-fl" \
-	  .venv-fl/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/.venv-fl/data' >/dev/null; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
-	  unpack || { $$root apt-get update -qq && unpack; }
-	@touch $@
+.venv-fl: | $(BIN)/pip
+	@tools/shared_venv.sh $@ TensorFlow $(PYTHON) fl_src/requirements-client.txt
+	@unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/$@/unpacked' >/dev/null && mv $@/unpacked $@/data; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	  [ -d $@/data ] || unpack || { $$root apt-get update -qq && unpack; }
 
 # Lets `edgefl.kubeedge.*` resolve from the checkout.
 $(LINK):
@@ -88,10 +82,10 @@ COVERED := --cov --cov-report= --cov-fail-under=90
 # Tests ----------------------------------------------------------------------------------------------------------------
 
 # What is on the lab waits more than it computes: all else runs beside it
-test: .venv-test .venv-fl/.ready  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % coverage
+test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % coverage
 	$(PYTEST) --numprocesses=3 $(COVERED)
 
-test-long: .venv-test .venv-fl/.ready  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
+test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long --ignore=tests/e2e/faults
 
 test-faults: .venv-test  ## Faults on the lab while it trains, one after the other, and what each cost (less than an hour)
@@ -120,14 +114,14 @@ report: .venv-test  ## The report in a browser (Debian's chromium)
 site: .venv-test  ## The documentation's site in a browser
 	$(PYTEST) tests/docs
 
-fl: .venv-test .venv-fl/.ready  ## Flower and TensorFlow as real processes
+fl: .venv-test .venv-fl  ## Flower and TensorFlow as real processes
 	$(PYTEST) tests/fl
 
 REPEAT ?= 1
-faults: .venv-test .venv-fl/.ready  ## Faults with real processes, and the time to recover; REPEAT=10 does each ten times
+faults: .venv-test .venv-fl  ## Faults with real processes, and the time to recover; REPEAT=10 does each ten times
 	$(PYTEST) tests/faults --repeat=$(REPEAT)
 
-coverage: .venv-test .venv-fl/.ready  ## Coverage alone, by the tests that need no cluster, and the lines that none of them reaches
+coverage: .venv-test .venv-fl  ## Coverage alone, by the tests that need no cluster, and the lines that none of them reaches
 	$(PYTEST) --numprocesses=2 tests/unit tests/report tests/fl tests/faults $(COVERED)
 	$(BIN)/coverage report --skip-covered --show-missing
 
@@ -140,16 +134,16 @@ e2e: .venv-test  ## The whole job on the lab
 # Benchmarks -----------------------------------------------------------------------------------------------------------
 # BENCH="--repeats 1 --json FILE" gives options; docs/benchmarks.md has the results.
 
-bench-train: .venv-fl/.ready  ## Training: the how-to's code, ours, and the same steps without Flower (some minutes)
+bench-train: .venv-fl  ## Training: the how-to's code, ours, and the same steps without Flower (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/train.py $(BENCH)
 
-bench-clients: .venv-fl/.ready  ## One aggregator with 10, 50 and 200 clients (some minutes)
+bench-clients: .venv-fl  ## One aggregator with 10, 50 and 200 clients (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/clients.py $(BENCH)
 
-bench-scale: .venv-fl/.ready  ## One aggregator with a thousand clients, models of 400 KB and 4 MB (some minutes)
+bench-scale: .venv-fl  ## One aggregator with a thousand clients, models of 400 KB and 4 MB (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/scale.py $(BENCH)
 
-bench-flower: .venv-fl/.ready  ## One Flower app on this project's link and on Flower's own engine (some minutes)
+bench-flower: .venv-fl  ## One Flower app on this project's link and on Flower's own engine (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/flower.py $(BENCH)
 
 bench-edit: .venv-test  ## From an edited line to the accuracy of round 5 on the lab, and the how-to's way (half an hour)
