@@ -166,7 +166,7 @@ def edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edges:
         '"port": near.port}', '"port": (os.environ["WRONG"] == "gone" and near.close()) or near.port}'
     )
     assert source.count("WRONG") == 2
-    monkeypatch.setattr(link, "PROGRAM", link._program(source))
+    monkeypatch.setattr(link, "SOURCE", source)
     kept = answers.kept
 
     def noted(said: dict[str, Any], port: int | None) -> tuple[int, int]:

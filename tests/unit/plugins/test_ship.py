@@ -58,6 +58,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan 
     check_room,
     plan,
 )
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.program import OF_SITES, packed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.progress import Counter, lines
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.source import Source, make_shipment
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import SharedArchives
@@ -985,7 +986,7 @@ def program(containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> Callable
         nonlocal source
         assert source.count(old) == 1
         source = source.replace(old, new)
-        monkeypatch.setattr(link, "PROGRAM", link._program(source))
+        monkeypatch.setattr(link, "SOURCE", source)
 
     change('"/var/lib/containerd"', repr(str(containerd.home)))
     monkeypatch.setattr(_copies, "ASKED", 100_000)
@@ -1063,7 +1064,7 @@ def test_a_file_that_changes_while_it_is_copied_makes_all_be_sent(
 def test_a_recipe_goes_on_after_a_cut(
     older: DockerFolder, containerd: Containerd, ssh: Ssh, program: Callable[[str, str], None]
 ) -> None:
-    hello = len(link.PROGRAM) + 4000
+    hello = len(packed(link.SOURCE, False)) + 4000
     ssh.spoil(f"cut {hello + 20_000}")
     before = len(ssh.passed)
     sent = send(older, target=REMOTE, chunk=8_000)
@@ -1077,7 +1078,7 @@ def test_a_node_that_says_otherwise_each_time_gets_all(
 ) -> None:
     bits = "bits[number // 8] |= bool(place)"
     program(bits, f"{bits} * (number != os.getpid() % 20)")
-    ssh.spoil(f"cut {len(link.PROGRAM) + 24_000}")
+    ssh.spoil(f"cut {len(packed(link.SOURCE, False)) + 24_000}")
     sent = send(older, target=REMOTE, chunk=8_000)
     assert sent["cuts"] == 1 and sent["bytes"] > 430_000
 
@@ -1145,10 +1146,11 @@ def test_an_archive_whose_heads_are_damaged_is_read_as_far_as_they_are_whole(
 # The other end ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_agent_needs_nothing_of_the_collection(containerd: Containerd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("site", [True, False])
+def test_the_agent_needs_nothing_of_the_collection(containerd: Containerd, tmp_path: Path, site: bool) -> None:
     """What goes over the wire runs alone, without what is installed (-I, -S), and has no more than that in memory."""
     wanted = {"runtime": "containerd", "names": {FULL: "sha256:x"}, "digests": [], "chains": [], "spool": str(tmp_path)}
-    program = zlib.decompress(link.PROGRAM).decode()
+    program = zlib.decompress(packed(link.SOURCE, site)).decode()
     tell = "import sys; print(sorted(name.partition('.')[0] for name in sys.modules), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-IS", "-c", f"{program}\n{tell}"],
@@ -1162,6 +1164,26 @@ def test_the_agent_needs_nothing_of_the_collection(containerd: Containerd, tmp_p
     # An error names the line of agent.py
     assert program.count("\n") == Path(agent.__file__).read_text().count("\n")
     assert "#" not in program.partition("def main")[2] and '"""' not in program
+    named = {node.name for node in ast.parse(Path(agent.__file__).read_text()).body if hasattr(node, "name")}
+    sent = {node.name for node in ast.parse(program).body if hasattr(node, "name")}
+    assert named - sent == (set() if site else set(OF_SITES))
+
+
+def test_what_is_sent_is_the_same_code() -> None:
+    """But for words and types."""
+
+    def bare(source: str) -> str:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.returns = None
+            elif isinstance(node, ast.arg):
+                node.annotation = None
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+                node.body[0] = ast.Pass()
+        return ast.dump(tree)
+
+    assert bare(zlib.decompress(packed(link.SOURCE, True)).decode()) == bare(link.SOURCE)
 
 
 @pytest.fixture
@@ -1182,7 +1204,7 @@ def test_an_installed_agent_is_not_sent(docker: DockerFolder, containerd: Contai
     assert send(docker, target=THERE)["changed"]
     assert set(containerd.images) == {FULL}
     assert not send(docker, target=THERE)["changed"]
-    assert ssh.passed[-1] < len(link.PROGRAM)
+    assert ssh.passed[-1] < len(packed(link.SOURCE, False))
 
 
 @pytest.mark.usefixtures("installed", "ssh", "containerd")

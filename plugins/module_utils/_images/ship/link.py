@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
-import io
 import json
 import os
 import queue
@@ -19,15 +17,13 @@ import signal
 import subprocess
 import sys
 import threading
-import tokenize
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar, cast
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent, answers
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import answers, program
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import (
     ELSEWHERE,
     FETCH,
@@ -44,41 +40,10 @@ ERRORS = 1 << 14
 # Connections that stay open; only root gets in
 SOCKETS = "/run/edgefl-ssh"
 Checked = TypeVar("Checked")
-# Runs the program that comes first on its standard input: on a command line it would fill sudo's log
-BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
-
-
 # What the role edge_access puts on the nodes: it runs the agent that is installed there
 INSTALLED = "/usr/local/lib/edgefl/ship"
-
-
-def _source() -> str:
-    # Inside Ansible's archive of modules there is no file to read
-    loader: Any = agent.__loader__
-    source: str | bytes = loader.get_source(agent.__name__)
-    # ansible-test's loader gives bytes
-    return source if isinstance(source, str) else source.decode()
-
-
-def _program(source: str) -> bytes:
-    """The agent, compressed, without what only people read: it goes over the wire each time. Its lines keep their numbers."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            lines[token.start[0] - 1] = token.line[: token.start[1]].rstrip()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
-            words = node.body[0]
-            lines[words.lineno - 1 : words.end_lineno] = [
-                f'{" " * words.col_offset}""',
-                *[""] * (cast("int", words.end_lineno) - words.lineno),
-            ]
-    return zlib.compress("\n".join(lines).encode() + b"\n", 9)
-
-
 # Made now: there is no archive any more when the module has gone on in the background
-SOURCE = _source()
-PROGRAM = _program(SOURCE)
+SOURCE = program.read()
 # Of the agent as it is installed
 DIGEST = hashlib.sha256(SOURCE.encode()).hexdigest()
 
@@ -128,14 +93,15 @@ class Link:
         self.timeout = timeout
         self.spoke = False
         self.late = False
-        sent = [] if target.host and target.installed else [PROGRAM]
-        python = ["python3" if target.host else sys.executable, "-IS", "-c", BOOT, str(len(PROGRAM))]
-        program = python if sent else [INSTALLED]
+        packed = program.packed(SOURCE, bool(target.site))
+        sent = [] if target.host and target.installed else [packed]
+        python = ["python3" if target.host else sys.executable, "-IS", "-c", program.BOOT, str(len(packed))]
+        command = python if sent else [INSTALLED]
         if target.host:
-            remote = ["sudo", "-n", *program] if target.become else program
-            program = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
+            remote = ["sudo", "-n", *command] if target.become else command
+            command = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
         self.process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-            program,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
