@@ -1,4 +1,7 @@
-"""A plugin of pytest (`-p support.first_case`): of a test with many cases the first. Where another Python or Ansible is the question, each case has the same answer."""
+"""
+A plugin of pytest (`-p support.first_case`): of a test with many cases the first. Where another Python or Ansible is the question, each case has the
+same answer.
+"""
 
 from __future__ import annotations
 
