@@ -111,7 +111,7 @@ def test_changes_are_shown_with_their_host(output: str) -> None:
 
 def test_long_work_shows_that_it_lives_and_how_far_it_is(output: str) -> None:
     assert re.search(r"\.\.\. Takes long: 0:0\d half way \(1\)", output)
-    assert re.search(r"Takes long +ok +[3-9]\.\d s", output)
+    assert re.search(r"Takes long +ok +\d+\.\d s", output)
 
 
 def test_garbage_is_looked_for_seldom_in_the_processes_of_tasks_too(output: str) -> None:
