@@ -131,11 +131,11 @@ def test_build_renames_to_the_wanted_name(recipe: Recipe, tmp_path: Path) -> Non
 
 
 def slow_tool(tmp_path: Path, seconds: float) -> str:
-    """A `go` that notes that it began, takes its time, and makes what is asked for."""
+    """A `go` that takes its time, notes how it gives way, and makes what is asked for."""
     tool = tmp_path / "go"
     tool.write_text(
-        f"#!/bin/sh\necho begun at $(nice) $(cut -d ' ' -f 3 /proc/self/autogroup) >>{tmp_path}/begun\n"
-        f"exec 9>{tmp_path}/alive; flock 9; sleep {seconds} 9>&-\n"
+        f"#!/bin/sh\nexec 9>{tmp_path}/alive; flock 9; sleep {seconds} 9>&-\n"
+        f"echo begun at $(nice) $(cut -d ' ' -f 3 /proc/self/autogroup) >>{tmp_path}/begun\n"
         'while [ "$1" != -o ]; do shift; done\necho x >"$2/hello"\n'
     )
     tool.chmod(0o755)
