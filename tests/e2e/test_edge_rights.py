@@ -55,6 +55,13 @@ def test_an_edge_gets_nothing_of_the_system(lab: Lab, resource: str) -> None:
     assert refused(lab, resource)
 
 
+@pytest.mark.parametrize("edge", ["edge1", "edge2"])
+def test_no_token_to_join_with_is_left_on_an_edge(lab: Lab, edge: str) -> None:
+    """Who has one gets a certificate for any node."""
+    assert lab.ssh(edge, "grep --recursive --files-with-matches 'token: [^\"]' /etc/kubeedge || true") == ""
+    assert lab.ssh(edge, "grep --count 'token: \"\"' /etc/kubeedge/config/edgecore.yaml").strip() == "1"
+
+
 def test_an_edge_is_no_other_edge(lab: Lab, foreign: str) -> None:
     assert ask(lab, foreign, node="edge2") == ""
     assert "common name of peer certificate didn't match node ID" in refusals(lab)
