@@ -1169,6 +1169,14 @@ def test_the_agent_needs_nothing_of_the_collection(containerd: Containerd, tmp_p
     assert named - sent == (set() if site else set(OF_SITES))
 
 
+def test_many_threads_make_it_at_a_time() -> None:
+    """As for the first nodes of a fleet: Python 3.11's parser fails where two threads are in it."""
+    sources = [f"{link.SOURCE}\nNUMBER = {number}\n" for number in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda source: packed(source, False), sources))
+    assert len(set(made)) == 16
+
+
 def test_what_is_sent_is_the_same_code() -> None:
     """But for words and types."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import threading
 import tokenize
 import zlib
 from functools import lru_cache
@@ -19,6 +20,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship impor
 BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
 # What a node without neighbours never calls
 OF_SITES = ("secured", "listener", "foreign", "Neighbourhood")
+# Each node has a thread, and Python's parser loses count where two parse at a time (SystemError: AST constructor recursion depth mismatch)
+_ALONE = threading.Lock()
 
 
 def read() -> str:
@@ -29,9 +32,14 @@ def read() -> str:
     return source if isinstance(source, str) else source.decode()
 
 
-@lru_cache(maxsize=None)
 def packed(source: str, site: bool) -> bytes:
     """The agent for a node of a site, or for one that has no neighbours."""
+    with _ALONE:
+        return _packed(source, site)
+
+
+@lru_cache(maxsize=None)
+def _packed(source: str, site: bool) -> bytes:
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
