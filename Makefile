@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .venv .venv-test .venv-newest .venv-fl test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .python .venv .venv-test .venv-newest .venv-fl test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-flower bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,29 +33,17 @@ lab-purge: .venv  ## Remove the lab and what was compiled for it
 
 # The environment ---------------------------------------------------------------------------------------------------
 
-.venv: $(VENV)/.run $(LINK)
-.venv-test: $(VENV)/.test .venv-newest $(LINK)
+.venv: .python $(LINK)
+	@tools/shared_venv.sh $@ Ansible $(PYTHON) requirements-test.txt requirements.txt
+.venv-test: .venv .venv-newest
+	@tools/shared_venv.sh .venv "the tools of the tests" $(PYTHON) requirements-test.txt
 
-$(BIN)/pip:
+.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "edgefl needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Call: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Installing Python's venv module, which Debian keeps in a package of its own"; \
 	  root=; [ "$$(id -u)" = 0 ] || root=sudo; $$root apt-get update -qq && $$root apt-get install -qq -y --no-install-recommends python3-venv; }
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.run: requirements.txt | $(BIN)/pip
-	@# Of the collections' thousands of files a few are used: Python compiles those when it first loads them. All else is loaded at each start,
-	@# which must not compile it where Python was told to write nothing (PYTHONDONTWRITEBYTECODE)
-	@tools/say.sh "Installing Ansible into $(VENV)" \
-	  $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --requirement requirements.txt
-	@$(BIN)/python -m compileall -q -j 0 -x '/ansible_(collections|test)/' $(VENV)/lib
-	@touch $@
-
-$(VENV)/.test: requirements-test.txt $(VENV)/.run
-	@tools/say.sh "Installing the tools of the tests into $(VENV)" \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.txt
-	@touch $@
 
 # The newest ansible-core, beside the oldest one of all else, for ansible-test.
 NEWEST_PYTHON ?=
@@ -66,7 +54,7 @@ NEWEST_PYTHON ?=
 # Fashion-MNIST is a Debian package, which apt can only name when it has its lists.
 export EDGEFL_PYTHON ?= $(CURDIR)/.venv-fl/bin/python
 export EDGEFL_DATA_DIR ?= $(CURDIR)/.venv-fl/data
-.venv-fl: | $(BIN)/pip
+.venv-fl: .python
 	@tools/shared_venv.sh $@ TensorFlow $(PYTHON) fl_src/requirements-client.txt
 	@unpack() { fl_src/image/unpack_data.sh '$(CURDIR)/$@/unpacked' >/dev/null && mv $@/unpacked $@/data; }; root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 	  [ -d $@/data ] || unpack || { $$root apt-get update -qq && unpack; }
@@ -177,5 +165,5 @@ lock: .venv-test  ## Lock what requirements*.in and the like ask for
 changelog: .venv-test  ## Write CHANGELOG.md from the fragments, for the version in galaxy.yml
 	$(BIN)/antsibull-changelog release --reload-plugins --refresh-plugins --update-existing
 
-clean:  ## Remove environments and caches (not the lab, not results)
+clean:  ## Remove what was made in the checkout (not the lab, not results, not the environments that all checkouts share)
 	rm -rf $(VENV) .venv-fl .venv-newest .ansible build .mypy_cache .pytest_cache .ruff_cache
