@@ -12,7 +12,7 @@ import pytest
 
 from support.artifact import content
 from support.helpers import ROOT, inventory, run
-from support.running_lab import LONGEST, Operator, differences, one_task, rounds, values
+from support.running_lab import LONGEST, Lab, Operator, differences, edited, one_task, rounds, values
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,6 +23,13 @@ def untouched(other_training: None, collection: Path) -> Iterator[None]:
     yield
     assert content(collection) == before
     assert (sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []) == results
+
+
+def clients(lab: Lab) -> dict[str, int]:
+    """The clients' pods, and how often they were started again."""
+    return {
+        pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in lab.pods(clients=True)
+    }
 
 
 def test_lab(operator: Operator, tmp_path: Path) -> None:
@@ -63,6 +70,20 @@ def test_one_edge_has_all_images(operator: Operator) -> None:
     shipped = operator.play("ship_images", "-l", "lighthouse", show=False).ok()
     assert shipped.sums["changed"] == 0
     assert "lighthouse" in shipped.output and "harbour-7" not in shipped.output
+
+
+def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
+    """The clients' pods stay, and train what was edited; what retrain passed over is as site wants it."""
+    before, pods = rounds(operator.folder)[0], clients(operator.lab)
+    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
+    operator.play("retrain", sources).ok()
+    events = rounds(operator.folder)
+    assert events[0]["run"] != before["run"]
+    assert events[0]["settings"]["identity"] != before["settings"]["identity"]
+    assert clients(operator.lab) == pods
+    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
+    assert events[-1]["accuracy"] >= 0.82
+    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
 
 
 def test_experiment(operator: Operator) -> None:

@@ -1,4 +1,4 @@
-"""An edited app is trained, and one that is broken is told by the line, through the real playbooks; test_settings.py trains another app."""
+"""An app with a mistake is told by its line, and what the cluster does not take, through the real playbooks; test_artifact.py trains an edited one."""
 
 from __future__ import annotations
 
@@ -11,33 +11,9 @@ from typing import Any
 import pytest
 
 from support.processes import until
-from support.running_lab import Lab, Operator, edited, rounds
+from support.running_lab import Lab, edited
 
 pytestmark = pytest.mark.usefixtures("other_training")
-
-
-def clients(lab: Lab) -> dict[str, int]:
-    """The clients' pods, and how often they were started again."""
-    return {
-        pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in lab.pods(clients=True)
-    }
-
-
-def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
-    """What retrain passes over is as site wants it. The clients' pods stay, and train what was edited."""
-    (tmp_path / "1").mkdir()
-    operator.play("retrain", edited(tmp_path / "1", "layers.Dropout(", "layers.Dropout(0.1 + ")[0]).ok()
-    before, pods = rounds(operator.folder)[0], clients(operator.lab)
-    sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
-    operator.play("retrain", sources).ok()
-    events = rounds(operator.folder)
-    assert events[0]["run"] != before["run"]
-    assert events[0]["settings"]["identity"] != before["settings"]["identity"]
-    assert clients(operator.lab) == pods
-    assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
-    assert events[-1]["accuracy"] >= 0.82
-    assert operator.play("retrain", sources, show=False).ok().sums["changed"] == 0
-    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
 
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
