@@ -92,6 +92,13 @@ def test_another_controller_is_at_work(lab: Lab, held: str) -> None:
     assert "edgefl-edgefl" not in left
 
 
+def test_an_edit_of_another_app(lab: Lab) -> None:
+    """It has neither certificates nor a folder."""
+    run = lab.play("retrain.yml", "-e", "edgefl_app=fashion_mnist_cnn", show=False)
+    assert run.result.code != 0 and run.sums["changed"] == 0
+    assert "fashion-mnist is deployed, not fashion-mnist-cnn: give edgefl_app" in run.output
+
+
 def test_all_problems_in_one_message(lab: Lab, tmp_path: Path, taken_port: int) -> None:
     """A taken port, requests that no node has, and an edge that is no node."""
     inventory = lab.write_inventory(
