@@ -20,6 +20,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship impor
 BOOT = "import sys,zlib;exec(compile(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1]))),'agent','exec'),{'__name__':'__main__'})"
 # What a node without neighbours never calls
 OF_SITES = ("secured", "listener", "foreign", "Neighbourhood")
+# Modules that types alone are of
+OF_TYPES = ("typing", "collections.abc")
 # Each node has a thread, and Python's parser loses count where two parse at a time (SystemError: AST constructor recursion depth mismatch)
 _ALONE = threading.Lock()
 
@@ -48,12 +50,15 @@ def _packed(source: str, site: bool) -> bytes:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             _forget_types(node, lines)
+        if isinstance(node, ast.AnnAssign) and node.value:
+            number, end = node.target.lineno - 1, node.target.end_col_offset
+            lines[number] = lines[number][:end] + lines[number][node.annotation.end_col_offset :]
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
             words = node.body[0]
             _blank(words, lines)
             lines[words.lineno - 1] = f'{" " * words.col_offset}""'
     for part in tree.body:
-        if not site and getattr(part, "name", "") in OF_SITES:
+        if (not site and getattr(part, "name", "") in OF_SITES) or getattr(part, "module", "") in OF_TYPES:
             _blank(part, lines)
     # The levels of a block differ by one space
     narrow = [re.sub("^ +", lambda spaces: " " * (len(spaces[0]) // 4), line) for line in lines]
