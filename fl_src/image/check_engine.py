@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -13,19 +14,44 @@ import grpc
 import grpc.aio
 import numpy as np
 import prometheus_client
+from flwr import client as of_before
+from flwr import server as server_of_before
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.client.mod import secaggplus_mod
 from flwr.clientapp import ClientApp, mod
 from flwr.common.config import unflatten_dict
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as Proto
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
 from flwr.serverapp import Grid, ServerApp, strategy
 from flwr.supercore.task_identity import TaskIdentity
 
 TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 2, 1
 STRATEGIES = ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi", "FedMedian", "FedTrimmedAvg")
 client = ClientApp(mods=[mod.arrays_size_mod])
+# Apps of before Flower 1.20 are written with these
+assert (
+    of_before.NumPyClient
+    and server_of_before.ServerAppComponents
+    and server_of_before.LegacyContext
+    and DefaultWorkflow
+)
+
+
 # Apps read their configuration with it
 assert unflatten_dict({"a.b": 1}) == {"a": {"b": 1}}
+
+
+def lacks(part: Callable[[], Any]) -> str:
+    try:
+        part()
+    except RuntimeError as err:
+        return str(err)
+    return ""
+
+
+# Secure aggregation says what an app must bring, once it is used
+assert "add its package to the app's dependencies" in lacks(secaggplus_mod) and lacks(SecAggPlusWorkflow)
 
 
 @client.train()

@@ -29,6 +29,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 
@@ -59,6 +60,21 @@ STUB = """def __getattr__(name):
     return absent
 """
 
+OPTIONAL = """try:
+{body}
+except ModuleNotFoundError as err:
+    _lacks = err.name
+
+    def __getattr__(name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def absent(*_dummy, **__):
+            raise RuntimeError(f"{{__name__}}.{{name}} needs the module {{_lacks}}: add its package to the app's dependencies")
+
+        return absent
+"""
+
 
 def slim(target: Path, rules: Path) -> None:
     for number, line in enumerate(rules.read_text().splitlines(), 1):
@@ -79,6 +95,8 @@ def slim(target: Path, rules: Path) -> None:
             elif verb == "stub":
                 path.unlink()
                 path.with_name(path.name.partition(".")[0] + ".py").write_text(STUB)
+            elif verb == "optional":
+                path.write_text(OPTIONAL.format(body=textwrap.indent(path.read_text(), "    ")))
             elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

@@ -33,6 +33,9 @@ LARGEST = 50_000_000
 LEFT_OUT = ("__pycache__/", "*.py[co]", ".*", "*.egg-info/", "venv/", "env/", "node_modules/", "*.fab")
 _COMPONENT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+# What Flower's secure aggregation needs, and the images have not; an app that names it gets it
+OF_SECURE_AGGREGATION = ("cryptography", "pycryptodome")
+_SECURE_AGGREGATION = re.compile(rb"\b(?:secagg(?:plus)?_mod|SecAgg(?:Plus)?Workflow)\b")
 # A name that becomes a label together with a node's
 _LONGEST_NAME = 40
 
@@ -112,6 +115,9 @@ def _outside(app: str) -> AppInfo:
     info.dependencies = reader.requirements("project", "dependencies") or []
     own = reader.requirements("tool", "edgefl", "aggregator-dependencies")
     info.aggregator_dependencies = info.dependencies if own is None else own
+    if files.mention(_SECURE_AGGREGATION):
+        info.dependencies = [*info.dependencies, *OF_SECURE_AGGREGATION]
+        info.aggregator_dependencies = [*info.aggregator_dependencies, *OF_SECURE_AGGREGATION]
     try:
         files.check_size()
     except EdgeflError as error:
@@ -328,6 +334,10 @@ class Files:
             return self._archive.read(name) if self._archive else (self.path / name).read_bytes()
         except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             raise EdgeflError(f"{self.path}: {name} can't be read on the controller: {error}.") from error
+
+    def mention(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether the source of one of the modules has it."""
+        return any(pattern.search(self.read(name)) for name in self if name.endswith(".py"))
 
     def check_size(self) -> None:
         """Raises EdgeflError for an app that is too large to travel with each edit, with its largest file."""

@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.model import ABOUT, ARRAYS, EXAMPLE, KERAS
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.model import (
+    ABOUT,
+    ARRAYS,
+    EXAMPLE,
+    KERAS,
+    SAFETENSORS,
+)
 
 FOLDER = "model"
 _PATH = re.compile(
-    r"model\.npz|model\.keras|example\.json|work/(?:[A-Za-z0-9_][A-Za-z0-9._+=@,-]*/)*[A-Za-z0-9_][A-Za-z0-9._+=@,-]*"
+    r"model\.npz|model\.keras|model\.safetensors|example\.json|work/(?:[A-Za-z0-9_][A-Za-z0-9._+=@,-]*/)*[A-Za-z0-9_][A-Za-z0-9._+=@,-]*"
 )
 _BLOCK = 1 << 20
 
@@ -115,7 +121,7 @@ def unpack(archive: Path, folder: Path, sums: Mapping[str, str]) -> None:
 def outdated(folder: Path, files: Iterable[str]) -> list[str]:
     """Files that were fetched or made before, and are none of the model any more."""
     before = read_about(folder)
-    known = {ARRAYS, KERAS, EXAMPLE, *map(str, before.get("work", []))}
+    known = {ARRAYS, SAFETENSORS, KERAS, EXAMPLE, *map(str, before.get("work", []))}
     return sorted(path for path in known - set(files) if _PATH.fullmatch(path) and (folder / path).is_file())
 
 
@@ -127,7 +133,7 @@ def deployable(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
             f"There is no model in {folder}: fetch it first (fetch_model.yml, with edgefl_run for one that is not the last)."
         )
     wanted = {ARRAYS: about["sha256"]}
-    for name, key in ((KERAS, "keras"), (EXAMPLE, "example")):
+    for name, key in ((SAFETENSORS, "safetensors"), (KERAS, "keras"), (EXAMPLE, "example")):
         if about.get(key):
             wanted[name] = about[key].get("sha256")
     if damaged := [name for name, checksum in wanted.items() if sha256(folder / name) != checksum]:
@@ -160,6 +166,11 @@ def loads(about: Mapping[str, Any], folder: str) -> list[tuple[str, str]]:
     found = []
     if about.get("keras"):
         found.append((f'keras.models.load_model("{folder}/{KERAS}")', "a Keras model"))
+    if about.get("safetensors"):
+        what = "PyTorch's state_dict: model.load_state_dict takes it"
+        if all(array["name"].isdigit() for array in about.get("arrays", [])):
+            what = "tensors by their numbers, in the order of the model's state_dict"
+        found.append((f'safetensors.torch.load_file("{folder}/{SAFETENSORS}")', what))
     if about.get("arrays"):
         count = len(about["arrays"])
         found.append(

@@ -129,6 +129,34 @@ def test_mods(federation: Federation) -> None:
     assert np.linalg.norm(kept) == pytest.approx(2, abs=0.01)
 
 
+@pytest.mark.parametrize("config", ["", "fraction-evaluate=0.0 initial=false"])
+def test_the_api_of_before(federation: Federation, config: str) -> None:
+    """Rounds, samples, metrics and the last model are those of an app that is written with functions and a strategy of parameters."""
+    aggregator = started(federation, APPS / "legacy", *([f"--app_config={config}"] if config else []))
+    federation.app_pair(APPS / "legacy")
+    federation.event(aggregator, "done")
+    first, second = rounds(federation, aggregator)
+    assert [one["examples"] for one in first["clients"]] == [30, 30] and first["lost"] == second["lost"] == []
+    assert second["metrics"]["train"] == {"train_loss": 0.5}
+    assert second["metrics"]["aggregator"] == {"loss": 0.125, "first": 2.0}
+    if not config:
+        assert second["metrics"]["evaluate"] == {"loss": 0.25, "accuracy": 0.2} and second["accuracy"] == 0.2
+    about = json.loads((state(federation) / "model" / "model.json").read_text())
+    kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
+    assert kept.tolist() == [2, 2, 2] and about["round"] == 2
+
+
+def test_secure_aggregation(federation: Federation) -> None:
+    """Two clipped steps, one in each of two directions, twice."""
+    aggregator = started(federation, APPS / "masked")
+    federation.app_pair(APPS / "masked")
+    federation.event(aggregator, "done")
+    last = np.load(state(federation) / "work" / "last.npy")
+    assert last == pytest.approx([1, 1, 0, 0, 0, 0, 0, 0, 0], abs=0.01)
+    made = rounds(federation, aggregator)
+    assert [one["lost"] for one in made] == [[]] * len(made)
+
+
 def test_a_client_that_raises(federation: Federation, tmp_path: Path) -> None:
     """It is lost with the reason, for these rounds; nothing else ends."""
     broken = tmp_path / "broken"

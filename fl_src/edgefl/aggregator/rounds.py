@@ -52,6 +52,7 @@ class Rounds:
         self._clients: dict[tuple[str, str], dict[str, Any]] = {}
         self._lost: list[dict[str, str]] = []
         self._sums: dict[str, dict[str, list[float]]] = {}
+        self._own: Mapping[str, Any] = {}
         self._began = time.monotonic()
 
     def begin_loop(self, loop: int) -> None:
@@ -114,14 +115,18 @@ class Rounds:
         self._status.count_lost(node)
         say(printable(f"round {self.number}: {node}/{pod} is lost: {reason}"))
 
-    def close(self, own: Mapping[str, Any] | None = None) -> None:
-        """The round is over; `own` are the metrics that the aggregator's side of the app found. Nothing when none is open."""
+    def found(self, own: Mapping[str, Any]) -> None:
+        """The metrics that the aggregator's side of the app found in this round."""
+        self._own = own
+
+    def close(self) -> None:
+        """The round is over. Nothing when none is open."""
         if not self._open:
             return
         self._open = False
         metrics = {kind: self._mean(kind) for kind in self._sums}
-        if own:
-            metrics["aggregator"] = {str(key): value for key, value in own.items() if _plain(value)}
+        if self._own:
+            metrics["aggregator"] = {str(key): value for key, value in self._own.items() if _plain(value)}
         entry = self._line(metrics)
         if any(self._is(one) for one in self._journal.lines):  # done again after a restart
             return

@@ -123,6 +123,7 @@ class AppRun:
         random.seed(s.seed)
         main = self.app.load("serverapp", kind)
         flower.watch_strategies(self._after_round)
+        flower.watch_strategies_of_parameters(self._evaluated)
         if not self.journal.lines:
             self.journal.append(self._start_line())
         for loop in range(1, s.loops + 1):
@@ -179,8 +180,12 @@ class AppRun:
         self.status.update(waiting_for=None)
 
     def _after_round(self, _number: int, arrays: Any, metrics: dict[str, Any] | None) -> None:
+        self._evaluated(arrays, metrics)
+        self.rounds.close()
+
+    def _evaluated(self, arrays: Any, metrics: dict[str, Any] | None) -> None:
         self._arrays = arrays
-        self.rounds.close(metrics)
+        self.rounds.found(metrics or {})
 
     def _keep(self, record: Any) -> None:
         if self.folder is None or record is None:
@@ -188,7 +193,7 @@ class AppRun:
         try:
             model.keep_best(
                 self.folder, flower.ndarrays(record), loop=self.rounds.loop, accuracy=self.status.get("accuracy"),
-                round=self.rounds.number, app=self.app.name, run=self.settings.run,
+                for_pytorch="torch" in self.app.dependencies, round=self.rounds.number, app=self.app.name, run=self.settings.run,
             )  # fmt: skip
         except (ValueError, TypeError) as err:
             say(f"the model is not kept: {err}")

@@ -54,6 +54,8 @@ class AppFolder:
     shards: bool = False
     identity: str = field(default="", repr=False)
     serve: dict[str, Any] = field(default_factory=dict)
+    dependencies: frozenset[str] = frozenset()
+    """Names of the packages that the app depends on."""
 
     def load(self, part: str, kind: type) -> Any:
         """Import `part` (serverapp, clientapp), an object of class `kind`. Raises AppError with file and line."""
@@ -139,7 +141,15 @@ def read(path: str | Path) -> AppFolder:
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
     serve = _serve(tool.get("edgefl", {}).get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
-    return AppFolder(folder, name, components, config, shards, f"{name}@{_digest(folder)}", serve)
+    identity = f"{name}@{_digest(folder)}"
+    return AppFolder(folder, name, components, config, shards, identity, serve, _dependencies(document))
+
+
+def _dependencies(document: dict[str, Any]) -> frozenset[str]:
+    """Names of packages, as they are compared; what is no list of requirements was refused on the controller."""
+    found = document["project"].get("dependencies", [])
+    names = (re.match(r"[A-Za-z0-9._-]+", text) for text in found if isinstance(text, str))
+    return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name)
 
 
 def _serve(given: Any, where: str) -> dict[str, Any]:

@@ -124,20 +124,27 @@ def unavailable(head: bytes, reason: str) -> bytes:
 
 
 def numbers(content: RecordDict) -> dict[str, Any]:
-    """The metrics of a content: each MetricRecord's numbers by name; a later record's come over an earlier one's."""
+    """The metrics of a content: each MetricRecord's numbers by name; a later record's come over an earlier one's.
+
+    Flower's API of before 1.20 has them in a ConfigRecord, and another name for the number of samples.
+    """
     found: dict[str, Any] = {}
     for record in content.metric_records.values():
-        found |= dict(record.items())
+        found |= {"num-examples" if key == "num_examples" else key: value for key, value in record.items()}
+    for name in ("fitres.metrics", "evaluateres.metrics"):
+        found |= dict(content.config_records.get(name, {}).items())
     return found
 
 
-def round_of(content: RecordDict) -> int | None:
-    """The number of the round that Flower's strategies put into what they send; None where there is none."""
-    for record in content.config_records.values():
+def round_mark(message: Message) -> str | None:
+    """What is the same in all messages of a round: the number that Flower's strategies put into what they send, else the group; None where there is neither."""
+    for record in message.content.config_records.values():
         value = record.get("server-round")
         if isinstance(value, int):
-            return value
-    return None
+            return f"round {value}"
+    # A strategy of before 1.20 asks a node for the first model
+    group = "1" if message.metadata.message_type == "get_parameters" else message.metadata.group_id
+    return f"group {group}" if group else None
 
 
 def arrays_of(content: RecordDict) -> Any:
@@ -201,6 +208,40 @@ def watch_strategies(after_round: Callable[[int, Any, dict[str, Any] | None], No
         return start(*bound.args, **bound.kwargs)
 
     Strategy.start = watched
+
+
+def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | None], None]) -> None:
+    """The same for strategies of the API of before 1.20: `evaluated` is called with the arrays and the metrics in each round, after the training."""
+    try:
+        from flwr.common import parameters_to_ndarrays
+        from flwr.server import LegacyContext, Server
+    except ImportError:  # Flower says that it will go
+        return
+
+    def watch(strategy: Any) -> None:
+        theirs = strategy.evaluate
+
+        def evaluate(server_round: int, parameters: Any) -> Any:
+            result = theirs(server_round, parameters=parameters)
+            evaluated(
+                arrays_record(parameters_to_ndarrays(parameters)),
+                None if result is None else {"loss": result[0], **result[1]},
+            )
+            return result
+
+        strategy.evaluate = evaluate
+
+    fit, make = Server.fit, LegacyContext.__init__
+
+    def watched_fit(self: Any, *arguments: Any, **named: Any) -> Any:
+        watch(self.strategy)
+        return fit(self, *arguments, **named)
+
+    def watched_make(self: Any, *arguments: Any, **named: Any) -> None:
+        make(self, *arguments, **named)
+        watch(self.strategy)
+
+    Server.fit, LegacyContext.__init__ = watched_fit, watched_make
 
 
 def client_app() -> Any:

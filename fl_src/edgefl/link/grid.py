@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -84,13 +85,14 @@ class _Sent:
 
 
 class LinkGrid(Grid):
-    """`longest`: seconds that an app waits at most, whatever it asks for.
+    """`longest`: seconds that an app waits at most, whatever it asks for. Any thread may call it: strategies of before Flower 1.20 have one for each node.
 
     `arrays` are the first arrays of the last message that had some: of an app whose strategy is not Flower's, the last model that was seen.
     """
 
     def __init__(self, hub: Hub, run: int, memory: Memory, watcher: Watcher, longest: float) -> None:
         self._hub, self._memory, self._watcher, self._longest = hub, memory, watcher, longest
+        self._lock = threading.RLock()
         self._run: Any = None
         self.set_run(SimpleNamespace(run_id=run, fab_id="", fab_version="", fab_hash="", override_config={}))
         self._sent: dict[str, _Sent] = {}
@@ -113,11 +115,13 @@ class LinkGrid(Grid):
         return flower.Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:
-        return self._memory.nodes(self._hub.nodes())
+        with self._lock:
+            return self._memory.nodes(self._hub.nodes())
 
     def push_messages(self, messages: Iterable[Any]) -> list[str]:
         """Send all; an id for each, by which its reply is pulled. One that does not come within `longest` is an error."""
-        return self._push(messages, self._longest)
+        with self._lock:
+            return self._push(messages, self._longest)
 
     def _push(self, messages: Iterable[Any], seconds: float) -> list[str]:
         waiting = list(messages)
@@ -136,14 +140,8 @@ class LinkGrid(Grid):
             keys.append(self._key(message, [digests[id(piece)] for piece in body]))
             size += sum(map(len, body))
         first = waiting[0]
-        number = flower.round_of(first.content)
-        mark = f"round {number}" if number is not None else f"group {first.metadata.group_id}"
-        exchange = self._watcher.sent(
-            None if mark == "group " else mark,
-            str(first.metadata.message_type),
-            len(waiting),
-            size,
-        )
+        kind = str(first.metadata.message_type)
+        exchange = self._watcher.sent(flower.round_mark(first), kind, len(waiting), size)
         arrays = flower.arrays_of(first.content)
         if arrays is not None:
             self.arrays = arrays
@@ -171,7 +169,8 @@ class LinkGrid(Grid):
     def stream(self, messages: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
         """`send_and_receive` that gives each reply when it comes."""
         seconds = min(self._longest, FOREVER if timeout is None else timeout)
-        left = set(self._push(messages, seconds))
+        with self._lock:
+            left = set(self._push(messages, seconds))
         end = time.monotonic() + seconds
         try:
             while left:
@@ -184,8 +183,8 @@ class LinkGrid(Grid):
                     break
         finally:
             self._hub.forget(left)
-            for key in left:
-                if key in self._sent:
+            with self._lock:
+                for key in left & self._sent.keys():
                     self._memory.add(key, None)
                     self._missing(self._sent.pop(key))
 
@@ -214,23 +213,31 @@ class LinkGrid(Grid):
 
     def _taken(self, keys: set[str], seconds: float, wait: Any) -> Iterator[Any]:
         """Replies to `keys`, those from before first; what is taken is removed from `keys`."""
-        for key in [key for key in self._known if key in keys]:
-            reply = self._known.pop(key)
+        with self._lock:
+            known = [key for key in self._known if key in keys]
+        for key in known:
             keys.discard(key)
-            sent = self._sent.pop(key)
-            if reply is None:
-                self._missing(sent)
-            else:
-                yield self._decoded(key, sent, reply)
+            with self._lock:
+                reply, sent = self._known.pop(key), self._sent.pop(key)
+                if reply is None:
+                    self._missing(sent)
+                    continue
+                message = self._decoded(key, sent, reply)
+            yield message
+            del message
         if not keys:
             return
         came = wait(keys, seconds)
         for key in list(came):
             keys.discard(key)
-            if key in self._sent:
+            with self._lock:
+                if key not in self._sent:
+                    continue
                 self._memory.add(key, came[key])
                 # What was read is not held until all is
-                yield self._decoded(key, self._sent.pop(key), came.pop(key))
+                message = self._decoded(key, self._sent.pop(key), came.pop(key))
+            yield message
+            del message
 
     def _missing(self, sent: _Sent) -> None:
         """The app waited in vain, for as long as it wanted or as --round_timeout lets it."""

@@ -30,6 +30,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build impo
 # The aggregator's folders: what the strategy ended with, and where the app runs
 MODEL, WORK = "model", "work"
 ARRAYS, ABOUT, KERAS, EXAMPLE, MADE = "model.npz", "model.json", "model.keras", "example.json", "about.json"
+SAFETENSORS = "model.safetensors"
 _BLOCK = 1 << 20
 
 
@@ -76,15 +77,17 @@ def listed(state_dir: Path, run: str, most: int) -> dict[str, Any]:
         pass
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         left_out.append(f"{ABOUT} is damaged ({type(error).__name__}: {printable(str(error), 100)})")
-    if about:
-        size = _size(state_dir, run, MODEL, ARRAYS)
+    for name in (ARRAYS, *([SAFETENSORS] if "safetensors" in about else [])) if about else ():
+        size = _size(state_dir, run, MODEL, name)
         if size is None:
-            left_out.append(f"{ARRAYS} is not there")
+            left_out.append(f"{name} is not there")
         elif size > room:
-            left_out.append(f"{ARRAYS} has {_mb(size)}, more than {_mb(most)} (results_model_mb)")
+            left_out.append(f"{name} has {_mb(size)}, and all files together more than {_mb(most)} (results_model_mb)")
         else:
-            found.append(_entry(ARRAYS, state_dir, run, MODEL, ARRAYS))
+            found.append(_entry(name, state_dir, run, MODEL, name))
             room -= size
+    if SAFETENSORS not in [each["path"] for each in found]:
+        about.pop("safetensors", None)
     try:
         sizes, odd = foreign.files(state_dir, run, WORK)
     except FileNotFoundError:
@@ -110,6 +113,8 @@ def _clean(given: Any) -> dict[str, Any]:
         for each in given["arrays"]
     ]
     accuracy = given["accuracy"]
+    tensors = given.get("safetensors")
+    told = {"safetensors": {"file": SAFETENSORS, "sha256": str(tensors["sha256"])}} if tensors else {}
     return {
         "app": str(given["app"]),
         "run": str(given["run"]),
@@ -119,6 +124,7 @@ def _clean(given: Any) -> dict[str, Any]:
         "file": ARRAYS,
         "sha256": str(given["sha256"]),
         "arrays": arrays,
+        **told,
     }
 
 
@@ -147,7 +153,7 @@ def pack(target: IO[bytes], state_dir: Path, run: str, paths: list[str], made: d
     """Writes a tar of these files, as L(listed) names them, and of what was `made`, to `target`."""
     with tarfile.open(fileobj=target, mode="w") as archive:
         for path in paths:
-            names = [MODEL, path] if path == ARRAYS else path.split("/")
+            names = [MODEL, path] if path in (ARRAYS, SAFETENSORS) else path.split("/")
             with foreign.open_file(state_dir, run, *names, most=1 << 50) as file:
                 about = tarfile.TarInfo(path)
                 about.size = os.fstat(file.fileno()).st_size

@@ -40,6 +40,13 @@ def test_what_is_read(tmp_path: Path) -> None:
     assert app.config == {"rounds": 3, "model.rate": 0.5, "model.name": "small"} and not app.shards
     assert app_folder.configured(app, {"model.rate": 1}) == app.config | {"model.rate": 1}
     assert app_folder.read(folder(tmp_path / "a", GOOD + "[tool.edgefl]\nshards = true\n")).shards
+    needs = '[project]\ndependencies = ["flwr[simulation]>=1.20", "Torch == 2.8.0 ; python_version > \\"3\\"", "a_b.c"]'
+    assert app.dependencies == frozenset()
+    assert app_folder.read(folder(tmp_path / "a", GOOD.replace("[project]", needs))).dependencies == {
+        "flwr",
+        "torch",
+        "a-b-c",
+    }
 
 
 def test_identity_changes_with_each_file_of_the_app_and_no_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import lzma
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -54,3 +55,32 @@ def test_a_rule_that_matches_nothing_is_told(install: ModuleType, tmp_path: Path
     rules.write_text("# a comment\nstrip lib/*.so\n")
     with pytest.raises(SystemExit, match=r"line 2: lib/\*.so matches nothing any more"):
         install.slim(tmp_path, rules)
+
+
+def test_a_part_that_an_app_may_complete(install: ModuleType, tmp_path: Path) -> None:
+    """Without the package its names are there and say what to add, once they are used; with it they are the real ones."""
+    part, package = tmp_path / "engine/part", tmp_path / "packages"
+    part.mkdir(parents=True)
+    package.mkdir()
+    (part / "__init__.py").write_text('"""About."""\n\nfrom .real import work\n\n__all__ = [\n    "work",\n]\n')
+    (part / "real.py").write_text("import needed\n\ndef work():\n    return needed.value\n")
+    rules = tmp_path / "slim.txt"
+    rules.write_text("optional part/__init__.py\n")
+    install.slim(tmp_path / "engine", rules)
+    install.bytecode_only(tmp_path / "engine")
+    assert not list((tmp_path / "engine").rglob("*.py"))
+
+    def used() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", "from part import work\nprint('imported')\nprint(work())"],
+            env={"PYTHONPATH": f"{tmp_path / 'engine'}:{package}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    assert used().startswith("imported\n")
+    assert "part.work needs the module needed: add its package to the app's dependencies" in used()
+    (package / "needed.py").write_text("value = 7\n")
+    assert used() == "imported\n7\n"

@@ -35,7 +35,8 @@ def test_a_round_of_two_exchanges() -> None:
     rounds, journal, _out = made()
     one_round(rounds, "round 1")
     one_round(rounds, "round 2")
-    rounds.close({"centralized": 0.75, "text": "not a number"})
+    rounds.found({"centralized": 0.75, "text": "not a number"})
+    rounds.close()
     first, second = journal.lines
     assert (first["round"], first["accuracy"], first["loss"]) == (1, 0.5, 2.5)
     assert first["metrics"] == {"train": {"train_loss": 2.5}, "evaluate": {"eval_acc": 0.5}}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
+import struct
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -240,3 +242,36 @@ def test_the_best_loop_is_kept(tmp_path: Path) -> None:
     assert offer(1, None) == 1  # without an accuracy the last one
     (tmp_path / "model" / "model.npz").write_bytes(b"torn")
     assert offer(4, 0.1) == 4
+
+
+def test_what_pytorch_loads(tmp_path: Path) -> None:
+    """A .safetensors file, read as its format is written down."""
+    arrays = {
+        "conv.weight": np.arange(6, dtype=">f4").reshape(2, 3),
+        "bn.num_batches_tracked": np.array(7),
+        "mask": np.array([True, False, True]),
+        "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "none": np.zeros((0, 4), np.float16),
+    }
+    model.keep_best(tmp_path, arrays, loop=1, accuracy=None, for_pytorch=True, round=1, app="a", run="r")
+    data = (tmp_path / "model/model.safetensors").read_bytes()
+    about = json.loads((tmp_path / "model/model.json").read_text())
+    assert about["safetensors"] == {"file": "model.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
+    (length,) = struct.unpack_from("<Q", data)
+    assert length % 8 == 0
+    header = json.loads(data[8 : 8 + length])
+    assert header.pop("__metadata__") == {"format": "pt"} and header.keys() == arrays.keys()
+    assert [header[name]["dtype"] for name in arrays] == ["F32", "I64", "BOOL", "F64", "F16"]
+    tensors, end = data[8 + length :], 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        kind = arrays[name].dtype.newbyteorder("<")
+        assert begin == end and begin % kind.itemsize == 0
+        read = np.frombuffer(tensors[begin:stop], kind).reshape(entry["shape"])
+        assert np.array_equal(read, arrays[name]) and read.shape == arrays[name].shape
+        end = stop
+    assert end == len(tensors)
+    # A type that the format has not: the arrays are there, and nothing of the model before
+    model.keep_best(tmp_path, {"w": np.zeros(2, complex)}, loop=2, accuracy=None, for_pytorch=True, app="a", run="r")
+    assert not (tmp_path / "model/model.safetensors").exists()
+    assert "safetensors" not in json.loads((tmp_path / "model/model.json").read_text())

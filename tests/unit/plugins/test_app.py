@@ -82,6 +82,15 @@ def test_a_folder(app: App) -> None:
     }
 
 
+def test_secure_aggregation_gets_what_it_needs(app: App) -> None:
+    path = app(RIGHT + "[tool.edgefl]\naggregator-dependencies = []\n")
+    assert app_info(path)["aggregator_dependencies"] == []
+    (path / "seeing/client.py").write_text("from flwr.client.mod import secaggplus_mod\napp = 1\n")
+    found = app_info(path)
+    assert found["problems"] == [] and found["aggregator_dependencies"] == ["cryptography", "pycryptodome"]
+    assert found["dependencies"] == ["flwr[simulation]>=1.20", "scikit-learn>=1.3", "cryptography", "pycryptodome"]
+
+
 def test_a_fab_is_the_same(app: App, tmp_path: Path) -> None:
     folder = app(RIGHT + '[tool.edgefl]\nshards = true\naggregator-dependencies = ["numpy"]\n')
     found = app_info(packed(folder, tmp_path / "x.fab"))

@@ -126,6 +126,30 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     assert found["files"][0]["path"] == "work/final_model.pt" and found["left_out"][0].startswith("model.npz has ")
 
 
+def test_tensors_beside_the_arrays(tmp_path: Path) -> None:
+    """What PyTorch loads is fetched and put on edges, too; without the file nothing is said of it."""
+    checksum = hashlib.sha256(b"tensors").hexdigest()
+    told = {"file": "model.safetensors", "sha256": checksum}
+    folder = run_of(
+        tmp_path / "state", safetensors=told | {"more": 1}, arrays=[{"name": "w", "shape": [], "dtype": "f"}]
+    )
+    found = model.listed(tmp_path / "state", "one", ROOM)
+    assert "safetensors" not in found["about"] and found["left_out"] == ["model.safetensors is not there"]
+    (folder / "model/model.safetensors").write_bytes(b"tensors")
+    first = fetch(tmp_path)
+    there = tmp_path / "results/one/model"
+    assert (there / "model.safetensors").read_bytes() == b"tensors" and first["about"]["safetensors"] == told
+    assert first["text"][0].startswith(
+        f'safetensors.torch.load_file("{there}/model.safetensors")  # PyTorch\'s state_dict'
+    )
+    assert not fetch(tmp_path)["changed"]
+    assert _model.deployable(there)[1]["model.safetensors"] == checksum
+    shutil.rmtree(folder)
+    run_of(tmp_path / "state")
+    fetch(tmp_path)
+    assert not (there / "model.safetensors").exists()
+
+
 # -- the client's image ------------------------------------------------------------------------------------------------
 
 DOCKER = """
