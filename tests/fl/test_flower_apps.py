@@ -213,6 +213,21 @@ def test_five_kills_of_the_aggregator(federation: Federation, tmp_path: Path) ->
     assert (state(federation) / "rounds.jsonl").read_text() == last.out.read_text()
 
 
+def test_the_api_of_before_is_killed(federation: Federation) -> None:
+    """Its strategy has a thread for each node; the run goes on where it was all the same."""
+    options = ("--app_config=num-server-rounds=5 pause=0.3",)
+    first = started(federation, APPS / "legacy", *options)
+    federation.app_pair(APPS / "legacy")
+    federation.event(first, "round", 2)
+    first.end(signal.SIGKILL)
+    again = started(federation, APPS / "legacy", *options)
+    federation.event(again, "done")
+    assert again.told("replies of before")
+    assert [one["round"] for one in rounds(federation, again)] == [1, 2, 3, 4, 5]
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tolist() == [5, 5, 5]
+
+
 def test_an_app_that_is_not_the_same_after_a_restart(federation: Federation, tmp_path: Path) -> None:
     """Its numbers do not come from a seed: that is told, and it trains from where it begins, each round once."""
     app = tmp_path / "unseeded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -102,7 +103,7 @@ class Client:
             raise
         except BaseException as err:  # SystemExit too: an app that exits must not take the pod with it
             traceback.print_exc()
-            encoded = flower.failed(head, flower.RAISED, f"{type(err).__name__}: {err}"[:LONGEST_REASON]), ()
+            encoded = flower.failed(head, flower.RAISED, _told(err)), ()
         return {"key": note["key"], "shard": shard, **usage.figures()}, *encoded
 
     def _context(self, run: int, node: int, shard: list[int]) -> Any:
@@ -119,6 +120,14 @@ class Client:
         if c.data_dir:
             found["data-path"] = str(c.data_dir)
         return found | c.node_config
+
+
+def _told(err: BaseException) -> str:
+    """The reason for which an app's answer is lost; of one that writes where it runs, as on a laptop, what to change."""
+    text = f"{type(err).__name__}: {err}"[:LONGEST_REASON]
+    if isinstance(err, OSError) and err.errno == errno.EROFS:
+        text += "; the ClientApp runs in the node's data folder, which is read-only: let it write below /tmp"
+    return text
 
 
 def run(chosen: ClientSettings, supervised: Supervised | None) -> None:

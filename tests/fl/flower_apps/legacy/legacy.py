@@ -1,5 +1,7 @@
 """In the shapes of Flower before 1.20, which most apps are still written in: functions that make a NumPyClient, and a strategy of parameters."""
 
+import time
+
 import numpy as np
 from flwr.client import ClientApp, NumPyClient
 from flwr.common import Context, ndarrays_to_parameters
@@ -8,10 +10,14 @@ from flwr.server.strategy import FedAvg
 
 
 class Counting(NumPyClient):
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+
     def get_parameters(self, config):
         return [np.zeros(3, np.float32)]
 
     def fit(self, parameters, config):
+        time.sleep(self._pause)
         return [parameters[0] + 1], 30, {"train_loss": 0.5}
 
     def evaluate(self, parameters, config):
@@ -19,7 +25,7 @@ class Counting(NumPyClient):
 
 
 def client_fn(context: Context):
-    return Counting().to_client()
+    return Counting(float(context.run_config["pause"])).to_client()
 
 
 def central(server_round, parameters, config):

@@ -53,6 +53,11 @@ def print_much() -> None:
         print("x" * (MEGABYTE - 1))
 
 
+def write_here() -> None:
+    with open("notes.txt", "w") as file:
+        file.write("as on a laptop")
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     appetite = context.node_config.get("appetite")
