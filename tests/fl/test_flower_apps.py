@@ -119,14 +119,18 @@ def test_messages_of_its_own(federation: Federation) -> None:
     assert [client["metrics"]["train.count"]["count"] for client in made[2]["clients"]] == [3, 3]
 
 
-def test_mods(federation: Federation) -> None:
+@pytest.mark.parametrize("client", ["client", "adaptive", "local"])
+def test_mods(federation: Federation, tmp_path: Path, client: str) -> None:
     """Each client's step of length 300 is clipped to 1, twice."""
-    aggregator = started(federation, APPS / "private")
-    federation.app_pair(APPS / "private")
+    app = shutil.copytree(APPS / "private", tmp_path / "private", ignore=shutil.ignore_patterns("__pycache__"))
+    about = (app / "pyproject.toml").read_text()
+    (app / "pyproject.toml").write_text(about.replace("private:client", f"private:{client}"))
+    aggregator = started(federation, app, f"--app_config=client='{client}'")
+    federation.app_pair(app)
     federation.event(aggregator, "done")
-    about = json.loads((state(federation) / "model" / "model.json").read_text())
-    kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
-    assert np.linalg.norm(kept) == pytest.approx(2, abs=0.01)
+    assert all(one["lost"] == [] for one in rounds(federation, aggregator))
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert np.linalg.norm(kept[kept.files[0]]) == pytest.approx(2, abs=0.01)
 
 
 @pytest.mark.parametrize("config", ["", "fraction-evaluate=0.0 initial=false"])
