@@ -38,6 +38,8 @@ _EXCLUDED = ("flwr", "ray")
 _OF_TENSORFLOW = {"tensorflow", "tensorflow-cpu", "keras"}
 # Python packages of Debian bookworm are built for NumPy 1; Flower takes it from here on
 _NUMPY_OF_DEBIAN = "numpy>=1.26,<2"
+# Debian packages with a Python package of another name
+_NAMES_IN_DEBIAN = {"pil": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # What does not say of itself that it refuses that one
 _WITH_NUMPY_OF_DEBIAN = ("pyarrow<26",)
 _LONGEST = 600
@@ -102,7 +104,8 @@ class Locker:
     @property
     def of_debian(self) -> set[str]:
         """Names of the Python packages that Debian's give: python3-torch gives torch."""
-        return {canonicalize_name(name[8:]) for name in self.debian if name.startswith("python3-")}
+        names = {canonicalize_name(name[8:]) for name in self.debian if name.startswith("python3-")}
+        return {_NAMES_IN_DEBIAN.get(name, name) for name in names}
 
     def there(self, framework: str) -> dict[str, str]:
         """What an image has before the app's own packages, which come first where Python looks."""

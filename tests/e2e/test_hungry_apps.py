@@ -41,6 +41,7 @@ def ends(lab: Lab) -> list[str]:
         ("loop", "no answer in time", "the app has not answered within"),
         ("loop_in_c", "no answer in time", "Error 1"),
         ("print_much", "", ""),
+        ("share", "", ""),
         ("write_here", "read-only: let it write below /tmp", ""),
     ],
 )
@@ -62,6 +63,8 @@ def test_an_appetite(lab: Lab, tmp_path: Path, appetite: str, lost: str, ended: 
     assert all("edge2" in [client["node"] for client in one["clients"]] for one in made)
     reasons = [item["reason"] for one in made for item in one["lost"] if item["node"] == "edge1"]
     print(appetite, reasons, ends(lab))
+    if appetite == "share":
+        assert reasons == []
     if lost:
         assert any(lost in reason for reason in reasons)
         assert any(ended in words for words in ends(lab)) or not ended

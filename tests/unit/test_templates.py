@@ -26,7 +26,7 @@ HOSTILE = [
 ]
 CLIENT = {
     "node": "edge1", "name": "app-client-edge1", "kind": "Deployment", "replicas": 1, "autoscale": "none", "arguments": ["--a=b"], "certificate": "c",
-    "made_of": "m", "image": "i:1", "data": "/data", "resources": {"requests": {"cpu": "1"}, "limits": {"ephemeral-storage": "4Gi"}},
+    "made_of": "m", "image": "i:1", "data": "/data", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi", "ephemeral-storage": "4Gi"}},
 }  # fmt: skip
 SHARED: dict[str, Any] = {
     "ansible_managed": "made",

@@ -111,6 +111,7 @@ def test_python_packages_of_debian(locker: Locker, uv: Path, tmp_path: Path) -> 
     own = tmp_path / "own.txt"
     own.write_text(f"numpy==1.26.4 \\\n    {HASH}\ntorch==2.8.0 \\\n    {HASH}\n{LOCK}")
     assert _app_lock.names(locker.given(str(own)).text) == {"numpy", "scikit-learn", "scipy"}
+    assert Locker(tmp_path, debian=["libgl1", "python3-sklearn"]).of_debian == {"scikit-learn"}
     own.write_text(LOCK)
     with pytest.raises(EdgeflError, match=r"no numpy>=1.26,<2, for which Debian's torch are built"):
         locker.given(str(own))

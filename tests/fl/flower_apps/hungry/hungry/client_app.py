@@ -3,6 +3,7 @@ import os
 import re
 import tempfile
 import time
+from multiprocessing import shared_memory
 
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -51,6 +52,14 @@ def children() -> None:
 def print_much() -> None:
     for _number in range(1024):
         print("x" * (MEGABYTE - 1))
+
+
+def share() -> None:
+    """As the workers of a PyTorch DataLoader hand over batches: more than the 64 MB that container runtimes give."""
+    shared = shared_memory.SharedMemory(create=True, size=100 * MEGABYTE)
+    shared.buf[:] = bytes(shared.size)
+    shared.close()
+    shared.unlink()
 
 
 def write_here() -> None:
