@@ -36,7 +36,7 @@ def ends(lab: Lab) -> list[str]:
     ("appetite", "lost", "ended"),
     [
         ("memory", "the connection was lost", "OOMKilled"),
-        ("disk", "the connection was lost", "Evicted"),
+        ("disk", "File too large; a file may have as many bytes as disk_limit", ""),
         ("leave", "the connection was lost", "Error 7"),
         ("loop", "no answer in time", "the app has not answered within"),
         ("loop_in_c", "no answer in time", "Error 1"),

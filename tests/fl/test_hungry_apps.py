@@ -18,19 +18,19 @@ from support.processes import Federation, Program, until
 HUNGRY = APPS / "hungry"
 
 
-def client(federation: Federation, node: str, appetite: str = "") -> Program:
+def client(federation: Federation, node: str, appetite: str = "", **more: str) -> Program:
     told = (f'--node_config=appetite="{appetite}"',) if appetite else ()
-    return federation.app_client(node, HUNGRY, *told)
+    return federation.app_client(node, HUNGRY, *told, **more)
 
 
 @pytest.fixture
 def begun(federation: Federation) -> Callable[..., tuple[Program, Program]]:
     """Starts a training of two nodes that work and one with an appetite; gives the aggregator and that one."""
 
-    def start(appetite: str, timeout: int = 30, number: int = 4) -> tuple[Program, Program]:
+    def start(appetite: str, timeout: int = 30, number: int = 4, **more: str) -> tuple[Program, Program]:
         some = (f"--app_config=num-server-rounds={number} pause=0.5", f"--round_timeout={timeout}", "--min_nodes=3")
         aggregator = started(federation, HUNGRY, *some)
-        hungry = client(federation, "edge3", appetite)
+        hungry = client(federation, "edge3", appetite, **more)
         for node in ("edge1", "edge2"):
             client(federation, node)
         return aggregator, hungry
@@ -83,29 +83,24 @@ def test_processes_of_the_app_s_own(federation: Federation, begun: Callable[...,
     assert hungry.end() < 2 and hungry.told("SIGTERM: the client ends", 1) and hungry.times("SIGTERM") == 1
 
 
+def test_a_file_that_grows(federation: Federation, begun: Callable[..., tuple[Program, Program]]) -> None:
+    """It ends at what the pod may have on the disk: until kubelet looks, all of the disk could be full."""
+    aggregator, hungry = begun("disk", number=2, EDGEFL_DISK_LIMIT="50000000")
+    reason = lost(federation, aggregator, 1)
+    assert reason.startswith("OSError: [Errno 27] File too large") and "disk_limit" in reason
+    federation.event(aggregator, "done")
+    assert hungry.lives
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("appetite", "limit", "most", "reason"),
-    [
-        ("memory", resource.RLIMIT_AS, 500 << 20, "MemoryError"),
-        ("disk", resource.RLIMIT_FSIZE, 50 << 20, "OSError: [Errno 27] File too large"),
-    ],
-)
-def test_what_a_limit_refuses_is_an_error_of_the_app(
-    federation: Federation,
-    begun: Callable[..., tuple[Program, Program]],
-    appetite: str,
-    limit: int,
-    most: int,
-    reason: str,
+def test_memory_that_a_limit_refuses_is_an_error_of_the_app(
+    federation: Federation, begun: Callable[..., tuple[Program, Program]]
 ) -> None:
     """The process lives on, and gives back what it had."""
-    aggregator, hungry = begun(appetite)
-    used = 0
-    if limit == resource.RLIMIT_AS:
-        until(lambda: hungry.told("app hungry is ready"), "the client")
-        used = int(Path(f"/proc/{hungry.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.prlimit(hungry.process.pid, limit, (used + most, used + most))
-    assert reason in lost(federation, aggregator, 1)
+    aggregator, hungry = begun("memory")
+    until(lambda: hungry.told("app hungry is ready"), "the client")
+    used = int(Path(f"/proc/{hungry.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(hungry.process.pid, resource.RLIMIT_AS, (used + (500 << 20), used + (500 << 20)))
+    assert "MemoryError" in lost(federation, aggregator, 1)
     federation.event(aggregator, "done")
     assert hungry.lives

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from edgefl import apps
 from edgefl.apps import AppError
-from edgefl.client import supervisor
+from edgefl.client import limits, supervisor
 from edgefl.client.supervisor import Supervised
 from edgefl.common import app_folder, settings
 from edgefl.common.idx import DataError
@@ -79,6 +79,7 @@ def _end_at_once() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Work until SIGTERM or SIGINT. Exit code 1 when app or data are unusable, 2 when an option is wrong."""
     chosen = settings.client(arguments)
+    limits.limit_files()
     code = 1
     try:
         if chosen.apps_dir is None:

@@ -122,12 +122,18 @@ class Client:
         return found | c.node_config
 
 
+HINTS = {
+    errno.EROFS: "the ClientApp runs in the node's data folder, which is read-only: let it write below /tmp",
+    errno.EFBIG: "a file may have as many bytes as disk_limit of edgefl_client_resources says: raise it if that much is meant",
+}
+"""What to change, of errors that an app does not get on a laptop."""
+
+
 def _told(err: BaseException) -> str:
-    """The reason for which an app's answer is lost; of one that writes where it runs, as on a laptop, what to change."""
+    """The reason for which an app's answer is lost."""
     text = f"{type(err).__name__}: {err}"[:LONGEST_REASON]
-    if isinstance(err, OSError) and err.errno == errno.EROFS:
-        text += "; the ClientApp runs in the node's data folder, which is read-only: let it write below /tmp"
-    return text
+    hint = HINTS.get(err.errno or 0) if isinstance(err, OSError) else None
+    return f"{text}; {hint}" if hint else text
 
 
 def run(chosen: ClientSettings, supervised: Supervised | None) -> None:

@@ -18,6 +18,8 @@ from edgefl.common.journal import say
 
 LATE = 5.0
 """Seconds that an answer may come too late before the process ends; twice that when it lets no thread of ours run."""
+DISK_LIMIT = "EDGEFL_DISK_LIMIT"
+"""Bytes that the pod may have on the disk of its node, of the environment."""
 TERMINATION_LOG = Path("/dev/termination-log")
 """What a container writes there is told as the reason of its end (Kubernetes, terminationMessagePath)."""
 
@@ -57,6 +59,12 @@ def limit_libraries(wanted: int) -> None:
     count = str(threads(cpu_limit(), wanted))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, count)
+
+
+def limit_files() -> None:
+    """No file may have more bytes than the pod may have on the disk: kubelet looks only every ten seconds, in which the node's could be full."""
+    if limit := int(os.environ.get(DISK_LIMIT, 0)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 class Usage:
