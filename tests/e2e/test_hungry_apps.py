@@ -24,7 +24,7 @@ def ends(lab: Lab) -> list[str]:
         if pod["spec"].get("nodeName") != "edge1":
             continue
         status: dict[str, Any] = pod["status"]
-        found.append(f"{status.get('reason', '')} {status.get('message', '')}")
+        found.append(" ".join(status.get(key, "") for key in ("phase", "reason", "message")))
         for container in status.get("containerStatuses", []):
             for state in (container.get("state", {}), container.get("lastState", {})):
                 end = state.get("terminated", {})

@@ -179,9 +179,10 @@ class AppRun:
             self.hub.until(lambda pods: not missing(pods), REPORT_EVERY)
         self.status.update(waiting_for=None)
 
-    def _after_round(self, _number: int, arrays: Any, metrics: dict[str, Any] | None) -> None:
+    def _after_round(self, number: int, arrays: Any, metrics: dict[str, Any] | None) -> None:
         self._evaluated(arrays, metrics)
-        self.rounds.close()
+        if number:  # before the first, what the app asked is part of that one, or closed by it
+            self.rounds.close()
 
     def _evaluated(self, arrays: Any, metrics: dict[str, Any] | None) -> None:
         self._arrays = arrays

@@ -137,14 +137,14 @@ def numbers(content: RecordDict) -> dict[str, Any]:
 
 
 def round_mark(message: Message) -> str | None:
-    """What is the same in all messages of a round: the number that Flower's strategies put into what they send, else the group; None where there is neither."""
+    """What is the same in all messages of a round: its number that Flower's strategies put into what they send, else the group; None where there is neither."""
     for record in message.content.config_records.values():
         value = record.get("server-round")
         if isinstance(value, int):
-            return f"round {value}"
+            return str(value)
     # A strategy of before 1.20 asks a node for the first model
     group = "1" if message.metadata.message_type == "get_parameters" else message.metadata.group_id
-    return f"group {group}" if group else None
+    return group or None
 
 
 def arrays_of(content: RecordDict) -> Any:
