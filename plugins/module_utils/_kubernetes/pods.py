@@ -89,12 +89,10 @@ def problem(pod: dict[str, Any]) -> Problem | None:
     if phase == "Succeeded":
         return None
     if phase == "Failed":
-        ended = _ended(found.containers)
-        return found(
-            found.status.get("reason") or (ended[0] if ended else "Failed"),
-            ended[1] if ended else found.status.get("message", ""),
-            terminal=_alone(pod),
-        )
+        ended = _ended(found.containers) or ("Failed", "")
+        # Of a pod that was evicted the kubelet says why; its container just ended
+        reason, message = found.status.get("reason"), found.status.get("message")
+        return found(reason or ended[0], message or ended[1], terminal=_alone(pod))
     for container in found.containers:
         held = _held_back(container, found)
         if held:

@@ -93,6 +93,13 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
         (UNSCHEDULABLE, "Unschedulable", False, "3 Insufficient cpu"),
         (TOO_SMALL, "OutOfcpu", True, "lower the requests"),
         ("{phase: Failed, reason: Evicted, message: low on disk}", "Evicted", False, "low on disk"),
+        (
+            "{phase: Failed, reason: Evicted, message: low on disk,"
+            " containerStatuses: [{state: {terminated: {exitCode: 0, reason: Completed}}}]}",
+            "Evicted",
+            False,
+            "low on disk",
+        ),
         ("{phase: Pending}", "Starting", False, "its container is being made"),
         (
             "{phase: Pending, containerStatuses: [{state: {waiting: {reason: ContainerCreating}}}]}",
