@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,8 +80,13 @@ ITEMS = ("__federation_clients", "__autoscaler_hpa", "__autoscaler_vpa")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def filters() -> None:
+def filters() -> Iterator[None]:
+    """Ansible's loader of collections, for these tests alone: it knows nothing of what others loaded without it, and refuses to load more of that."""
+    before = sys.meta_path.copy(), sys.path_hooks.copy()
     init_plugin_loader([str(ROOT / ".ansible/collections")])
+    yield
+    sys.meta_path[:], sys.path_hooks[:] = before
+    sys.path_importer_cache.clear()
 
 
 def variables(role: str) -> dict[str, Any]:
