@@ -13,12 +13,16 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return _later.filters("plugin_utils._app", app_info="app_info") | _later.filters(
+        own = _later.filters("plugin_utils._app", app_info="app_info")
+        own |= _later.filters("plugin_utils._app_archive", app_identity="identity")
+        return own | _later.filters(
             "plugin_utils._deployment",
             object_name="object_name",
             object_names="object_names",
             edges="edges",
             clients="clients",
+            aggregator="aggregator",
+            pods_stay="pods_stay",
             run_settings="run_settings",
             retired="retired",
             certificates="certificates",

@@ -136,6 +136,10 @@ training:
     aggregator:
       description: Name of its aggregator's Deployment; empty when none is deployed.
       type: str
+    aggregator_pod:
+      description: >-
+        Of a pod of its aggregator that runs and has not failed, which can take another run: C(image), and C(run), the one that it began with.
+      type: dict
     run:
       description: Name of the run; empty when none is deployed.
       type: str

@@ -145,8 +145,8 @@ options:
     default: 0
   app:
     description:
-      - Name and archive of an app, which lies beside the images on the targets that are other hosts, in C(/var/lib/edgefl/apps). Clients that run the
-        images have that folder mounted, and work with the newest state of their app.
+      - Name and archive of an app, which lies beside the images, in C(/var/lib/edgefl/apps). Who runs the images has that folder
+        mounted. Clients work with the newest state of their app, the aggregator with the one that its run names.
       - The action plugin of this module makes it of C(edgefl_app_info) and, for an app of the images' own sources, of their folder.
     type: dict
     suboptions:

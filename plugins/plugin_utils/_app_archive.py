@@ -49,6 +49,11 @@ def archive(app: Mapping[str, Any], sources: str = "") -> dict[str, str] | None:
     }
 
 
+def identity(app: Mapping[str, Any], sources: str = "") -> str:
+    """Name and hash of an app as C(archive) has it; empty for one that comes with its image alone."""
+    return (archive(app, sources) or {"name": ""})["name"]
+
+
 def _own(folder: Path) -> dict[str, bytes]:
     """The files of an app of the images' own sources, as the build takes them."""
     found = {}

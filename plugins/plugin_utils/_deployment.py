@@ -28,8 +28,10 @@ FIELDS = {
 }
 # Where a pod finds its edge's folder
 DATA_MOUNT = "/data"
-# Where a pod finds states of the app that came after its image
+# Where a pod finds states of the app that came after its image, on the cloud node the file with the aggregator's run too
 APPS_MOUNT = "/apps"
+# Of the aggregator's options, those that its pod is made with; all others are of a run
+_OF_THE_POD = ("app", "server_address", "status_address", "state_dir", "data_dir", "tls_dir", "apps_dir", "run_file")
 # An image's name: what runs its app, and the hash of all
 _TAG = re.compile(r"(.*:.*-[0-9a-f]{12})-[0-9a-f]{12}")
 # Of a client's row: what shapes the training
@@ -183,6 +185,45 @@ def clients(
         row["made_of"] = digest({key: value for key, value in row.items() if key != "host"})
         found.append(plain(row))
     return found
+
+
+def aggregator(
+    training: Mapping[str, Any], run: str, image: str, filled: Mapping[str, Any], pod: Mapping[str, str]
+) -> dict[str, Any]:
+    """
+    The aggregator: C(image) and C(arguments) of its pod, C(begun), the run that this begins with, and C(run), the content of the file that says what it does.
+
+    :param training: values by variable
+    :param image: with the newest state of the app
+    :param filled: options without a variable, by option
+    :param pod: C(aggregator_pod) of C(training) of C(edgefl_cluster): one that differs from the image in the app alone stays, and takes this run, too
+    """
+    given = _options.arguments(training, "aggregator", {**filled, "run": run})
+    words = {name: [text for text in given if text.startswith(f"--{name}=")] for name in _OF_THE_POD}
+    own = [text for texts in words.values() for text in texts]
+    made_for = digest([engine(image), own])
+    stays = bool(pod) and engine(pod["image"]) == engine(image)
+    return {
+        "image": pod["image"] if stays else image,
+        "begun": pod["run"] if stays else run,
+        "arguments": [*own, f"--made_for={made_for}"],
+        "run": {"made_for": made_for, "arguments": [text for text in given if text not in own]},
+    }
+
+
+def pods_stay(training: Mapping[str, Any], images: Mapping[str, str]) -> bool:
+    """Whether the pods that are there need nothing of these images but the app, which comes beside theirs, and are no new ones either.
+
+    :param training: of C(edgefl_cluster)
+    :param images: of C(aggregator) and C(client)
+    """
+    aggregators = [training["aggregator_pod"].get("image", "")]
+    workloads = [item["image"] for item in training["clients"] if item["kind"] in ("Deployment", "StatefulSet", "Pod")]
+    return (
+        bool(workloads)
+        and all(there and engine(there) == engine(images["aggregator"]) for there in aggregators)
+        and all(there and engine(there) == engine(images["client"]) for there in workloads)
+    )
 
 
 def run_settings(

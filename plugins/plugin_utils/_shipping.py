@@ -31,7 +31,7 @@ def targets(
 
     :param variables: host -> its variables (C(hostvars)); of an edge with C(edgefl_address), of the cloud node perhaps with C(edgefl_cluster)
     :param cloud: host of the cloud node
-    :param images: names for C(aggregator) and C(client)
+    :param images: names for C(aggregator) and C(client); none where the app goes alone
     :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
     :param ssh_dir: folder on the cloud node with its key and known hosts
     """
@@ -45,7 +45,7 @@ def targets(
             "name": host,
             "node": node,
             "runtime": (known.get(node, {}).get("runtime") or "auto") if wanted == "auto" else wanted,
-            "images": [images["aggregator" if host == cloud else "client"]],
+            "images": [images["aggregator" if host == cloud else "client"]] if images else [],
         }
         if host != cloud:
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}

@@ -1,9 +1,12 @@
-"""States of an app that come after the image: clients with the framework loaded go on with the one that the aggregator has."""
+"""States of an app that come after the image: clients with the framework loaded go on with the one that the aggregator has, which takes run after run."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,3 +94,64 @@ def test_an_edit_is_trained_by_clients_that_have_the_framework(
     absent = aggregator(federation, "absent", edited(tmp_path, 2, r"Dropout\([0-9.]+\)", "Dropout(0.41)"))
     until(lambda: absent.told("refused: edge1/") and absent.told("refused: edge2/"), "both are held")
     assert not federation.rounds(absent) and all(one.lives and one.times(LOADED) == 1 for one in clients)
+
+
+def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tmp_path: Path, store: Path) -> None:
+    """As a file says; what is made for another pod is passed over, and who begins anew takes the run that is there."""
+    file = tmp_path / "run.json"
+
+    def write(run: str, *arguments: str, made_for: str = "this") -> None:
+        given = [f"--run={run}", "--rounds=1", "--min_num_clients=2", *arguments]
+        new = tmp_path / "new"
+        new.write_text(json.dumps({"made_for": made_for, "arguments": given}))
+        new.replace(file)
+
+    def begin() -> Program:
+        pod = [f"--run_file={file}", "--made_for=this", f"--apps_dir={store}", f"--state_dir={tmp_path / 'state'}"]
+        return federation.aggregator(*pod)
+
+    def done(program: Program, run: str) -> None:
+        until(
+            lambda: [line for line in federation.lines(program) if (line["event"], line["run"]) == ("done", run)],
+            f"run {run} is done",
+        )
+
+    waiting = "waiting for a run that is made for this pod"
+    program = begin()
+    until(lambda: program.told(waiting), "it waits")
+    file.write_text("{")
+    until(lambda: program.told("run site.yml again"), "what is no JSON is told")
+    write("others", made_for="another")
+    clients = [client(federation, node, store) for node in ("edge1", "edge2")]
+    write("first")
+    done(program, "first")
+    identity = put(store, NAME, edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)"))
+    write("second", f"--app_identity={identity}")
+    done(program, "second")
+    starts = [line for line in federation.lines(program) if line["event"] == "start"]
+    assert [line["run"] for line in starts] == ["first", "second"]
+    assert starts[0]["settings"]["identity"] != starts[1]["settings"]["identity"] == identity
+    write("third", made_for="another")
+    time.sleep(0.5)
+    assert federation.status()["run"] == "second" and program.times("another run is wanted") == 1
+    assert all(one.lives and one.times(LOADED) == 1 for one in clients)
+    program.kill()
+    until(lambda: not federation.ready(), "its run ends with it", 5)
+    program = begin()
+    until(lambda: program.told(waiting), "it waits")
+    write("second", f"--app_identity={identity}")
+    until(federation.ready, "it begins")
+    (run,) = (
+        (Path("/proc") / str(program.process.pid) / "task" / str(program.process.pid) / "children").read_text().split()
+    )
+    os.kill(int(run), signal.SIGKILL)
+    assert program.process.wait(10) == 128 + signal.SIGKILL, "as the kubelet sees who is ended by the kernel"
+    write("third", made_for="another")
+    program = begin()
+    until(lambda: program.told(waiting), "it waits")
+    write("second", f"--app_identity={identity}")
+    done(program, "second")
+    assert program.told("run second is complete")
+    write("absent", f"--app_identity={NAME}@0123456789ab")
+    until(lambda: not program.lives, "it ends")
+    assert program.process.returncode == 1 and program.told("ship it again")

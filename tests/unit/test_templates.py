@@ -43,7 +43,7 @@ SHARED: dict[str, Any] = {
     "__federation_settings": "s",
     "__federation_fingerprints": {"app-tls": "f"},
     "__federation_images": {"aggregator": "a:1", "client": "c:1"},
-    "__federation_aggregator_arguments": ["--x=y"],
+    "__federation_aggregator": {"image": "a:1", "begun": "run", "arguments": ["--x=y"]}, "__federation_apps": "/apps",
     "__federation_address": "192.0.2.1",
     "__federation_clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}],
     "__autoscaler_hpa": [CLIENT],

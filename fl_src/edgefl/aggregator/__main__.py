@@ -7,14 +7,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from edgefl import apps
-from edgefl.aggregator import memory, status
+from edgefl.aggregator import memory, status, supervisor
 from edgefl.aggregator.coordinator import RunError
-from edgefl.common import app_folder, settings
+from edgefl.common import app_folder, app_store, settings
 from edgefl.common.idx import DataError
 from edgefl.common.journal import printable, say
+from edgefl.common.settings import AggregatorSettings
 
 EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 """Errors whose text is enough for the user; others are shown with their traceback."""
@@ -23,11 +25,22 @@ EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until a signal ends it. Exit code 1 when the run failed, 2 when an option is wrong."""
     _obey_signals()
-    memory.give_back_large_blocks()
-    chosen = settings.aggregator(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen = settings.aggregator(given)
+    if chosen.run_file:
+        supervisor.run(given, chosen, _work)
+    else:
+        memory.give_back_large_blocks()
+        _work(chosen)
+
+
+def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
+    """One run, to a signal or its failure; the state of the app that is asked for is unpacked in `apps_here` when it is not the image's own."""
     state = status.Status()
     run: Any = None
     try:
+        if chosen.apps_dir and apps_here:
+            _take(chosen, chosen.apps_dir, apps_here)
         folder = chosen.state_dir / chosen.run if chosen.state_dir else None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BaseException as err:
         traceback.print_exc()
         _fail(run, f"{type(err).__name__}: {err}")
+
+
+def _take(chosen: AggregatorSettings, store: Path, folder: Path) -> None:
+    """Have the state of the app taken that is asked for, where the image's own is another. Raises AppError when it is in neither."""
+    wanted = chosen.app_identity
+    if wanted and wanted != app_folder.identity(chosen.app):
+        app_store.take(chosen, store, wanted, folder)
 
 
 def _obey_signals() -> None:

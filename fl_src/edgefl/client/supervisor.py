@@ -5,20 +5,18 @@ A framework that has only been imported has no threads yet; what has threads (gR
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
 import mmap
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgefl import apps
 from edgefl.client import limits, memory
 from edgefl.common import app_folder, app_store
+from edgefl.common.forked import Forked
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
@@ -26,8 +24,6 @@ FRAMEWORKS = ("tensorflow", "torch")
 """What takes long to import, where the image has it."""
 POLL = 0.1
 """Seconds between two looks at the store."""
-PR_SET_PDEATHSIG = 1
-"""prctl(2)"""
 
 
 class Supervised:
@@ -58,32 +54,21 @@ class Worker:
     def __init__(self, chosen: ClientSettings, store: Path, own: str, identity: str, folder: str, work: Work) -> None:
         self._pipe, pipe = os.pipe()
         self._joined = mmap.mmap(-1, 1)  # shared by both
-        parent = os.getpid()
-        self._process = os.fork()
-        if not self._process:
+
+        def begin() -> None:
             os.close(self._pipe)
-            _end_with(parent)
             if identity != own:
-                _locate(chosen, app_store.unpacked(store, identity, Path(folder)))
+                app_store.take(chosen, store, identity, Path(folder))
             work(chosen, Supervised(store, own, identity, self._joined, pipe))
-            os._exit(os.EX_SOFTWARE)
+
+        self._process = Forked(begin)
+        self.ended, self.kill = self._process.ended, self._process.kill
         os.close(pipe)
 
     @property
     def joined(self) -> bool:
         """Whether the aggregator has taken it."""
         return bool(self._joined[0])
-
-    def ended(self) -> int | None:
-        """Its exit code, 128 and the signal as a shell says for one that a signal ended; None while it runs."""
-        process, status = os.waitpid(self._process, os.WNOHANG)
-        code = os.waitstatus_to_exitcode(status) if process else None
-        return 128 - code if code is not None and code < 0 else code
-
-    def kill(self) -> None:
-        """End it at once."""
-        os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
 
     def wanted(self) -> str:
         """Of one that has ended: the app that the aggregator has, when it ended for that."""
@@ -141,18 +126,3 @@ def preload(chosen: ClientSettings) -> None:
         trainer.tensorflow(limits.threads(limits.cpu_limit(), chosen.threads))
     importlib.import_module("edgefl.client.clientapp")
     memory.give_back()
-
-
-def _locate(chosen: ClientSettings, folder: Path) -> None:
-    """Have the app taken from this folder."""
-    if app_folder.is_folder(chosen.app):
-        chosen.app = str(folder)
-    else:
-        apps.__path__.insert(0, str(folder.parent))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent ends, in whatever way."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
-        os._exit(0)

@@ -58,6 +58,10 @@ class AggregatorSettings(argparse.Namespace):
     state_dir: Path | None
     app_config: dict[str, app_folder.Value]
     data_dir: Path | None
+    apps_dir: Path | None
+    app_identity: str
+    run_file: Path | None
+    made_for: str
     max_pods: int
     client_settings: dict[str, str]
     client_slices: dict[str, str]

@@ -38,8 +38,8 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
 
 
 def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
-    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(clients): kind, name, settings, its C(failed_pods), and
-    C(certificates): fingerprints.
+    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(aggregator_pod) when nothing holds that back, its C(clients):
+    kind, name, settings, its C(failed_pods), and C(certificates): fingerprints.
 
     `found` are objects of the cluster, what is in other namespaces left out.
     """
@@ -51,6 +51,7 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         "there": bool(spaces),
         "ours": any(_labels(space).get(PART_OF) == OURS for space in spaces),
         "aggregator": aggregator[0]["metadata"]["name"] if aggregator else "",
+        "aggregator_pod": _aggregator_pod(aggregator[0], items) if aggregator else {},
         "run": notes.get(RUN, ""),
         "settings": notes.get(SETTINGS, ""),
         "certificates": {
@@ -74,6 +75,18 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
 def _labels(item: dict[str, Any]) -> dict[str, str]:
     labels: dict[str, str] = item["metadata"].get("labels", {})
     return labels
+
+
+def _aggregator_pod(deployment: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, str]:
+    """C(image) and C(run), the one it began with, of a pod that can take another run: it runs, and has not failed; else nothing."""
+    pods_here = [item for item in items if item["kind"] == "Pod" and AGGREGATOR in _labels(item).items()]
+    containers = [each for pod in pods_here for each in pod.get("status", {}).get("containerStatuses", [])]
+    template = deployment.get("spec", {}).get("template", {})
+    images = [container["image"] for container in template.get("spec", {}).get("containers", [])]
+    ends = [each.get("lastState", {}).get("terminated", {}).get("exitCode", 0) for each in containers]
+    if not images or not containers or any(ends) or not all("running" in each.get("state", {}) for each in containers):
+        return {}
+    return {"image": images[0], "run": template.get("metadata", {}).get("annotations", {}).get(RUN, "")}
 
 
 def _client(item: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 
@@ -55,6 +57,7 @@ def test_nothing_is_there() -> None:
         "there": False,
         "ours": False,
         "aggregator": "",
+        "aggregator_pod": {},
         "run": "",
         "settings": "",
         "certificates": {},
@@ -64,6 +67,28 @@ def test_nothing_is_there() -> None:
     assert read(None) == nothing
     assert read(item("Namespace", "training", {})) == {**nothing, "there": True}
     assert read({"kind": "Namespace", "metadata": {"name": "training"}}) == {**nothing, "there": True}
+
+
+AGGREGATOR = {**OURS, "app": "federated-learning"}
+
+
+@pytest.mark.parametrize(
+    ("states", "stays"),
+    [
+        ([state("running")], True),
+        ([state("running", {"terminated": {"exitCode": 0}})], True),
+        ([state("running", {"terminated": {"exitCode": 1}})], False),
+        ([state("waiting")], False),
+        ([state("running"), state("waiting")], False),
+        ([{}], False),
+        ([], False),
+    ],
+)
+def test_an_aggregator_s_pod_that_can_take_another_run(states: list[dict[str, Any]], stays: bool) -> None:
+    template = {"metadata": {"annotations": {"edgefl.kubeedge/run": "r1"}}, **runs("aggregator:1")}
+    pods = [{**item("Pod", f"footwear-{number}", AGGREGATOR), **each} for number, each in enumerate(states)]
+    found = read({**item("Deployment", "footwear", AGGREGATOR), "spec": {"template": template}}, *pods)
+    assert found["aggregator_pod"] == ({"image": "aggregator:1", "run": "r1"} if stays else {})
 
 
 def test_a_run_and_its_clients() -> None:

@@ -135,6 +135,54 @@ def test_pods_with_the_same_framework_stay_for_another_app() -> None:
     assert settings[0]["settings"] == settings[1]["settings"] and settings[0]["made_of"] != settings[1]["made_of"]
 
 
+ENGINES = {name: f"{name}:v1-{'e' * 12}-{'2' * 12}" for name in ("aggregator", "client")}
+OLDER = {name: f"{name}:v1-{'e' * 12}-{'1' * 12}" for name in ENGINES}
+FILLED = {"state_dir": "/state", "apps_dir": "/apps", "run_file": "/apps/run.json", "client_slices": {"edge1": "0:5"}}
+
+
+def aggregator(run: str, pod: dict[str, str], **more: Any) -> dict[str, Any]:
+    return deployment.aggregator(TRAINING, run, ENGINES["aggregator"], FILLED | more, pod)
+
+
+def test_a_pod_of_the_aggregator_takes_run_after_run() -> None:
+    """What is of a run is in its file alone; a pod that runs another engine, or that nothing is known of, is replaced."""
+    first = aggregator("r1", {}, app_identity="fashion_mnist@1")
+    assert (first["image"], first["begun"]) == (ENGINES["aggregator"], "r1")
+    made_for = first["arguments"].pop()
+    assert made_for == f"--made_for={first['run']['made_for']}"
+    pod_s = {"--app=fashion_mnist", "--state_dir=/state", "--apps_dir=/apps", "--run_file=/apps/run.json"}
+    assert set(first["arguments"]) == pod_s
+    assert set(first["run"]["arguments"]) == {
+        "--run=r1", "--rounds=5", "--client_slices=edge1=0:5", "--app_identity=fashion_mnist@1",
+    }  # fmt: skip
+    older = {"image": OLDER["aggregator"], "run": "r0"}
+    second = aggregator("r2", older)
+    assert (second["image"], second["begun"]) == (older["image"], "r0") and second["arguments"][-1] == made_for
+    other = aggregator("r2", {"image": f"aggregator:v1-{'f' * 12}-{'1' * 12}", "run": "r0"})
+    assert (other["image"], other["begun"]) == (ENGINES["aggregator"], "r2")
+    assert aggregator("r1", {}, state_dir="/other")["run"]["made_for"] != first["run"]["made_for"]
+
+
+@pytest.mark.parametrize(
+    ("pod", "images", "stay"),
+    [
+        (OLDER["aggregator"], [OLDER["client"], ENGINES["client"]], True),
+        ("", [OLDER["client"]], False),
+        (OLDER["aggregator"], [OLDER["client"], ""], False),
+        (OLDER["aggregator"], [f"client:v1-{'f' * 12}-{'1' * 12}"], False),
+        (f"aggregator:v1-{'f' * 12}-{'1' * 12}", [OLDER["client"]], False),
+        (OLDER["aggregator"], [], False),
+    ],
+)
+def test_an_edit_that_needs_no_new_pods(pod: str, images: list[str], stay: bool) -> None:
+    workloads = [{"kind": "Deployment", "name": "c", "image": image} for image in images]
+    there = {
+        "aggregator_pod": {"image": pod, "run": "r"} if pod else {},
+        "clients": [*workloads, {"kind": "Service", "name": "s", "image": ""}],
+    }
+    assert deployment.pods_stay(there, ENGINES) == stay
+
+
 def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:
     before, after = (clients(edges(), {"fashion-mnist-client-edge1-tls": text}) for text in ("1", "2"))
     assert before[0]["made_of"] != after[0]["made_of"]

@@ -106,14 +106,14 @@ def table(nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for name, node in nodes.items():
         failed = {"reason": f"failed: {node['msg']}"} if node["failed"] else {}
-        beside = "; the app beside the image is another" if node["app"] else ""
+        beside = ["the app beside the image is another"] if node["app"] else []
         for image in node["images"] or [
             {"name": "", "reason": "", "wire": 0, "relayed": 0, "saved": 0, "seconds": node["seconds"]}
         ]:
             row = {
                 "node": name,
                 "image": image["name"],
-                "reason": image["reason"] + beside,
+                "reason": "; ".join(filter(None, [image["reason"], *beside])),
                 "sent": image["wire"],
                 "relayed": image["relayed"],
                 "saved": image["saved"],

@@ -40,7 +40,7 @@ class Settings:
     relay: bool = True
     relay_port: int = 0
     check_mode: bool = False
-    # An archive with the app, which lies beside the images on other hosts than this one: its name, its digest, and itself in Base64
+    # An archive with the app, which lies beside the images: its name, its digest, and itself in Base64
     app: dict[str, str] | None = None
 
 
@@ -53,7 +53,7 @@ def request(target: Target, images: list[Image], app: dict[str, str] | None) -> 
         "digests": [digest for image in images for digest in (image.digest, *image.blobs)],
         "chains": chains if target.runtime == "docker" else [],
         "spool": SPOOL,
-        "app": {"name": app["name"], "digest": app["digest"]} if app and target.host else None,
+        "app": {"name": app["name"], "digest": app["digest"]} if app else None,
         "agent": DIGEST,
     }
 
