@@ -1185,7 +1185,7 @@ def test_what_is_sent_is_the_same_code() -> None:
         def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
             if not node.value:
                 return node
-            return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
+            return ast.copy_location(ast.Assign([node.target], self.visit(node.value), type_comment=None), node)
 
         def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
             return None if node.module in OF_TYPES else node
