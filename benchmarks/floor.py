@@ -17,16 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from edgefl import apps
-from edgefl.apps import Weights
+from edgefl.apps import Classifier, Weights
 from edgefl.client.trainer import Trainer
-from edgefl.common import plan
+from edgefl.common import app_folder, plan
 
 
 class Floor:
     """A model for each slice, and the training of all of them."""
 
-    def __init__(self, app: apps.App, slices: list[tuple[int, int]], seed: int) -> None:
+    def __init__(self, app: Classifier, slices: list[tuple[int, int]], seed: int) -> None:
         self.app, self.data, self.test = app, [app.train(*bounds) for bounds in slices], app.test(0, None)
         self.trainers = [Trainer(app.build, inputs[:33], labels[:33]) for inputs, labels in self.data]
         self.weights = app.initial_weights(seed) if app.initial_weights else self.trainers[0].initial_weights()
@@ -68,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
     slices = [(int(start), int(stop)) for start, _colon, stop in (text.partition(":") for text in a.slice)]
-    floor = Floor(apps.load(a.app), slices, a.seed)
+    floor = Floor(app_folder.read(a.app).classifier(), slices, a.seed)
     for number in range(1, a.rounds + 1):
         begin = time.time()
         accuracy = floor.round(number)

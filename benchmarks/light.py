@@ -1,7 +1,6 @@
-"""The programs that scale.py starts: an aggregator with app light_app, and hundreds of light clients in one process.
+"""The program that scale.py starts: hundreds of light clients of the app light_app in one process.
 
-    light.py aggregator OPTIONS                        edgefl.aggregator, which finds the app
-    light.py clients HOST:PORT FIRST COUNT GO [KEYS]   clients FIRST to FIRST + COUNT - 1, each a node of its own, on connections of their own
+    light.py HOST:PORT FIRST COUNT GO [KEYS]   clients FIRST to FIRST + COUNT - 1, each a node of its own, on connections of their own
 
 A light client is what the link sees of a client, on one event loop: it tries the port, connects, says who it is, takes messages in chunks and sends back
 a model of its own: what came, plus a number. Its process waits until the file GO is there, so that its own start is not in the figures.
@@ -23,13 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fl_src"))
 import grpc
 import grpc.aio
 
-from benchmarks.light_app.data import SAMPLES
-from benchmarks.light_app.model import initial_weights
-from edgefl import apps
+from benchmarks.light_app.light_app.data import SAMPLES
+from benchmarks.light_app.light_app.model import initial_weights
 from edgefl.common import app_folder, settings
 from edgefl.link import connection, flower, wire
-
-apps.__path__.append(str(Path(__file__).parent))
 
 
 def tell(event: str) -> None:
@@ -41,7 +37,7 @@ class Clients:
 
     def __init__(self, address: str, keys: Path | None) -> None:
         self._address, self._keys = address, keys
-        self._app = app_folder.identity("light_app")
+        self._app = app_folder.read(Path(__file__).with_name("light_app")).identity
         self._body, self._weights = b"", initial_weights(1)
 
     async def live(self, index: int) -> asyncio.Task[None]:
@@ -106,13 +102,8 @@ async def clients(address: str, first: int, count: int, go: Path, keys: Path | N
 
 
 def main() -> None:
-    if sys.argv[1] == "clients":
-        address, first, count, go, *keys = sys.argv[2:]
-        asyncio.run(clients(address, int(first), int(count), Path(go), Path(keys[0]) if keys else None))
-    else:
-        from edgefl.aggregator.__main__ import main as aggregator
-
-        aggregator([argument for argument in sys.argv[1:] if argument != "aggregator"])
+    address, first, count, go, *keys = sys.argv[1:]
+    asyncio.run(clients(address, int(first), int(count), Path(go), Path(keys[0]) if keys else None))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # many processes share the cores
 
 import numpy as np
 
-from edgefl import apps
-from edgefl.apps import Weights
-from edgefl.apps.fashion_mnist import data, model
+from edgefl.apps import Weights, components
+from edgefl.apps.fashion_mnist.fashion_mnist import data, model
 from edgefl.client import clientapp, worker
-from edgefl.common import settings
+from edgefl.common import app_folder, settings
 from support.light_client import NumpyTrainer
 
 # isort: split
@@ -61,8 +60,9 @@ def ours(address: str, index: int) -> None:
     start, stop = own(index)
     slice_ = (f"--partition={start}", f"--clients={stop}")
     chosen = settings.client([f"--server_address={address}", f"--node=node{index}", "--batch_size=50", *slice_])
-    app = worker.clientapp(worker.Worker(chosen, apps.load("fashion_mnist")))
-    clientapp.Client(chosen, app, chosen.app, {"start": chosen.partition, "stop": chosen.clients}).work()
+    app, call = app_folder.read("fashion_mnist"), components.client(data, model)
+    clientapp.prepare(chosen, app, call)
+    clientapp.Client(chosen, app, call).work()
 
 
 def plain(address: str, index: int) -> None:

@@ -24,6 +24,7 @@ from benchmarks.table import Bench
 from benchmarks.train import AS_IN_IMAGES, lines, start
 from support.processes import Federation, until
 
+APP = Path(__file__).with_name("light_app")
 TOGETHER = 125
 """Clients in one process."""
 LONGEST = 1800.0
@@ -75,12 +76,12 @@ def measure(bench: Bench, way: str, count: int, megabytes: float, rounds: int, t
             more = [*more, f"--tls_dir={keys[0]}/server"]
         state = folder / "state"
         aggregator = federation.aggregator(
-            "aggregator", "--app=light_app", f"--rounds={rounds}", f"--state_dir={state}", f"--min_num_clients={count}", f"--min_sample_size={count}", *more,
-            module="benchmarks.light", **AS_IN_IMAGES, **numbers,
+            f"--app={APP}", f"--rounds={rounds}", f"--state_dir={state}", f"--min_num_clients={count}", f"--min_sample_size={count}", *more,
+            **AS_IN_IMAGES, **numbers,
         )  # fmt: skip
         address = f"127.0.0.1:{federation.port}"
         processes = [
-            start(federation, f"clients{first}", "benchmarks.light", "clients", address, str(first), str(min(TOGETHER, count - first)), str(go), *keys,
+            start(federation, f"clients{first}", "benchmarks.light", address, str(first), str(min(TOGETHER, count - first)), str(go), *keys,
                   **AS_IN_IMAGES, **numbers)
             for first in range(0, count, TOGETHER)
         ]  # fmt: skip

@@ -69,8 +69,8 @@ options:
     type: path
   app:
     description:
-      - Application that is tried; none when empty. A name is tried in the image of the target C(client), by C(edgefl.client.check_app); of a
-        path in the images both components are imported, each in its own image, by C(edgefl.common.check_components).
+      - Application that is tried; none when empty. Its name, or its path in the images. Both components are tried, each in its own image, by
+        C(edgefl.common.check_app).
     type: str
     default: ""
   stages:

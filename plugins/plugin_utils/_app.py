@@ -14,7 +14,7 @@ import tomllib
 import typing as t
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
@@ -47,6 +47,7 @@ class AppInfo:
     name: str
     path: str = ""
     built_in: bool = False
+    classifier: bool = False
     shards: bool = False
     components: dict[str, str] = field(default_factory=dict)
     config: dict[str, t.Any] = field(default_factory=dict)
@@ -61,8 +62,8 @@ def is_path(app: str) -> bool:
 
 
 def built_in(sources: str) -> list[str]:
-    """Names of the apps in the sources that images are built from: folders of edgefl/apps with a model.py."""
-    return sorted(path.parent.name for path in Path(sources).glob("edgefl/apps/*/model.py"))
+    """Names of the apps in the sources that images are built from: folders of edgefl/apps with a pyproject.toml."""
+    return sorted(path.parent.name for path in Path(sources).glob(f"edgefl/apps/*/{FILE}"))
 
 
 def app_info(app: t.Any, sources: str = "", config: t.Any = None) -> dict[str, t.Any]:
@@ -72,15 +73,25 @@ def app_info(app: t.Any, sources: str = "", config: t.Any = None) -> dict[str, t
     :param config: C(edgefl_app_config)
     """
     app = str(app)
-    info = _outside(app) if is_path(app) else _own(app, built_in(sources or str(OWN_SOURCES)))
+    info = _outside(app) if is_path(app) else _own(app, sources or str(OWN_SOURCES))
     info.problems += _config_problems(info, {} if config is None else config)
     return asdict(info)
 
 
-def _own(app: str, known: list[str]) -> AppInfo:
-    info = AppInfo(app, built_in=True, shards=True)
+def _own(app: str, sources: str) -> AppInfo:
+    known = built_in(sources)
+    if app in known:
+        folder = Path(sources) / "edgefl/apps" / app
+        info = _read(folder)
+        if info.name != app:
+            info.problems.append(
+                f"{folder}/{FILE} is of the app {info.name}: a folder in edgefl/apps is called as its app, so rename one of the two."
+            )
+        # What they need is in the images already
+        return replace(info, name=app, path="", built_in=True, dependencies=[], aggregator_dependencies=[])
+    info = AppInfo(app, built_in=True, classifier=True, shards=True)
     # Own sources may have their apps elsewhere
-    if known and app not in known:
+    if known:
         near = difflib.get_close_matches(app, known, n=1, cutoff=0.6)
         meant = f" Did you mean {near[0]}?" if near else ""
         info.problems.append(
@@ -90,7 +101,10 @@ def _own(app: str, known: list[str]) -> AppInfo:
 
 
 def _outside(app: str) -> AppInfo:
-    path = Path(app).expanduser().absolute()
+    return _read(Path(app).expanduser().absolute())
+
+
+def _read(path: Path) -> AppInfo:
     info = AppInfo(path.stem if path.suffix == ".fab" else path.resolve().name, str(path))
     try:
         files = Files(path)
@@ -100,7 +114,8 @@ def _outside(app: str) -> AppInfo:
         return info
     where = f"{path}: {FILE}"
     reader = _Reader(document, where, info.problems)
-    info.name = reader.text("project", "name") or info.name
+    package = reader.package("tool", "edgefl", "classifier")
+    info.name, info.classifier = package or reader.text("project", "name") or info.name, package != ""
     if not _NAME.fullmatch(info.name) or len(info.name) > _LONGEST_NAME:
         info.problems.append(
             f"{where}: [project] name is {info.name!r}, which names images and objects of Kubernetes: use at most {_LONGEST_NAME} letters, digits and - in it."
@@ -168,10 +183,10 @@ def _config_problems(info: AppInfo, config: t.Any) -> list[str]:
         return [f"edgefl_app_config is {config!r}: use a dictionary, such as {{lr: 0.1}}."]
     if not config:
         return []
-    if info.built_in:
+    if info.classifier:
         return [
-            f"edgefl_app_config has {', '.join(map(str, config))}, but edgefl_app is {info.name}, which has no configuration: set edgefl_epochs, "
-            "edgefl_batch_size and the like, or leave edgefl_app_config out."
+            f"edgefl_app_config has {', '.join(map(str, config))}, but edgefl_app is {info.name}, a classifier, which variables configure: set "
+            "edgefl_epochs, edgefl_batch_size and the like, or leave edgefl_app_config out."
         ]
     if not info.components:
         return []  # nothing could be read of it, which is told
@@ -219,6 +234,13 @@ class _Reader:
         if value not in (None, True, False) or (isinstance(value, int) and not isinstance(value, bool)):
             self._wrong(keys, f"is {value!r}: use true or false.")
         return value is True
+
+    def package(self, *keys: str) -> str:
+        value = self._at(*keys)
+        if value is None or value == "" or (isinstance(value, str) and value.isidentifier()):
+            return value or ""
+        self._wrong(keys, f"is {value!r}: use the name of the package with data.py and model.py.")
+        return ""
 
     def config(self) -> dict[str, t.Any]:
         keys = ("tool", "flwr", "app", "config")

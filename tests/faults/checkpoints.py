@@ -18,7 +18,7 @@ import numpy as np
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator
 from edgefl.aggregator.status import Status
-from edgefl.apps import App, Weights
+from edgefl.apps import Classifier, Weights
 from edgefl.common import settings
 from edgefl.common.journal import Journal
 from edgefl.common.plan import Member, Task
@@ -67,7 +67,7 @@ class CountingLink:
 
 def run(folder: Path, rounds: int) -> Weights:
     """Go on with the run in `folder` up to its last round; gives the model."""
-    app = App(MEMBER.app, samples, samples, lambda: None, lambda seed: [np.zeros(20_000)], lambda *_: (0.0, 0.0))
+    app = Classifier(MEMBER.app, samples, samples, lambda: None, lambda seed: [np.zeros(20_000)], lambda *_: (0.0, 0.0))
     chosen = settings.aggregator([f"--rounds={rounds}", "--min_num_clients=1", "--min_sample_size=1"])
     store = Store(folder)
     with open(os.devnull, "w") as nowhere:

@@ -110,7 +110,11 @@ def test_weights_that_are_not_finite(federation: Federation) -> None:
 
 BROKEN = {
     "a syntax error": ("model.py", "def build():\n    return (\n", "model.py line 2: SyntaxError"),
-    "an import of what is not there": ("model.py", "import nosuch\n", "model.py line 1: ModuleNotFoundError"),
+    "an import of what is not there": (
+        "model.py",
+        "import nosuch\n",
+        "model.py line 1: there is no module nosuch: add it",
+    ),
     "no build": ("model.py", "def make():\n    pass\n", "defines no function build(); add it"),
     "an exception in build": (
         "model.py",
@@ -133,7 +137,10 @@ def test_a_broken_app(federation: Federation, what: str) -> None:
     shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
     app = source / "edgefl" / "apps" / "broken"
     shutil.copytree(source / "edgefl" / "apps" / "fashion_mnist", app)
-    (app / file).write_text(text)
+    (app / "fashion_mnist").rename(app / "broken")
+    pyproject = app / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("fashion_mnist", "broken"))
+    (app / "broken" / file).write_text(text)
     options = {"PYTHONPATH": str(source)}
     client = federation.client("edge1", 0, 1_000, "--app=broken", **options)
     aggregator = federation.aggregator("--app=broken", **options)

@@ -38,7 +38,7 @@ def edited(tmp_path: Path, number: int, old: str, new: str) -> Path:
     """Sources whose app has another line."""
     sources = tmp_path / f"sources{number}"
     shutil.copytree(SOURCE, sources, ignore=shutil.ignore_patterns("__pycache__"))
-    model = sources / "edgefl/apps" / NAME / "model.py"
+    model = sources / "edgefl/apps" / NAME / NAME / "model.py"
     text, changed = re.subn(old, new, model.read_text(), count=1)
     assert changed
     model.write_text(text)

@@ -1,4 +1,4 @@
-"""Apps as a user writes them, in a copy of the package, and what `edgefl.client.check_app` says of them."""
+"""Apps as a user writes them, in a copy of the package, and what `edgefl.common.check_app` says of them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ def app(tmp_path: Path) -> Path:
     """The app of docs/your-app.md."""
     shutil.copytree(SOURCE / "edgefl", tmp_path / "edgefl", ignore=shutil.ignore_patterns("__pycache__"))
     folder = tmp_path / "edgefl" / "apps" / "footwear"
-    folder.mkdir()
-    for name, text in re.findall(r"`fl_src/edgefl/apps/footwear/(\w+\.py)`.*?```python\n(.*?)```", DOCUMENT, re.DOTALL):
+    (folder / "footwear").mkdir(parents=True)
+    for name, text in re.findall(
+        r"`fl_src/edgefl/apps/footwear/([\w/]+\.(?:py|toml))`.*?```(?:python|toml)\n(.*?)```", DOCUMENT, re.DOTALL
+    ):
         (folder / name).write_text(text)
-    assert sorted(path.name for path in folder.iterdir()) == ["__init__.py", "data.py", "model.py"]
-    return folder
+    package = folder / "footwear"
+    assert sorted(path.name for path in package.iterdir()) == ["app.py", "data.py", "model.py"]
+    return package
 
 
 def check(app: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PYTHON, "-m", "edgefl.client.check_app", app.name],
-        env=os.environ | {"PYTHONPATH": str(app.parents[2])},
+        [PYTHON, "-m", "edgefl.common.check_app", app.name],
+        env=os.environ | {"PYTHONPATH": str(app.parents[3])},
         check=False,
         capture_output=True,
         text=True,

@@ -404,7 +404,7 @@ def test_no_app_there(federation: Federation, tmp_path: Path) -> None:
 
 
 def test_a_check_before_anything_is_deployed(federation: Federation, tmp_path: Path) -> None:
-    good = federation.program("good", "edgefl.common.check_components", str(MEANS))
+    good = federation.program("good", "edgefl.common.check_app", str(MEANS))
     assert good.process.wait(60) == 0, good.err.read_text()
     assert good.out.read_text().startswith(
         "app means works: means.server_app:app and means.client_app:app can be imported"
@@ -412,7 +412,7 @@ def test_a_check_before_anything_is_deployed(federation: Federation, tmp_path: P
     app = tmp_path / "app"
     shutil.copytree(MEANS, app)
     (app / "means" / "client_app.py").write_text("import nosuch\n")
-    bad = federation.program("bad", "edgefl.common.check_components", str(app), "clientapp")
+    bad = federation.program("bad", "edgefl.common.check_app", str(app), "clientapp")
     assert bad.process.wait(60) == 1 and bad.told("client_app.py line 1: there is no module nosuch")
 
 

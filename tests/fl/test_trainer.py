@@ -9,13 +9,13 @@ from support.processes import PYTHON, SOURCE
 
 PROGRAM = """
 import keras, numpy as np
-from edgefl import apps
 from edgefl.client.trainer import Trainer, _FusedAdam
+from edgefl.common import app_folder
 
 class Other(keras.optimizers.Adam):
     pass
 
-app = apps.load("fashion_mnist")
+app = app_folder.read("fashion_mnist").classifier()
 def build(kind):
     model = keras.Sequential([one for one in app.build().layers if not isinstance(one, keras.layers.Dropout)])
     model.compile(kind(0.002, epsilon=1e-5), "sparse_categorical_crossentropy")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgefl.apps import Array, Weights
-from edgefl.apps.fashion_mnist import model
+from edgefl.apps.fashion_mnist.fashion_mnist import model
 from edgefl.client import __main__ as client
 from edgefl.client import worker
 

@@ -234,7 +234,7 @@ def rounds(folder: Path = ROOT) -> list[dict[str, Any]]:
 def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
     """A copy of the sources whose model has one line changed, as the option that names it, and the number of that line."""
     source = shutil.copytree(ROOT / "fl_src", folder / "fl_src", ignore=shutil.ignore_patterns("__pycache__"))
-    model = source / "edgefl/apps/fashion_mnist/model.py"
+    model = source / "edgefl/apps/fashion_mnist/fashion_mnist/model.py"
     lines = model.read_text().splitlines()
     number = next(index for index, line in enumerate(lines) if before in line)
     lines[number] = lines[number].replace(before, after)

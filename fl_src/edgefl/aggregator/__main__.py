@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgefl import apps
 from edgefl.aggregator import memory, status, supervisor
 from edgefl.aggregator.coordinator import RunError
+from edgefl.apps import AppError
 from edgefl.common import app_folder, app_store, settings
-from edgefl.common.idx import DataError
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import AggregatorSettings
 
-EXPECTED = (apps.AppError, DataError, RunError, ValueError, OSError)
+EXPECTED = (AppError, RunError, ValueError, OSError)
 """Errors whose text is enough for the user; others are shown with their traceback."""
 
 
@@ -49,17 +48,15 @@ def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
         port = status.serve(state, *chosen.status_address)
         say(f"status at port {port}: /healthz /readyz /status /metrics")
         # Flower takes half a second: probes are answered meanwhile
-        if app_folder.is_folder(chosen.app):
-            from edgefl.aggregator.serverapp import AppRun, stdout_for_lines
-
-            run = AppRun(chosen, state, folder, stdout_for_lines())
-        else:
+        app = app_folder.read(chosen.app)
+        if app.is_classifier:
             from edgefl.aggregator.training import TrainingRun
 
-            if chosen.data_dir:
-                os.environ["EDGEFL_DATA_DIR"] = str(chosen.data_dir)
+            run = TrainingRun(chosen, app, state, folder)
+        else:
+            from edgefl.aggregator.serverapp import AppRun, stdout_for_lines
 
-            run = TrainingRun(chosen, state, folder)
+            run = AppRun(chosen, app, state, folder, stdout_for_lines())
         run.accept()
         run.open()
         state.update(ready=True)
@@ -77,8 +74,8 @@ def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
 def _take(chosen: AggregatorSettings, store: Path, folder: Path) -> None:
     """Have the state of the app taken that is asked for, where the image's own is another. Raises AppError when it is in neither."""
     wanted = chosen.app_identity
-    if wanted and wanted != app_folder.identity(chosen.app):
-        app_store.take(chosen, store, wanted, folder)
+    if wanted and wanted != app_folder.read(chosen.app).identity:
+        chosen.app = str(app_store.unpacked(store, wanted, folder))
 
 
 def _obey_signals() -> None:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from edgefl import apps
 from edgefl.aggregator import answers as examine
 from edgefl.aggregator import lines, model
 from edgefl.aggregator.aside import IN_A_ROW, Aside, Division
 from edgefl.aggregator.checkpoint import Checkpoint, Store
 from edgefl.aggregator.spool import Spool
 from edgefl.aggregator.status import Status
-from edgefl.apps import App, Weights
+from edgefl.apps import AppError, Classifier, Weights
 from edgefl.common import plan
 from edgefl.common.journal import Journal, line, printable, say
 from edgefl.common.plan import Member, Task
@@ -112,11 +111,11 @@ class Coordinator:
     """One run, from the first round to the last. Make it, `accept` the run, then `run` it on a link."""
 
     def __init__(
-        self, settings: AggregatorSettings, app: App, journal: Journal, store: Store | None, status: Status
+        self, settings: AggregatorSettings, app: Classifier, journal: Journal, store: Store | None, status: Status
     ) -> None:
         self.settings, self.app, self.journal, self.store, self.status = settings, app, journal, store, status
         self.position = Position()
-        self._test = apps.guarded(app.name, app.test, 0, None) if app.evaluate else None
+        self._test = app.guarded(app.test, 0, None) if app.evaluate else None
         self._test_size = app.sizes("test")
         self._reported: dict[str, float] = {}
         self._aside = Aside()
@@ -126,8 +125,8 @@ class Coordinator:
     def accept(self) -> None:
         """Find out where the run stands, and bring results and checkpoint together. Raises RunError."""
         s = self.settings
-        told = ("run", "app", "rounds", "loops", "min_nodes", "min_num_clients", "selection")
-        self.status.update(**{name: getattr(s, name) for name in told})
+        told = ("run", "rounds", "loops", "min_nodes", "min_num_clients", "selection")
+        self.status.update(app=self.app.name, **{name: getattr(s, name) for name in told})
         self._compare_settings()
         if self.journal.complete:
             self._report_completion()
@@ -151,13 +150,13 @@ class Coordinator:
         if not begun:
             return
         before = begun.get("settings", {})
-        if before.get("app") != s.app:
+        if before.get("app") != self.app.name:
             raise RunError(
-                f"run {s.run} was begun with app {before.get('app')}, not {s.app}: choose another --run for another model"
+                f"run {s.run} was begun with app {before.get('app')}, not {self.app.name}: choose another --run for another model"
             )
         changed = [
             f"{key} {before[key]} -> {value}"
-            for key, value in s.shaping().items()
+            for key, value in (s.shaping() | {"app": self.app.name}).items()
             if key in before and before[key] != value
         ]
         if changed:
@@ -220,7 +219,7 @@ class Coordinator:
         make = self.app.initial_weights
         if make is None:
             return self._ask_for_weights(link)
-        return apps.check_weights(self.app.name, apps.guarded(self.app.name, make, self.settings.seed + loop - 1))
+        return self.app.check_weights(self.app.guarded(make, self.settings.seed + loop - 1))
 
     def _ask_for_weights(self, link: Link) -> Weights:
         """The fresh model of the first client that gives a usable one."""
@@ -228,9 +227,9 @@ class Coordinator:
             for member in self._wait(link):
                 try:
                     given = link.initial_weights(member, self.settings.round_timeout)
-                    weights = apps.check_weights(self.settings.app, given)
+                    weights = self.app.check_weights(given)
                     flaw = examine.flaw_of_weights(weights, weights)
-                except (ConnectionError, apps.AppError) as err:
+                except (ConnectionError, AppError) as err:
                     flaw = str(err)
                 if not flaw:
                     return weights
@@ -330,7 +329,7 @@ class Coordinator:
         return Attempt(begin, division, tasks, answers, [*lost, *refused], time.perf_counter() - begin)
 
     def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:
-        new = apps.check_weights(self.settings.app, link.combine(round_, weights, answers))
+        new = self.app.check_weights(link.combine(round_, weights, answers))
         if not all(np.isfinite(array).all() for array in new):
             raise RunError(
                 f"round {round_}: {self.settings.strategy} made weights that are not finite of what came back; "
@@ -373,8 +372,8 @@ class Coordinator:
     def _misfit(self, member: Member) -> str:
         """Why a member has no part in the run; empty when it has."""
         s = self.settings
-        if member.app != s.app:
-            return f"has app {member.app}, not {s.app}: left out; give it the same --app"
+        if member.app != self.app.name:
+            return f"has app {member.app}, not {self.app.name}: left out; give it the same --app"
         own = f"{member.start}:{member.stop}"
         if s.client_slices and own != s.client_slices.get(member.node):
             wanted = s.client_slices.get(member.node, "none")
@@ -421,7 +420,7 @@ class Coordinator:
             return
         last = self.journal.lines[-1]
         arrays = {f"{place:04d}": array for place, array in enumerate(weights)}
-        about = {"app": self.settings.app, "run": self.settings.run, "loop": loop, "round": last["round"]}
+        about = {"app": self.app.name, "run": self.settings.run, "loop": loop, "round": last["round"]}
         model.keep_best(self.store.folder, arrays, accuracy=last["accuracy"], **about)
 
     # -- evaluation ----------------------------------------------------------------------------------------------
@@ -436,7 +435,7 @@ class Coordinator:
         """(loss, accuracy) of the model on the test set; (None, None) when that is the clients' work."""
         if self._test is None or self.app.evaluate is None:
             return None, None
-        loss, accuracy = apps.guarded(self.app.name, self.app.evaluate, weights, *self._test)
+        loss, accuracy = self.app.guarded(self.app.evaluate, weights, *self._test)
         return float(loss), float(accuracy)
 
     def _evaluate_there(self, weights: Weights, link: Link) -> tuple[float | None, float | None, list[Lost]]:

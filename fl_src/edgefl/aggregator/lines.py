@@ -16,9 +16,10 @@ from edgefl.link.protocol import Answer, Lost
 
 def start(settings: AggregatorSettings, loss: float | None, accuracy: float | None) -> Line:
     """The first line: settings, versions, and how good the untrained model is (None when the clients evaluate)."""
-    identity = {"identity": app_folder.identity(settings.app)}
+    app = app_folder.read(settings.app)
+    shaping = settings.shaping() | {"app": app.name, "identity": app.identity}
     about = {"accuracy": rounded(accuracy), "loss": rounded(loss)}
-    return line("start", settings.run, 1, 0, **about, settings=settings.shaping() | identity, engine=versions())
+    return line("start", settings.run, 1, 0, **about, settings=shaping, engine=versions())
 
 
 def versions() -> dict[str, str | None]:

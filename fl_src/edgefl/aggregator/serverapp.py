@@ -18,6 +18,7 @@ from edgefl.aggregator.rounds import Rounds
 from edgefl.aggregator.status import Status
 from edgefl.apps import AppError
 from edgefl.common import app_folder
+from edgefl.common.app_folder import AppFolder
 from edgefl.common.journal import Journal, line, printable, say
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
@@ -59,10 +60,11 @@ def linked(data: Path | None, work: Path) -> Iterator[None]:
 class AppRun:
     """One run of an app. Make it, `accept` the run, `open` the port, then `run` it."""
 
-    def __init__(self, chosen: AggregatorSettings, status: Status, folder: Path | None, out: IO[str]) -> None:
+    def __init__(
+        self, chosen: AggregatorSettings, app: AppFolder, status: Status, folder: Path | None, out: IO[str]
+    ) -> None:
         self.settings, self.status, self.folder = chosen, status, folder
-        self.app = app_folder.read(chosen.app)
-        self.config = app_folder.configured(self.app, chosen.app_config)
+        self.app, self.config = app, app_folder.configured(app, chosen.app_config)
         self.journal = Journal(folder, out)
         self.number = flower.node_id(f"run {chosen.run}")
         self.replies = Replies(None if self.journal.complete else folder)

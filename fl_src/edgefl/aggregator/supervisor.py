@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgefl.aggregator import memory
-from edgefl.common import app_folder, settings
+from edgefl.common import settings
 from edgefl.common.forked import Forked
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import AggregatorSettings
 
+LOADED = ("edgefl.aggregator.serverapp", "edgefl.aggregator.training")
+"""With Flower, and what else runs need of whatever app."""
 POLL = 0.1
 """Seconds between two looks at the file."""
 REPORT_EVERY = 10.0
@@ -32,7 +34,8 @@ def run(arguments: Sequence[str], chosen: AggregatorSettings, work: Callable[[Ag
     """
     assert chosen.run_file is not None
     memory.give_back_large_blocks()
-    importlib.import_module("edgefl.aggregator." + ("serverapp" if app_folder.is_folder(chosen.app) else "training"))
+    for name in LOADED:
+        importlib.import_module(name)
     wanted, told = wanted_by(chosen.run_file, chosen.made_for), 0.0
     while True:
         while wanted is None:

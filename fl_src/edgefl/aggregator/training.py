@@ -1,15 +1,15 @@
-"""A run of one of this package's apps: the coordinator, on the link."""
+"""A run of a classifier: the coordinator, on the link."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from edgefl import apps
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator
 from edgefl.aggregator.status import Status
-from edgefl.common import app_folder
+from edgefl.common.app_folder import AppFolder
 from edgefl.common.journal import Journal
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link import flower
@@ -22,11 +22,13 @@ from edgefl.link.training import TrainingLink
 class TrainingRun:
     """One run. Make it, `accept` the run, `open` the port, then `run` it."""
 
-    def __init__(self, chosen: AggregatorSettings, status: Status, folder: Path | None) -> None:
+    def __init__(self, chosen: AggregatorSettings, app: AppFolder, status: Status, folder: Path | None) -> None:
         flower.quiet()
-        self._settings, self._status, self._folder = chosen, status, folder
+        if chosen.data_dir:
+            os.environ["EDGEFL_DATA_DIR"] = str(chosen.data_dir)
+        self._settings, self._app, self._status, self._folder = chosen, app, status, folder
         store = Store(folder) if folder else None
-        self._coordinator = Coordinator(chosen, apps.load(chosen.app), Journal(folder), store, status)
+        self._coordinator = Coordinator(chosen, app.classifier(), Journal(folder), store, status)
         number = flower.node_id(f"run {chosen.run}")
         flower.context(number, flower.SERVER, {}, {})
         self._hub = Hub(flower.node_id, flower.unavailable, shards=True, most_of_a_node=chosen.max_pods)
@@ -40,7 +42,7 @@ class TrainingRun:
 
     def open(self) -> None:
         s = self._settings
-        known = admission(app_folder.identity(s.app), s.tls, s.client_settings)
+        known = admission(self._app.identity, s.tls, s.client_settings)
 
         def admit(about: dict[str, Any], names: frozenset[str]) -> None:
             known(about, names)

@@ -6,16 +6,13 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 
-from edgefl import apps
 from edgefl.apps import AppError
 from edgefl.client import limits, supervisor
 from edgefl.client.supervisor import Supervised
-from edgefl.common import app_folder, settings
-from edgefl.common.idx import DataError
+from edgefl.common import settings
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
@@ -23,27 +20,9 @@ from edgefl.common.settings import ClientSettings
 def _work(chosen: ClientSettings, supervised: Supervised | None = None) -> None:
     """Make the app ready, then answer the aggregator for ever."""
     _end_at_once()
-    if app_folder.is_folder(chosen.app):
-        from edgefl.client import clientapp
+    from edgefl.client import clientapp
 
-        clientapp.run(chosen, supervised)
-    else:
-        _train(chosen, supervised)
-
-
-def _train(chosen: ClientSettings, supervised: Supervised | None) -> None:
-    """One of the apps of this package."""
-    begin = time.perf_counter()
-    if chosen.data_dir:
-        os.environ["EDGEFL_TRAINING_DIR"] = str(chosen.data_dir)
-    from edgefl.client import clientapp, worker
-
-    made = worker.Worker(chosen, apps.load(chosen.app))
-    say(
-        f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; samples {chosen.partition} to {chosen.clients} of {chosen.app}"
-    )
-    about = {"start": chosen.partition, "stop": chosen.clients}
-    clientapp.Client(chosen, worker.clientapp(made), app_folder.identity(chosen.app), about, supervised).work()
+    clientapp.run(chosen, supervised)
 
 
 def _end_at_once() -> None:
@@ -80,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Work until SIGTERM or SIGINT. Exit code 1 when app or data are unusable, 2 when an option is wrong."""
     chosen = settings.client(arguments)
     limits.limit_files()
+    limits.limit_libraries(chosen.threads)
     code = 1
     try:
         if chosen.apps_dir is None:
@@ -87,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             _end_at_once()
             supervisor.run(chosen, chosen.apps_dir, _work)
-    except (AppError, DataError) as err:
+    except AppError as err:
         say(f"failed: {err}")
         code = os.EX_DATAERR  # it will be the same next time: who follows the training need not wait for that
     except BaseException:

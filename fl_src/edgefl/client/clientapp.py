@@ -1,4 +1,4 @@
-"""Runs the ClientApp of any Flower app: imported once, called for each message that the aggregator sends."""
+"""Runs the ClientApp of any app: imported once, called for each message that the aggregator sends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from edgefl.apps import AppError
 from edgefl.client import limits
 from edgefl.client.supervisor import Supervised
 from edgefl.common import app_folder
+from edgefl.common.app_folder import AppFolder
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 from edgefl.link import flower
@@ -28,12 +30,11 @@ class Client:
     def __init__(
         self,
         chosen: ClientSettings,
+        app: AppFolder,
         call: Callable[[Any, Any], Any],
-        identity: str,
-        about: dict[str, Any],
         supervised: Supervised | None = None,
     ) -> None:
-        self._chosen, self._call, self._identity, self._about = chosen, call, identity, about
+        self._chosen, self._app, self._call = chosen, app, call
         self._supervised = supervised
         self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
@@ -48,8 +49,8 @@ class Client:
         c = self._chosen
         holds = [key for key in (self._busy, self._last[0] if self._last else "") if key]
         return {
-            "node": c.node, "pod": c.pod, "instance": self._instance, "app": self._identity, "settings": c.settings,
-            "about": self._about, "holds": holds,
+            "node": c.node, "pod": c.pod, "instance": self._instance, "app": self._app.identity, "settings": c.settings,
+            "about": samples(c, self._app), "holds": holds,
         }  # fmt: skip
 
     def refused(self, app: str) -> None:
@@ -109,17 +110,33 @@ class Client:
     def _context(self, run: int, node: int, shard: list[int]) -> Any:
         """The context of a run stays as long as no other one begins; what it knows of the pods of this node is new each time."""
         if run not in self._contexts:
-            self._contexts = {run: flower.context(run, node, self._node_config(), self._welcome["config"])}
+            self._contexts = {
+                run: flower.context(run, node, node_config(self._chosen, self._app), self._welcome["config"])
+            }
         context = self._contexts[run]
         context.node_config |= {"shard-index": shard[0], "shard-count": shard[1]}
         return context
 
-    def _node_config(self) -> dict[str, Any]:
-        c = self._chosen
-        found: dict[str, Any] = {"node-name": c.node}
-        if c.data_dir:
-            found["data-path"] = str(c.data_dir)
-        return found | c.node_config
+
+def samples(chosen: ClientSettings, app: AppFolder) -> dict[str, Any]:
+    """Which samples the node has; empty where the app is no classifier."""
+    return {"start": chosen.partition, "stop": chosen.clients} if app.is_classifier else {}
+
+
+def node_config(chosen: ClientSettings, app: AppFolder) -> dict[str, Any]:
+    """What the app is told of the node."""
+    found: dict[str, Any] = {"node-name": chosen.node} | samples(chosen, app)
+    if chosen.data_dir:
+        found["data-path"] = str(chosen.data_dir)
+    if app.is_classifier:
+        found |= {"epochs": chosen.epochs, "batch-size": chosen.batch_size, "threads": chosen.threads}
+    return found | chosen.node_config
+
+
+def prepare(chosen: ClientSettings, app: AppFolder, call: Callable[[Any, Any], Any]) -> None:
+    """Have a classifier make TensorFlow and its model ready, which it does when it is asked for that model."""
+    context = flower.context(0, flower.SERVER, node_config(chosen, app), {})
+    call(flower.Message(flower.RecordDict(), flower.SERVER, "query"), context)
 
 
 HINTS = {
@@ -138,11 +155,21 @@ def _told(err: BaseException) -> str:
 
 def run(chosen: ClientSettings, supervised: Supervised | None) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
+    begin = time.perf_counter()
     app = app_folder.read(chosen.app)
-    limits.limit_libraries(chosen.threads)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Relative paths, and datasets that are looked for by a name such as owner/name, are those of the node's data
-    os.chdir(chosen.data_dir or tempfile.gettempdir())
+    try:
+        os.chdir(chosen.data_dir or tempfile.gettempdir())
+    except OSError as err:
+        raise AppError(
+            f"--data_dir={chosen.data_dir} can't be used ({err.strerror}): name a folder that is there"
+        ) from err
     clientapp = app.load("clientapp", dict(flower.components())["clientapp"])
-    say(f"app {app.name} is ready")
-    Client(chosen, clientapp, app.identity, {}, supervised).work()
+    if app.is_classifier:  # before it is connected: a round would wait
+        prepare(chosen, app, clientapp)
+        own = f"samples {chosen.partition} to {chosen.clients} of {app.name}"
+        say(f"TensorFlow is ready after {time.perf_counter() - begin:.1f} s; {own}")
+    else:
+        say(f"app {app.name} is ready")
+    Client(chosen, app, clientapp, supervised).work()

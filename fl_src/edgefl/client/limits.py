@@ -55,7 +55,7 @@ def threads(limit: float, wanted: int) -> int:
 
 
 def limit_libraries(wanted: int) -> None:
-    """Have libraries that are imported from now on take `threads` compute threads, as their environment says."""
+    """Have libraries that are imported from now on take as many compute threads, as their environment says. NumPy makes them when it is imported."""
     count = str(threads(cpu_limit(), wanted))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, count)

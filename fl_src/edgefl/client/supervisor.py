@@ -58,7 +58,7 @@ class Worker:
         def begin() -> None:
             os.close(self._pipe)
             if identity != own:
-                app_store.take(chosen, store, identity, Path(folder))
+                chosen.app = str(app_store.unpacked(store, identity, Path(folder)))
             work(chosen, Supervised(store, own, identity, self._joined, pipe))
 
         self._process = Forked(begin)
@@ -81,7 +81,7 @@ def run(chosen: ClientSettings, store: Path, work: Work) -> None:
 
     One that nobody has asked for yet may be broken: then the image's own is taken, and the aggregator says what it wants. Raises AppError, in that process too.
     """
-    own = app_folder.identity(chosen.app)
+    own = app_folder.read(chosen.app).identity
     name = own.partition("@")[0]
     begin = time.perf_counter()
     preload(chosen)
@@ -115,14 +115,13 @@ def run(chosen: ClientSettings, store: Path, work: Work) -> None:
 
 def preload(chosen: ClientSettings) -> None:
     """Import what the app and its connection will need."""
-    if app_folder.is_folder(chosen.app):
-        limits.limit_libraries(chosen.threads)
-        for name in FRAMEWORKS:
-            if importlib.util.find_spec(name):
-                importlib.import_module(name)
-    else:
+    if app_folder.read(chosen.app).is_classifier:
         from edgefl.client import trainer
 
         trainer.tensorflow(limits.threads(limits.cpu_limit(), chosen.threads))
+    else:
+        for name in FRAMEWORKS:
+            if importlib.util.find_spec(name):
+                importlib.import_module(name)
     importlib.import_module("edgefl.client.clientapp")
     memory.give_back()

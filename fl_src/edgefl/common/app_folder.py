@@ -3,6 +3,7 @@
 [tool.flwr.app.components]   serverapp = "module:attribute", clientapp = "module:attribute"
 [tool.flwr.app.config]       what the app is configured with; `flwr run -c` and --app_config replace values
 [tool.edgefl]                shards = true: the app divides a node's data among its pods by shard-index and shard-count of its node_config
+                             classifier = "package": what its rounds need is in the package's data and model (edgefl.apps); it is the app's name, too
 [tool.edgefl.serve]          predict = "module:function", input-shape = [4], input-type = "FP32": how its model predicts (edgefl.serve.predictor)
 """
 
@@ -16,18 +17,20 @@ import re
 import sys
 import tempfile
 import tomllib
-import traceback
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edgefl import apps
-from edgefl.apps import AppError
+from edgefl.apps import AppError, Classifier
 
 FILE = "pyproject.toml"
+OWN = Path(apps.__file__).parent
+"""The folders of apps that are found by name."""
 Value = bool | int | float | str
 TYPES = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -38,14 +41,19 @@ _PAIR = re.compile(r"(\S+?)=('[^']*'|\"(?:[^\"\\]|\\.)*\"|\S+)")
 _COMPONENT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
-def is_folder(text: str) -> bool:
-    """Whether --app names a folder or a .fab rather than an app of this package."""
-    return "/" in text or text.endswith(".fab") or text in (".", "..")
+def names() -> list[str]:
+    """The apps that are found by name."""
+    return sorted(path.parent.name for path in OWN.glob(f"*/{FILE}"))
+
+
+def is_there(text: str) -> bool:
+    """Whether --app names a folder, a .fab, or one of `names`."""
+    return "/" in text or text.endswith(".fab") or text in (".", "..") or text in names()
 
 
 @dataclass(frozen=True)
 class AppFolder:
-    """What the pyproject.toml says. `identity` changes with any file of the app."""
+    """What the pyproject.toml says. `identity` changes with any file of the app. Flower's own names have no underscore: a classifier goes by its package's."""
 
     folder: Path
     name: str
@@ -56,6 +64,18 @@ class AppFolder:
     serve: dict[str, Any] = field(default_factory=dict)
     dependencies: frozenset[str] = frozenset()
     """Names of the packages that the app depends on."""
+    package: str = ""
+    """Of a classifier's data and model."""
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether its rounds are the coordinator's, rather than its ServerApp's."""
+        return bool(self.package)
+
+    def classifier(self) -> Classifier:
+        """Its data and model. Raises AppError with file and line."""
+        model, data = (self._module("classifier", self.package, f"{self.package}.{part}") for part in ("model", "data"))
+        return apps.classifier(self.name, data, model)
 
     def load(self, part: str, kind: type) -> Any:
         """Import `part` (serverapp, clientapp), an object of class `kind`. Raises AppError with file and line."""
@@ -77,42 +97,42 @@ class AppFolder:
     def _imported(self, part: str, named: str) -> tuple[Any, str | None]:
         """What "module:attribute" names, and the module's file."""
         module_name, _dummy, attribute = named.partition(":")
+        module = self._module(part, named, module_name)
+        try:
+            return operator.attrgetter(attribute)(module), module.__file__
+        except AttributeError:
+            raise AppError(
+                f"app {self.name}: {module.__file__} defines no {attribute}, which {FILE} names as {part}"
+            ) from None
+
+    def _module(self, part: str, named: str, module: str) -> ModuleType:
+        """A module, which `named` asks for as `part`."""
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         try:
-            module = importlib.import_module(module_name)
+            return importlib.import_module(module)
         except ModuleNotFoundError as err:
-            if err.name and (module_name == err.name or module_name.startswith(f"{err.name}.")):
+            if err.name and (module == err.name or module.startswith(f"{err.name}.")):
                 raise AppError(
                     f'app {self.name}: {self.folder / FILE} names {part} = "{named}", but there is no module {err.name} in {self.folder}'
                 ) from err
             hint = f"add it to the dependencies in {self.folder / FILE}, and build the image again"
             raise AppError(f"{self.where(err)}there is no module {err.name}: {hint}") from err
+        except AppError:
+            raise
         except BaseException as err:  # SystemExit too
             raise AppError(f"{self.where(err)}{type(err).__name__}: {err}") from err
-        try:
-            found = operator.attrgetter(attribute)(module)
-        except AttributeError:
-            raise AppError(
-                f"app {self.name}: {module.__file__} defines no {attribute}, which {FILE} names as {part}"
-            ) from None
-        return found, module.__file__
 
     def where(self, err: BaseException) -> str:
         """The app's name and the innermost of its lines that an exception came through."""
-        place = ""
-        if isinstance(err, SyntaxError):
-            place = f"{err.filename} line {err.lineno}: "
-        for frame in traceback.extract_tb(err.__traceback__):
-            if Path(frame.filename).is_relative_to(self.folder):
-                place = f"{frame.filename} line {frame.lineno}: "
+        place = apps.where(err, self.folder)
         linecache.clearcache()
         return f"app {self.name}: {place}"
 
 
 def read(path: str | Path) -> AppFolder:
-    """The app in a folder or .fab. Raises AppError that says what is missing in which file."""
-    folder = Path(path)
+    """The app of a name, in a folder or .fab. Raises AppError that says what is missing in which file."""
+    folder = OWN / path if path in names() else Path(path)
     if folder.suffix == ".fab":
         folder = Path(tempfile.mkdtemp(prefix="fab-"))
         unpack(Path(path), folder)
@@ -137,12 +157,16 @@ def read(path: str | Path) -> AppFolder:
             )
     tool = document["tool"]
     config = flat(tool["flwr"]["app"].get("config", {}), f"{file}: [tool.flwr.app.config]")
-    shards = tool.get("edgefl", {}).get("shards", False)
+    ours = tool.get("edgefl", {})
+    shards, package = ours.get("shards", False), ours.get("classifier", "")
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
-    serve = _serve(tool.get("edgefl", {}).get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
+    if package != "" and not (isinstance(package, str) and package.isidentifier()):
+        raise AppError(f"app {name}: {file}: [tool.edgefl] classifier must be the name of a package, is {package!r}")
+    serve = _serve(ours.get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
+    name = package or name
     identity = f"{name}@{_digest(folder)}"
-    return AppFolder(folder, name, components, config, shards, identity, serve, _dependencies(document))
+    return AppFolder(folder, name, components, config, shards, identity, serve, _dependencies(document), package)
 
 
 def _dependencies(document: dict[str, Any]) -> frozenset[str]:
@@ -176,11 +200,6 @@ def _text(document: dict[str, Any], file: Path, *keys: str) -> str:
     if not isinstance(value, str) or not value:
         raise AppError(f'app {file.parent}: {file} has no [{".".join(keys[:-1])}] {keys[-1]} = "..."; add it')
     return value
-
-
-def identity(app: str) -> str:
-    """Name and hash of an app, that of a folder or .fab or one of this package. Raises AppError."""
-    return read(app).identity if is_folder(app) else f"{app}@{_digest(apps.folder(app))}"
 
 
 def _digest(folder: Path) -> str:

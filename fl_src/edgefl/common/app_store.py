@@ -8,10 +8,8 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from edgefl import apps
 from edgefl.apps import AppError
 from edgefl.common import app_folder
-from edgefl.common.settings import AggregatorSettings, ClientSettings
 
 ENDING = ".zip"
 
@@ -39,12 +37,3 @@ def unpacked(store: Path, identity: str, folder: Path) -> Path:
     except AppError as err:
         raise AppError(f"{err}; ship it again") from err
     return folder / identity.partition("@")[0]
-
-
-def take(chosen: AggregatorSettings | ClientSettings, store: Path, identity: str, folder: Path) -> None:
-    """Have this state of the app taken, unpacked in `folder`, instead of the image's own. Raises AppError when the archive can't be read."""
-    place = unpacked(store, identity, folder)
-    if app_folder.is_folder(chosen.app):
-        chosen.app = str(place)
-    else:
-        apps.__path__.insert(0, str(place.parent))

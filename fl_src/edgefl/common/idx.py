@@ -1,4 +1,4 @@
-"""Data sets in the idx format, read without copying them into memory.
+"""Data sets in the idx format, read without copying them into memory; `train` and `test` are those of four files, as MNIST and its like have them.
 
 The format (described with the MNIST data set, LeCun et al.): two zero bytes, a type byte (0x08: unsigned byte), the
 number of dimensions, then each dimension as a big-endian 32-bit number, then the values in C order.
@@ -13,22 +13,38 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgefl.apps import BEGAN, AppError, Slice
+
 UINT8 = 0x08
 
 
-class DataError(Exception):
+class DataError(AppError):
     """A data file is missing or is not what it should be; the text says what to do."""
 
 
 def folder() -> Path:
     """Where the data files are: $EDGEFL_DATA_DIR, or the place they have in the images."""
-    return Path(os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data"))
+    return BEGAN / os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data")
 
 
 def training_folder() -> Path:
     """Where the training's files are: $EDGEFL_TRAINING_DIR, this node's own folder, or beside the others."""
     own = os.environ.get("EDGEFL_TRAINING_DIR")
-    return Path(own) if own else folder()
+    return BEGAN / own if own else folder()
+
+
+def train(start: int, stop: int | None) -> Slice:
+    """Training samples and their classes, from this node's own folder if it has one."""
+    return _samples("train", training_folder(), start, stop)
+
+
+def test(start: int, stop: int | None) -> Slice:
+    """Test samples and their classes."""
+    return _samples("t10k", folder(), start, stop)
+
+
+def _samples(part: str, where: Path, start: int, stop: int | None) -> Slice:
+    return read(f"{part}-images-idx3-ubyte", where)[start:stop], read(f"{part}-labels-idx1-ubyte", where)[start:stop]
 
 
 def read(name: str, where: Path | None = None) -> npt.NDArray[np.uint8]:

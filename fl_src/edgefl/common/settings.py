@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefl import __version__, apps
+from edgefl import __version__
 from edgefl.common import app_folder
 
 OPTIONS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("options.toml").read_text())
@@ -154,12 +154,9 @@ def name(text: str) -> str:
 
 def app_name(text: str) -> str:
     """The name of an app that is in this image, or the path of a Flower app."""
-    if app_folder.is_folder(text):
-        return text
-    known = apps.names()
-    if text not in known:
+    if not app_folder.is_there(text):
         raise argparse.ArgumentTypeError(
-            f"is not an app; there are: {', '.join(known)} (an app is a folder under edgefl/apps; the path of another one has a slash), got {text!r}"
+            f"is not an app; there are: {', '.join(app_folder.names())} (folders in edgefl/apps; the path of another one has a slash), got {text!r}"
         )
     return text
 
@@ -220,7 +217,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "app": app_name,
     "address": address,
     "addresses": addresses,
-    "folder": Path,
+    "folder": lambda text: Path(text).absolute(),
     "tls": tls_folder,
     "numbers": named_number,
     "names": named_node,

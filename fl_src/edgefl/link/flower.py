@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -244,11 +245,28 @@ def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | No
     Server.fit, LegacyContext.__init__ = watched_fit, watched_make
 
 
+def asked_for_arrays(grid: Any, nodes: int) -> list[Any]:
+    """The arrays that the first node answers a query with, once there are `nodes` of them. Raises ConnectionError when it has none."""
+    while len(there := sorted(grid.get_node_ids())) < nodes:
+        time.sleep(1)
+    (reply,) = grid.send_and_receive([Message(RecordDict(), there[0], "query")])
+    if reply.has_error():
+        raise ConnectionError(reply.error.reason)
+    return list(ndarrays(arrays_of(reply.content)).values())
+
+
 def client_app() -> Any:
     """A ClientApp without functions yet."""
     from flwr.clientapp import ClientApp
 
     return ClientApp()
+
+
+def server_app() -> Any:
+    """A ServerApp without a main function yet."""
+    from flwr.serverapp import ServerApp
+
+    return ServerApp()
 
 
 def components() -> Iterator[tuple[str, type]]:

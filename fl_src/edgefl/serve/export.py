@@ -1,6 +1,6 @@
 """What a trained model needs on its way, made of its arrays: `python -m edgefl.serve.export APP <model.npz >made.zip`.
 
-The zip holds about.json and, where the app is one of this package, model.keras:
+The zip holds about.json and, where the app is a classifier, model.keras:
     keras       {"variables": names of the model's variables in the order of the arrays}, when there is a model.keras
     example     {"request": a request of the Open Inference Protocol, "outputs": what the model answers}, when there is a way to predict
 """
@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from edgefl import apps
 from edgefl.apps import AppError, Array
 from edgefl.common import app_folder
 from edgefl.common.journal import printable
@@ -34,9 +33,10 @@ def export(app: str, arrays: dict[str, Array]) -> dict[str, bytes]:
     """The files by their names. Raises ModelError or AppError."""
     files: dict[str, bytes] = {}
     about: dict[str, Any] = {}
-    predictor = from_app(app, arrays)
-    if not app_folder.is_folder(app) and app in apps.names():
-        model = built(app, list(arrays.values()), 1)
+    found = app_folder.read(app) if app_folder.is_there(app) else None
+    predictor = from_app(found, arrays)
+    if found and found.is_classifier:
+        model = built(found, list(arrays.values()), 1)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / KERAS
             model.save(path)

@@ -3,19 +3,15 @@
 What is in it decides how:
 * an app of its own that offers predict(): with NumPy alone, without TensorFlow;
 * model.keras;
-* model.npz, and an app of this package, whose build() gives the model for the arrays.
+* model.npz, and a classifier, whose build() gives the model for the arrays.
 
-An app offers predict() so:
-    an app of this package      predict(weights, inputs) in its model.py: arrays in the order of the model, a batch of inputs;
-                                INPUT = ((28, 28), "uint8") tells shape and type of one input
-    a Flower app                [tool.edgefl.serve] in its pyproject.toml: predict = "module:function", called with the arrays by name and a
-                                batch of inputs; input-shape = [4] and input-type = "FP32" tell what an input is
+An app offers predict() by [tool.edgefl.serve] in its pyproject.toml: predict = "module:function", called with the arrays by name, in the order of the
+model, and a batch of inputs; input-shape = [4] and input-type = "FP32" tell what an input is.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from edgefl import apps
 from edgefl.apps import AppError, Array
 from edgefl.common import app_folder
+from edgefl.common.app_folder import AppFolder
 
 ABOUT, ARRAYS, KERAS = "model.json", "model.npz", "model.keras"
 TYPES = app_folder.TYPES
@@ -68,17 +64,18 @@ def load(folder: Path, app: str, threads: int = 1) -> Predictor:
     """The model in a folder. Raises ModelError when a file is missing or damaged, or there is no way to predict with it."""
     about = read_about(folder)
     arrays = read_arrays(folder / ARRAYS, about)
-    found = from_app(app, arrays)
+    own = app_folder.read(app) if app_folder.is_there(app) else None
+    found = from_app(own, arrays)
     if found:
         return found
     if (folder / KERAS).exists():
         intact(folder / KERAS, about.get("keras", {}).get("sha256", ""))
         return from_keras(folder / KERAS, threads)
-    if app_folder.is_folder(app) or app not in apps.names():
+    if own is None or not own.is_classifier:
         raise ModelError(
             f"there is no {KERAS} in {folder}, and app {app} offers no predict(): give it one ([tool.edgefl.serve] predict in its pyproject.toml)"
         )
-    return of_model(built(app, list(arrays.values()), threads), "keras")
+    return of_model(built(own, list(arrays.values()), threads), "keras")
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -110,22 +107,12 @@ def intact(path: Path, sha256: str) -> None:
         raise ModelError(f"{path} is damaged (its SHA-256 is not that in {ABOUT}): deploy the model again")
 
 
-def from_app(app: str, arrays: dict[str, Array]) -> Predictor | None:
+def from_app(app: AppFolder | None, arrays: dict[str, Array]) -> Predictor | None:
     """By the app's own predict(); None when it has none."""
-    if not app_folder.is_folder(app):
-        if app not in apps.names():
-            return None
-        model = apps.guarded(app, importlib.import_module, f"edgefl.apps.{app}.model")
-        predict = getattr(model, "predict", None)
-        if predict is None:
-            return None
-        (shape, dtype), weights = model.INPUT, list(arrays.values())
-        return Predictor(lambda batch: predict(weights, batch), shape, dtype, "numpy")
-    found = app_folder.read(app)
-    if not found.serve:
+    if app is None or not app.serve:
         return None
-    function = found.predict()
-    shape, dtype = tuple(found.serve["input-shape"]), TYPES[found.serve["input-type"]]
+    function = app.predict()
+    shape, dtype = tuple(app.serve["input-shape"]), TYPES[app.serve["input-type"]]
     return Predictor(lambda batch: function(arrays, batch), shape, dtype, "numpy")
 
 
@@ -140,19 +127,20 @@ def from_keras(path: Path, threads: int) -> Predictor:
         raise ModelError(f"{path} is no model that Keras loads: {err}") from err
 
 
-def built(app: str, weights: list[Array], threads: int) -> Any:
-    """The Keras model of an app of this package, with these weights. Raises ModelError when they are not of that model."""
+def built(app: AppFolder, weights: list[Array], threads: int) -> Any:
+    """The Keras model of a classifier, with these weights. Raises ModelError when they are not of that model."""
     from edgefl.client.trainer import tensorflow
 
     tensorflow(threads)
     try:
-        model = apps.guarded(app, apps.load(app).build)
+        classifier = app.classifier()
+        model = classifier.guarded(classifier.build)
     except AppError as err:
         raise ModelError(str(err)) from err
     shapes, wanted = [array.shape for array in weights], [array.shape for array in model.get_weights()]
     if shapes != wanted:
         raise ModelError(
-            f"the arrays have shapes {shapes}, the model of build() in app {app} has {wanted}: the app was edited since this run"
+            f"the arrays have shapes {shapes}, the model of build() in app {app.name} has {wanted}: the app was edited since this run"
         )
     model.set_weights(weights)
     return model

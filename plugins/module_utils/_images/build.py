@@ -69,9 +69,7 @@ class Recipe:
     @property
     def trials(self) -> dict[str, tuple[str, ...]]:
         """What is called in the images of which targets to try the app."""
-        if "/" not in self.app:
-            return {"client": ("edgefl.client.check_app", self.app)}
-        return {target: ("edgefl.common.check_components", self.app, part) for target, part in COMPONENTS.items()}
+        return {target: ("edgefl.common.check_app", self.app, part) for target, part in COMPONENTS.items()}
 
     def name(self, target: str, tag: str) -> str:
         """The full name of a target's image."""

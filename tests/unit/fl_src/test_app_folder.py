@@ -70,6 +70,8 @@ def test_identity_changes_with_each_file_of_the_app_and_no_other(tmp_path: Path)
         (GOOD.replace("{name}.server:app", "server.py"), 'must be "module:attribute"'),
         (GOOD.replace("rounds = 3", "rounds = [3]"), r"rounds = \[3\]: must be a number, a text, true or false"),
         (GOOD + '[tool.edgefl]\nshards = "yes"\n', "shards must be true or false"),
+        (GOOD + '[tool.edgefl]\nclassifier = "a.b"\n', "classifier must be the name of a package, is 'a.b'"),
+        (GOOD + "[tool.edgefl]\nclassifier = true\n", "classifier must be the name of a package, is True"),
     ],
 )
 def test_what_is_wrong(tmp_path: Path, text: str, reason: str) -> None:
@@ -139,10 +141,11 @@ def test_pairs() -> None:
             app_folder.pairs(bad)
 
 
-def test_what_is_a_folder() -> None:
-    assert [text for text in ("./a", "/a/b", "a.fab", ".", "fashion_mnist") if app_folder.is_folder(text)] == [
+def test_what_names_an_app() -> None:
+    assert [text for text in ("./a", "/a/b", "a.fab", ".", "fashion_mnist", "nobody") if app_folder.is_there(text)] == [
         "./a",
         "/a/b",
         "a.fab",
         ".",
+        "fashion_mnist",
     ]

@@ -45,12 +45,12 @@ def packed(app: str) -> dict[str, str]:
 
 
 def test_one_of_this_package_has_the_same_identity_on_both_sides() -> None:
-    assert packed("fashion_mnist")["name"] == app_folder.identity("fashion_mnist")
+    assert packed("fashion_mnist")["name"] == app_folder.read("fashion_mnist").identity
 
 
 def test_a_flower_app_comes_out_as_it_went_in(flower: Path, tmp_path: Path) -> None:
     archive = packed(str(flower))
-    assert archive["name"] == app_folder.identity(str(flower))
+    assert archive["name"] == app_folder.read(flower).identity
     assert archive == packed(str(flower))
     store = tmp_path / "store"
     store.mkdir()
@@ -59,7 +59,7 @@ def test_a_flower_app_comes_out_as_it_went_in(flower: Path, tmp_path: Path) -> N
     assert app_store.newest(store, "means") == archive["name"] and app_store.newest(store, "mean") == ""
     assert app_store.holds(store, archive["name"]) and not app_store.holds(store, "../means")
     folder = app_store.unpacked(store, archive["name"], tmp_path / "unpacked")
-    assert app_folder.identity(str(folder)) == archive["name"]
+    assert app_folder.read(folder).identity == archive["name"]
     (flower / "means/client.py").write_text("app = 2")
     assert packed(str(flower))["name"] != archive["name"]
 
@@ -85,4 +85,7 @@ def test_a_large_app_comes_with_its_image_alone(flower: Path) -> None:
 
 def test_the_archive_is_readable_for_whoever_unpacks_it() -> None:
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(packed("fashion_mnist")["data"]))) as archive:
-        assert sorted(archive.namelist()) == [f"fashion_mnist/{name}.py" for name in ("__init__", "data", "model")]
+        assert sorted(archive.namelist()) == [
+            *(f"fashion_mnist/fashion_mnist/{name}.py" for name in ("__init__", "app", "data", "model")),
+            "fashion_mnist/pyproject.toml",
+        ]

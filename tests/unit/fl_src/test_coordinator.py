@@ -16,7 +16,7 @@ from edgefl.aggregator import aside, coordinator
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator, RunError
 from edgefl.aggregator.status import Status
-from edgefl.apps import App, Weights
+from edgefl.apps import Classifier, Weights
 from edgefl.common import settings
 from edgefl.common.journal import Journal
 from edgefl.common.plan import Member, Task
@@ -38,7 +38,7 @@ def evaluate(weights: Weights, inputs: Any, labels: Any) -> tuple[float, float]:
     return float(-np.log(np.where(labels, p, 1 - p) + 1e-9).mean()), float(((p > 0.5) == labels).mean())
 
 
-APP = App("fashion_mnist", train_slice, train_slice, lambda: None, lambda seed: [np.zeros(3)], evaluate)
+APP = Classifier("fashion_mnist", train_slice, train_slice, lambda: None, lambda seed: [np.zeros(3)], evaluate)
 EDGE1, EDGE2 = (
     Member("edge1", "a", "i1", "c1", 0, 100, "fashion_mnist"),
     Member("edge2", "b", "i2", "c2", 100, 400, "fashion_mnist"),
@@ -121,7 +121,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    folder: Path | None, link: LocalLink, *arguments: str, app: App = APP
+    folder: Path | None, link: LocalLink, *arguments: str, app: Classifier = APP
 ) -> tuple[list[dict[str, Any]], Coordinator]:
     """Accept and run; gives the lines that went to stdout."""
     out = io.StringIO()
@@ -245,7 +245,7 @@ def test_a_damaged_checkpoint_repeats_its_round(tmp_path: Path, capsys: pytest.C
 def test_another_app_under_the_same_run_is_refused(tmp_path: Path) -> None:
     run(tmp_path, LocalLink(), "--rounds=1")
     with pytest.raises(RunError, match="another --run"):
-        run(tmp_path, LocalLink(), "--rounds=1", "--app=fashion_mnist_cnn")
+        run(tmp_path, LocalLink(), "--rounds=1", app=replace(APP, name="fashion_mnist_cnn"))
 
 
 def test_a_lost_pod_is_named_and_the_round_kept() -> None:
@@ -328,7 +328,7 @@ def test_selection_by_pod_trains_whole_slices() -> None:
 
 
 def test_evaluation_by_the_clients() -> None:
-    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
+    app = Classifier("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
     lines, _dummy = run(None, LocalLink(), "--rounds=2", app=app)
     assert lines[0]["accuracy"] is None and lines[2]["accuracy"] > 0.9
 
@@ -372,7 +372,7 @@ def test_one_answer_costs_its_client_that_task_and_nobody_else(forged: dict[str,
     "figures", [{}, {"loss": 0.5}, {"loss": float("nan"), "accuracy": 1.0}, {"loss": 1, "accuracy": 1e999}]
 )
 def test_an_evaluation_that_is_none_is_left_out(figures: dict[str, float]) -> None:
-    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
+    app = Classifier("fashion_mnist", train_slice, train_slice, lambda: None, None, None)
 
     def forge(answer: Answer) -> Answer:
         evaluated = "seconds" not in answer.figures
@@ -551,7 +551,7 @@ def test_an_initial_model_that_is_none_is_asked_of_the_next_client(capsys: pytes
                 return [np.array(["no", "model", "at all"])]
             return [np.zeros(3)]
 
-    app = App("fashion_mnist", train_slice, train_slice, lambda: None, None, evaluate)
+    app = Classifier("fashion_mnist", train_slice, train_slice, lambda: None, None, evaluate)
     lines, _dummy = run(None, Wrong(), "--rounds=1", app=app)
     assert lines[-1]["event"] == "done"
     assert "edge1/a gave no initial model: app fashion_mnist: weight 0 is of type <U6" in capsys.readouterr().err

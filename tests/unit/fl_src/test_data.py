@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgefl import apps
-from edgefl.apps.fashion_mnist import data as fashion_mnist
-from edgefl.apps.fashion_mnist import model
+from edgefl.apps import AppError
+from edgefl.apps.fashion_mnist.fashion_mnist import data as fashion_mnist
+from edgefl.apps.fashion_mnist.fashion_mnist import model
 from edgefl.client import limits
-from edgefl.common import idx
+from edgefl.common import app_folder, idx
 
 
 def write(path: Path, array: np.ndarray, **wrong: int) -> None:
@@ -112,11 +114,25 @@ def test_the_usage_of_this_process() -> None:
     assert figures["peak_rss_bytes"] > 10_000_000 and figures["seconds"] >= 0
 
 
-def test_apps_that_are_there_load_without_tensorflow() -> None:
-    for name in apps.names():
-        app = apps.load(name)
-        assert callable(app.train) and callable(app.build)
-    assert "fashion_mnist" in apps.names()
+def test_the_apps_load_without_tensorflow_and_flower() -> None:
+    for name in app_folder.names():
+        app = app_folder.read(name)
+        assert app.is_classifier and app.shards and app.name == name
+        project = tomllib.loads((app.folder / app_folder.FILE).read_text())["project"]
+        assert re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,31}", project["name"])  # as `flwr run` has it
+        assert app.classifier().train.__name__ == "train" and callable(app.classifier().build)
+    assert {"fashion_mnist", "fashion_mnist_cnn"} <= set(app_folder.names())
+
+
+def broken(folder: Path, files: dict[str, str]) -> app_folder.AppFolder:
+    """A classifier of these files; its package is called so once."""
+    package = f"broken{abs(hash(str(folder)))}"
+    (folder / package).mkdir()
+    pyproject = (app_folder.OWN / "fashion_mnist" / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(pyproject.replace("fashion_mnist", package))
+    for name, content in files.items():
+        (folder / package / name).write_text(content)
+    return app_folder.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +141,7 @@ def test_apps_that_are_there_load_without_tensorflow() -> None:
         ({"model.py": "def build(:\n", "data.py": ""}, r"model.py line 1: SyntaxError"),
         (
             {"model.py": "def build(): ...\n", "data.py": "\n\nimport nothing_like_this\n"},
-            r"data.py line 3: ModuleNotFoundError",
+            r"data.py line 3: there is no module nothing_like_this: add it",
         ),
         (
             {"model.py": "def build(): ...\n", "data.py": "def train(a, b): ...\n"},
@@ -135,16 +151,18 @@ def test_apps_that_are_there_load_without_tensorflow() -> None:
             {"model.py": "", "data.py": "def train(a, b): ...\ntest = train\n"},
             r"model.py defines no function build\(\)",
         ),
+        ({"model.py": ""}, r'names classifier = "broken\d+", but there is no module broken\d+\.data in'),
     ],
 )
-def test_a_broken_app_names_the_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], text: str
-) -> None:
-    folder = tmp_path / f"broken{abs(hash(text))}"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    monkeypatch.setattr(apps, "__path__", [str(tmp_path)])
-    with pytest.raises(apps.AppError, match=text):
-        apps.load(folder.name)
+def test_a_broken_app_names_the_line(tmp_path: Path, files: dict[str, str], text: str) -> None:
+    with pytest.raises(AppError, match=text):
+        broken(tmp_path, files).classifier()
+
+
+def test_what_an_app_raises_names_the_line_too(tmp_path: Path) -> None:
+    app = broken(
+        tmp_path,
+        {"model.py": "def build(): ...\n", "data.py": "def train(a, b):\n    return 1 / 0\n\n\ntest = train\n"},
+    ).classifier()
+    with pytest.raises(AppError, match=r"data\.py line 2: ZeroDivisionError"):
+        app.sizes("train")

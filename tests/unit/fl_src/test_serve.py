@@ -16,7 +16,7 @@ import pytest
 
 from edgefl.aggregator import model
 from edgefl.apps import AppError
-from edgefl.apps.fashion_mnist.model import evaluate, initial_weights, predict
+from edgefl.apps.fashion_mnist.fashion_mnist.model import evaluate, initial_weights, predict
 from edgefl.common import app_folder
 from edgefl.serve import protocol
 from edgefl.serve.predictor import ModelError, Predictor, load
@@ -165,7 +165,7 @@ def test_the_arrays_of_a_run_predict(tmp_path: Path) -> None:
     labels = shares.argmax(1).astype(np.uint8)
     loss, accuracy = evaluate(weights, images, labels)
     assert accuracy == 1 and loss == pytest.approx(-np.log(shares.max(1)).mean(), rel=1e-4)
-    assert np.array_equal(shares, predict(weights, images))
+    assert np.array_equal(shares, predict(dict(zip("abcd", weights)), images))
 
 
 def test_damaged_models_are_refused(tmp_path: Path) -> None:

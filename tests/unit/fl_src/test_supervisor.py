@@ -34,7 +34,7 @@ class Pod:
         folder.mkdir(parents=True)
         (folder / "pyproject.toml").write_text(PROJECT)
         (folder / "deed").write_text(deed)
-        return app_folder.identity(str(folder))
+        return app_folder.read(folder).identity
 
     def ship(self, deed: str) -> str:
         """Another state of the app comes to the node; its identity."""
@@ -49,7 +49,7 @@ class Pod:
     def _work(self, chosen: ClientSettings, supervised: supervisor.Supervised) -> None:
         (self.log.parent / "worker").write_text(str(os.getpid()))
         with self.log.open("a") as log:
-            log.write(f"{app_folder.identity(chosen.app)}\n")
+            log.write(f"{app_folder.read(chosen.app).identity}\n")
         for word in (Path(chosen.app) / "deed").read_text().split():
             if word == "fail":
                 raise AppError("broken")

@@ -73,6 +73,7 @@ def test_a_folder(app: App) -> None:
         "name": "seeing",
         "path": str(path),
         "built_in": False,
+        "classifier": False,
         "shards": False,
         "components": {"serverapp": "seeing.server:app", "clientapp": "seeing.client:app"},
         "config": {"lr": 0.1, "rounds": 3, "net.depth": 2},
@@ -126,7 +127,14 @@ def test_it_is_relative_to_where_ansible_playbook_was_called(app: App, monkeypat
 
 def test_one_of_the_sources_own() -> None:
     found = app_info("fashion_mnist")
-    assert found["built_in"] and found["shards"] and found["path"] == "" and found["problems"] == []
+    assert (
+        found["built_in"]
+        and found["classifier"]
+        and found["shards"]
+        and found["path"] == ""
+        and found["problems"] == []
+    )
+    assert found["components"]["clientapp"] == "fashion_mnist.app:clientapp" and found["dependencies"] == []
     assert "Did you mean fashion_mnist?" in problem("fashion_mnst")
     assert "edgefl_epochs" in problem("fashion_mnist", {"lr": 1})
 
@@ -155,6 +163,7 @@ def changed(old: str, new: str) -> str:
         (changed("[tool.flwr.app.config]\nlr", "[tool.flwr.app]\nconfig"), None),
         (RIGHT + '[tool.edgefl]\nshards = "yes"', ["[tool.edgefl] shards is 'yes'", "true or false"]),
         (RIGHT + "[tool.edgefl]\nshards = 1", ["[tool.edgefl] shards is 1"]),
+        (RIGHT + '[tool.edgefl]\nclassifier = "a.b"', ["[tool.edgefl] classifier is 'a.b'", "data.py and model.py"]),
         (RIGHT + "[tool.edgefl]\naggregator-dependencies = 1", ["aggregator-dependencies is 1", "list of texts"]),
         (changed('"scikit-learn>=1.3"', '"scikit learn"'), ["[project] dependencies has 'scikit learn'"]),
         (changed('"scikit-learn>=1.3"', '"--index-url=http://x"'), ["dependencies has '--index-url=http://x'"]),
@@ -266,6 +275,25 @@ def test_no_pattern_breaks_it(pattern: str, name: str) -> None:
 def test_apps(tmp_path: Path) -> None:
     for name in ("footwear", "fashion_mnist"):
         (tmp_path / "edgefl/apps" / name).mkdir(parents=True)
-        (tmp_path / "edgefl/apps" / name / "model.py").touch()
+        (tmp_path / "edgefl/apps" / name / "pyproject.toml").touch()
     (tmp_path / "edgefl/apps/notes").mkdir()
     assert _app.built_in(str(tmp_path)) == ["fashion_mnist", "footwear"]
+
+
+def test_a_classifier_that_lies_elsewhere(app: App) -> None:
+    path = app(RIGHT + '[tool.edgefl]\nclassifier = "seeing"\nshards = true\n')
+    found = app_info(path)
+    assert found["classifier"] and found["shards"] and not found["built_in"]
+    assert "edgefl_epochs" in problem(path, {"lr": 1})
+    # Flower's own names have no underscore
+    assert app_info(app(RIGHT + '[tool.edgefl]\nclassifier = "see_ing"\n'))["name"] == "see_ing"
+
+
+def test_what_is_wrong_with_one_of_the_sources_is_told_as_well(app: App, tmp_path: Path) -> None:
+    folder = tmp_path / "edgefl/apps/seeing"
+    folder.parent.mkdir(parents=True)
+    app(changed("seeing.client:app", "seen.client:app")).rename(folder)
+    assert "there is no seen/client.py in" in " ".join(app_info("seeing", str(tmp_path))["problems"])
+    folder.rename(folder.with_name("other"))
+    (other, _dummy) = sorted(app_info("other", str(tmp_path))["problems"], key=lambda text: "rename" not in text)
+    assert "is of the app seeing" in other

@@ -102,12 +102,14 @@ def test_both_are_built_and_tried_once(docker: Docker, tmp_path: Path) -> None:
     work_.run()
     tag = builder(docker, tmp_path).tag()
     calls = docker.log.read_text().splitlines()
-    assert [call.split()[0] for call in calls] == ["version", "build", "build", "run"]
+    assert [call.split()[0] for call in calls] == ["version", "build", "build", "run", "run"]
     assert (
         f"--target=client --tag=team/model-client:{tag} --build-arg=BASE_IMAGE={BASE} --build-arg=GREETING=good day -"
         in calls[2]
     )
-    assert calls[3].endswith(f"team/model-client:{tag} --signal=KILL 600 python3 -m edgefl.client.check_app flowers")
+    check = "--signal=KILL 600 python3 -m edgefl.common.check_app flowers"
+    assert calls[3].endswith(f"team/model-aggregator:{tag} {check} serverapp")
+    assert calls[4].endswith(f"team/model-client:{tag} {check} clientapp")
     assert Path(f"{docker.log}.context").read_bytes() == b"sources"
     assert not builder(docker, tmp_path).snapshot(tag).untried
     assert work_.progress() == {"stage": "tries", "line": ""}
@@ -120,7 +122,7 @@ def test_of_a_flower_app_each_component_is_imported_in_its_own_image(docker: Doc
     Build(made, made.snapshot(tag), b"sources", "cloud").run()
     calls = docker.log.read_text().splitlines()
     assert f"--target=flower_client --tag=team/model-client:{tag} " in calls[2]
-    check = "--signal=KILL 600 python3 -m edgefl.common.check_components /opt/edgefl/flower/seeing"
+    check = "--signal=KILL 600 python3 -m edgefl.common.check_app /opt/edgefl/flower/seeing"
     assert calls[3].endswith(f"team/model-aggregator:{tag} {check} serverapp")
     assert calls[4].endswith(f"team/model-client:{tag} {check} clientapp")
     assert made.note(tag).exists() and made.note(tag).name == f"{tag}-seeing"

@@ -1,37 +1,27 @@
-"""Try an app of this package before anything is deployed: `python -m edgefl.client.check_app NAME`. Takes seconds.
-
-It is trained on a few samples, which needs TensorFlow; for a Flower app there is edgefl.common.check_components.
-Exit code 1 and one message when the app would fail in the pods: the file and line, and what to change.
-"""
+"""A classifier is trained on a few samples, before anything is deployed: takes seconds, and TensorFlow. See edgefl.common.check_app."""
 
 from __future__ import annotations
 
-import os
-import sys
-
 import numpy as np
 
-from edgefl import apps
-from edgefl.apps import App, AppError, Slice
-from edgefl.common.idx import DataError
+from edgefl.apps import AppError, Classifier, Slice
+from edgefl.client.trainer import Trainer
 
 FEW = 65
 """Samples that are tried: two batches and one more."""
 
 
-def check(name: str) -> str:
-    """Load the app, train and evaluate it on a few samples; gives what was found. Raises AppError or DataError."""
-    app = apps.load(name)
+def trial(app: Classifier) -> str:
+    """Train and evaluate; gives what was found. Raises AppError for what would fail in the pods."""
+    name = app.name
     sizes = {part: app.sizes(part) for part in ("train", "test")}
     train, test = _few(app, "train"), _few(app, "test")
     if train[0].shape[1:] != test[0].shape[1:] or train[0].dtype != test[0].dtype:
         raise AppError(
             f"app {name}: train() gives inputs of {train[0].dtype} {train[0].shape[1:]}, test() of {test[0].dtype} {test[0].shape[1:]}; they must be alike"
         )
-    from .trainer import Trainer  # seconds: what is wrong before is told before
-
     # made with class 0 only: what is wrong with the labels is told better here than by TensorFlow
-    trainer = apps.guarded(name, Trainer, app.build, train[0], np.zeros_like(train[1]))
+    trainer = app.guarded(Trainer, app.build, train[0], np.zeros_like(train[1]))
     model_weights = trainer.initial_weights()
     classes, highest = trainer.model.output_shape[-1], int(max(app.train(0, None)[1].max(), app.test(0, None)[1].max()))
     if highest >= classes:
@@ -40,7 +30,7 @@ def check(name: str) -> str:
         )
     weights = model_weights
     if app.initial_weights:
-        weights = apps.check_weights(name, apps.guarded(name, app.initial_weights, 1))
+        weights = app.check_weights(app.guarded(app.initial_weights, 1))
         shapes, wanted = [array.shape for array in weights], [array.shape for array in model_weights]
         if shapes != wanted:
             raise AppError(f"app {name}: initial_weights() gives shapes {shapes}; the model of build() has {wanted}")
@@ -51,7 +41,7 @@ def check(name: str) -> str:
             f"app {name}: the loss is not finite after {FEW} samples; scale the inputs or lower the learning rate"
         )
     if app.evaluate:
-        here = apps.guarded(name, app.evaluate, weights, *test)
+        here = app.guarded(app.evaluate, weights, *test)
         if not np.allclose(here, (loss, accuracy), rtol=1e-3, atol=1e-3):
             raise AppError(
                 f"app {name}: evaluate() gives loss {here[0]:.4f}, accuracy {here[1]:.4f}; the model of build() has {loss:.4f}, {accuracy:.4f}; they must agree"
@@ -62,25 +52,8 @@ def check(name: str) -> str:
     )
 
 
-def _few(app: App, part: str) -> Slice:
-    inputs, labels = apps.guarded(app.name, getattr(app, part), 0, FEW)
+def _few(app: Classifier, part: str) -> Slice:
+    inputs, labels = app.guarded(getattr(app, part), 0, FEW)
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise AppError(f"app {app.name}: data.{part}() gave labels of {labels.dtype}; class numbers from 0 are needed")
     return inputs, labels
-
-
-def main() -> None:
-    """Tries the app that the command line names; ends with its error when it does not work."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m edgefl.client.check_app NAME")
-    try:
-        name = sys.argv[1]
-        print(check(name), flush=True)
-    except (AppError, DataError) as err:
-        print(f"failed: {err}", file=sys.stderr, flush=True)
-        os._exit(1)
-    os._exit(0)  # TensorFlow's threads have nothing to tidy up
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ import numpy as np
 from edgefl.apps import Array, Weights
 
 LAYERS = ((784, 128), (128, 10))
-INPUT = ((28, 28), "uint8")
 
 
 def build() -> Any:
@@ -50,9 +49,9 @@ def evaluate(weights: Weights, images: Array, labels: Array) -> tuple[float, flo
     return loss / len(labels), right / len(labels)
 
 
-def predict(weights: Weights, images: Array) -> Array:
+def predict(arrays: dict[str, Array], images: Array) -> Array:
     """Probabilities, shape (n, 10), of images as bytes, shape (n, 28, 28); the same as the model without its dropout."""
-    shares = np.exp(_logits(weights, images))
+    shares = np.exp(_logits(list(arrays.values()), images))
     return np.asarray(shares / shares.sum(1, keepdims=True))
 
 
