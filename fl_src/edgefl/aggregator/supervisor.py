@@ -16,7 +16,7 @@ from pathlib import Path
 from edgefl.aggregator import memory
 from edgefl.common import settings
 from edgefl.common.forked import Forked
-from edgefl.common.journal import printable, say
+from edgefl.common.journal import say
 from edgefl.common.settings import AggregatorSettings
 
 LOADED = ("edgefl.aggregator.serverapp", "edgefl.aggregator.training")
@@ -41,7 +41,9 @@ def run(arguments: Sequence[str], chosen: AggregatorSettings, work: Callable[[Ag
         while wanted is None:
             if not told or time.monotonic() - told >= REPORT_EVERY:
                 told = time.monotonic()
-                say(f"waiting for a run that is made for this pod in {chosen.run_file}")
+                say(
+                    f"waiting for a run that is made for this pod in {chosen.run_file}: where none comes, run site.yml again"
+                )
             time.sleep(POLL)
             wanted = wanted_by(chosen.run_file, chosen.made_for)
         with tempfile.TemporaryDirectory(prefix="app-") as folder:
@@ -63,14 +65,11 @@ def run(arguments: Sequence[str], chosen: AggregatorSettings, work: Callable[[Ag
 
 
 def wanted_by(file: Path, made_for: str) -> list[str] | None:
-    """The arguments in the file; None when there is none, or it is for another pod."""
+    """The arguments in the file; None when there is none, it can't be read, or it is for another pod."""
     try:
         found = json.loads(file.read_text())
         if found["made_for"] != made_for:
             return None
         return [str(argument) for argument in found["arguments"]]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as err:
-        say(printable(f"{file} can't be read ({type(err).__name__}: {err}): run site.yml again"))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
