@@ -3,13 +3,15 @@
 In turn, as often as --repeats says:
   ours       edgefl.aggregator and two times edgefl.client, each with --app=flower_app
   superlink  flower-superlink, two times flower-supernode, and flwr run flower_app
-The app (flower_app) is NumPy that does next to nothing, so that the engines are what is measured; it notes when each round ends.
+The app (flower_app) is NumPy that does next to nothing, so that the engines are what is measured, or with --learner=sklearn a logistic regression of
+scikit-learn, which is installed beside for that; it notes when each round ends.
 A start is from the launch of all processes to the beginning of the first round. Memory is the peak of the PSS of a side's processes
 together, CPU their processor time. Needs Flower and the app's packages: `make bench-flower` has them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,16 @@ from benchmarks.table import Bench
 from support.processes import PYTHON, ROOT, Federation, free_port, until
 
 APP = Path(__file__).with_name("flower_app")
+SKLEARN = (
+    "scikit-learn==1.9.1",
+    "scipy==1.17.1",
+    "joblib==1.6.0",
+    "cloudpickle==3.1.3",
+    "narwhals==2.29.0",
+    "threadpoolctl==3.8.0",
+)
+GOALS = {"numpy": 20, "sklearn": 10}
+"""How many times as fast a round is to be, by what is trained."""
 LONGEST = 900.0
 """Seconds after which a training is given up."""
 
@@ -102,8 +114,16 @@ def times(path: Path, rounds: int) -> list[float]:
     return found
 
 
-def config(path: Path, rounds: int, size: int) -> str:
-    return f"num-server-rounds={rounds} size={size} times='{path}'"
+@dataclass
+class Training:
+    """What the app is told."""
+
+    learner: str
+    rounds: int
+    size: int
+
+    def config(self, times: Path) -> str:
+        return f"num-server-rounds={self.rounds} learner='{self.learner}' size={self.size} times='{times}'"
 
 
 def measured(launched: float, noted: list[float], trees: Trees) -> Measured:
@@ -111,19 +131,19 @@ def measured(launched: float, noted: list[float], trees: Trees) -> Measured:
     return Measured(noted[0] - launched, lasting, trees.memory, trees.cpu)
 
 
-def ours(federation: Federation, rounds: int, size: int) -> Measured:
+def ours(federation: Federation, training: Training) -> Measured:
     path, launched = federation.folder / "times", time.time()
     state = f"--state_dir={federation.folder / 'state'}"
-    aggregator = federation.aggregator(f"--app={APP}", state, f"--app_config={config(path, rounds, size)}")
+    aggregator = federation.aggregator(f"--app={APP}", state, f"--app_config={training.config(path)}")
     clients = federation.app_pair(APP)
     sides = {"server": [aggregator.process.pid], "clients": [one.process.pid for one in clients]}
     with Trees(sides) as trees:
-        noted = times(path, rounds)
+        noted = times(path, training.rounds)
         federation.event(aggregator, "done")
     return measured(launched, noted, trees)
 
 
-def superlink(federation: Federation, rounds: int, size: int) -> Measured:
+def superlink(federation: Federation, training: Training) -> Measured:
     folder, path = federation.folder, federation.folder / "times"
     app, home, port = folder / "app", folder / "home", free_port()
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__"))
@@ -168,7 +188,7 @@ def superlink(federation: Federation, rounds: int, size: int) -> Measured:
                 "--format",
                 "json",
                 "-c",
-                config(path, rounds, size),
+                training.config(path),
             ]
 
             def accepted() -> bool:
@@ -177,7 +197,7 @@ def superlink(federation: Federation, rounds: int, size: int) -> Measured:
                 return '"success": true' in said.stdout
 
             until(accepted, "flwr run")
-            noted = times(path, rounds)
+            noted = times(path, training.rounds)
         return measured(launched, noted, trees)
     finally:
         # They end what they have started when they are told to; the rest is killed
@@ -191,19 +211,43 @@ def superlink(federation: Federation, rounds: int, size: int) -> Measured:
             process.wait()
 
 
-WAYS: dict[str, Callable[[Federation, int, int], Measured]] = {"ours": ours, "superlink": superlink}
+WAYS: dict[str, Callable[[Federation, Training], Measured]] = {"ours": ours, "superlink": superlink}
 
 
 def main() -> None:
     bench = Bench("A Flower app", __doc__)
     bench.parser.add_argument("--repeats", type=int, default=3, help="trainings of each (default: 3)")
     bench.parser.add_argument("--rounds", type=int, default=3, help="of a training (default: 3)")
-    bench.parser.add_argument("--size", type=int, default=100_000, help="numbers in the model (default: 100000)")
+    bench.parser.add_argument(
+        "--learner", choices=GOALS, default="numpy", help="what is trained (default: %(default)s)"
+    )
+    bench.parser.add_argument(
+        "--size", type=int, default=100_000, help="numbers in the model, or samples of a client (default: 100000)"
+    )
     options = bench.options()
+    with learns(options.learner):
+        measure(bench, options)
+    bench.finish()
+
+
+@contextlib.contextmanager
+def learns(learner: str) -> Iterator[None]:
+    """With the packages of this learner."""
+    with tempfile.TemporaryDirectory() as folder:
+        if learner == "sklearn":
+            # NumPy is there already
+            install = [PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={folder}", *SKLEARN]
+            subprocess.run(install, check=True)
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+        yield
+
+
+def measure(bench: Bench, options: argparse.Namespace) -> None:
+    training = Training(options.learner, options.rounds, options.size)
     for repeat in range(options.repeats):
         for name, way in WAYS.items():
             with tempfile.TemporaryDirectory() as folder, closing(Federation(Path(folder))) as federation:
-                one = way(federation, options.rounds, options.size)
+                one = way(federation, training)
             bench.add("start", name, "s", one.startup)
             bench.add("a round", name, "s", sum(one.rounds) / len(one.rounds))
             for side in ("server", "clients"):
@@ -219,9 +263,10 @@ def main() -> None:
         "clients, processor time",
     ):
         bench.ratio(work, "superlink", "ours")
-    bench.goal("a round, superlink / ours", bench.ratio("a round", "superlink", "ours"), at_least=20)
+    bench.goal(
+        "a round, superlink / ours", bench.ratio("a round", "superlink", "ours"), at_least=GOALS[options.learner]
+    )
     bench.goal("server's memory, superlink / ours", bench.ratio("server, peak PSS", "superlink", "ours"), at_least=2)
-    bench.finish()
 
 
 if __name__ == "__main__":

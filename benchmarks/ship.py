@@ -1,6 +1,8 @@
 """The client's image from the lab's cloud node to edges of its own making: the first time, after one source line changed, and when nothing changed.
 
-  ours       module image_ship into Docker (what the others can fill), and into containerd; "open" with connections that stay open
+  ours       module image_ship into Docker (what the others can fill), and into containerd, with the agent installed as site.yml does it; "open" with
+             connections that stay open
+  ours, sent the same into Docker, on edges that the cloud node reaches otherwise: the agent goes along each time
   scp        docker save to a file, scp, docker load
   zstd       docker save | zstd | ssh zstd -d | docker load
   push       docker push through an SSH tunnel that is open into a registry on the edge, then docker pull there
@@ -117,9 +119,11 @@ class Ways:
         self.folder = folder
         self.parallel = parallel
 
-    def ours(self, image: str, runtime: str = "docker", persist: int = 0, reuse: bool = True) -> float:
+    def ours(
+        self, image: str, runtime: str = "docker", persist: int = 0, reuse: bool = True, installed: bool = True
+    ) -> float:
         """Verification included; fails when one edge failed."""
-        targets = [self.nodes.target(name, runtime) for name in self.nodes.names]
+        targets = [self.nodes.target(name, runtime, installed=installed) for name in self.nodes.names]
         found, _output = ship(self.folder, targets, [image], persist=persist, parallel=self.parallel, reuse=reuse)
         assert all(not node["failed"] for node in found["nodes"].values()), found
         return float(found["seconds"])
@@ -282,9 +286,10 @@ def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: 
     """All ways in turn with these edges: the first ship as often as `firsts`, the others after the last of them."""
     nodes, where = ways.nodes, place(ways.nodes, megabits)
     saves = {"scp": ways.scp, "zstd": ways.zstd}
-    ours: dict[str, Callable[[str], float]] = {
+    ours: dict[str, Callable[..., float]] = {
         "ours": ways.ours,
         "ours, containerd": partial(ways.ours, runtime="containerd"),
+        "ours, sent": partial(ways.ours, installed=False),
     }
 
     def one(work: str, way: str, send: Callable[[str], float], image: str) -> None:
@@ -305,8 +310,7 @@ def measure(bench: Bench, ways: Ways, megabits: int, wanted: list[str], firsts: 
                     if way not in saves:
                         one("nothing", way, send, image)
                 if way in ours:
-                    runtime = "containerd" if "containerd" in way else "docker"
-                    again = partial(ways.ours, runtime=runtime, persist=60)
+                    again = partial(ours[way], persist=60)
                     again(image)
                     for _repeat in range(REPEATS):
                         image = change(next(number))
@@ -346,7 +350,7 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-KNOWN = ["ours", "ours, containerd", "scp", "zstd", "push"]
+KNOWN = ["ours", "ours, containerd", "ours, sent", "scp", "zstd", "push"]
 
 
 def ways_of(text: str) -> list[str]:
@@ -390,6 +394,7 @@ def main() -> None:
             images = depend(Path(folder)) if options.dependency else None
             for count in options.edges:
                 with Nodes(count) as nodes:
+                    nodes.install()
                     ways = Ways(nodes, Path(folder), options.parallel)
                     for megabits in options.rates:
                         if images:

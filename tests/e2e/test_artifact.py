@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,10 @@ def untouched(other_training: None, collection: Path) -> Iterator[None]:
     assert (sorted((ROOT / "results").iterdir()) if (ROOT / "results").exists() else []) == results
 
 
-def clients(lab: Lab) -> dict[str, int]:
-    """The clients' pods, and how often they were started again."""
-    return {
-        pod["metadata"]["name"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in lab.pods(clients=True)
-    }
+def clients(lab: Lab) -> dict[str, Any]:
+    """The clients' pods, and of each container how often it was started again, and how the one before ended."""
+    containers = {pod["metadata"]["name"]: pod["status"]["containerStatuses"][0] for pod in lab.pods(clients=True)}
+    return {name: {key: found.get(key) for key in ("restartCount", "lastState")} for name, found in containers.items()}
 
 
 def test_lab(operator: Operator, tmp_path: Path) -> None:
@@ -84,7 +84,9 @@ def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_pat
     assert after.keys() == pods.keys()
     # A container that ends begins anew in its pod (seen once in some forty edits)
     ended = [name for name in pods if after[name] != pods[name]]
-    assert len(ended) < len(pods), "the framework was loaded again"
+    for name in ended:
+        operator.lab.show(f"  {name} began anew: {after[name]}")
+    assert len(ended) < len(pods), f"the framework was loaded again: {after}"
     assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
     assert events[-1]["accuracy"] >= 0.82
     assert operator.play("site", sources, show=False).ok().sums["changed"] == 0

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.helpers import ROOT
 from support.running_lab import Lab
-from support.ship_nodes import Nodes, build, docker, ship
+from support.ship_nodes import Nodes, build, ship
 
 IMAGE = "edgefl-relay-test/app:1"
 SIZE = 60_000_000
@@ -56,15 +55,7 @@ def listening(nodes: Nodes) -> dict[str, str]:
 
 def test_one_upload_for_both_runtimes(nodes: Nodes, source: dict[str, Any], tmp_path: Path) -> None:
     """Also where the program is installed, and all that may run."""
-    agent = ROOT / "plugins/module_utils/_images/ship/agent.py"
-    folder = "/usr/local/lib/edgefl"
-    for name in nodes.names:
-        nodes.run(
-            name,
-            f"mkdir -p {folder}; printf '#!/bin/sh\\nexec python3 -IS {folder}/agent.py\\n' >{folder}/ship; chmod 755 {folder}/ship",
-        )
-        docker("cp", str(agent), f"edgefl-{name}:{folder}/agent.py")
-        nodes.run(name, f"chown root: {folder}/agent.py")
+    nodes.install()
     for installed in (False, True):
         nodes.empty()
         did, _output = ship(tmp_path, targets(nodes, installed=installed), [IMAGE], source=source)

@@ -147,6 +147,7 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
     )
     os.kill(int(run), signal.SIGKILL)
     assert program.process.wait(10) == 128 + signal.SIGKILL, "as the kubelet sees who is ended by the kernel"
+    assert program.told(f"process {run} was ended by signal 9")
     write("third", made_for="another")
     program = begin()
     until(lambda: program.told(waiting), "it waits")

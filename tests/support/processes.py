@@ -56,7 +56,8 @@ class Program:
     ) -> None:
         self.name, self.out, self.err = name, folder / f"{name}.out", folder / f"{name}.err"
         variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
-        variables |= {"PYTHONPATH": f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"} | environment
+        path = ":".join(filter(None, (f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", variables.get("PYTHONPATH"))))
+        variables |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | environment
         if "COVERAGE_PROCESS_CONFIG" in variables:
             import coverage  # of the tests alone: benchmarks run where it is not installed
 

@@ -20,6 +20,9 @@ FOLDER = "/run/edgefl-ship-nodes"
 FIRST_ADDRESS = 101
 PACKAGES = "docker.io docker-registry zstd"
 CHANNEL = "/etc/edgefl/ssh/id_ed25519"
+AGENT = ROOT / "plugins/module_utils/_images/ship/agent.py"
+# Where the role edge_access installs it
+INSTALLED = "/usr/local/lib/edgefl"
 
 
 def docker(*words: str, text: str = "") -> str:
@@ -120,6 +123,16 @@ class Nodes:
             )
             + "systemctl daemon-reload; systemctl start docker",
         )
+
+    def install(self) -> None:
+        """Installs the agent on all of them, as the role edge_access does."""
+        start = f"#!/bin/sh\nexec python3 -IS {INSTALLED}/ship_agent.py\n"
+        for name in self.names:
+            self.run(
+                name,
+                f"mkdir -p {INSTALLED}; printf %s {shlex.quote(start)} >{INSTALLED}/ship; chmod 755 {INSTALLED}/ship;"
+                f"printf %s {shlex.quote(AGENT.read_text())} >{INSTALLED}/ship_agent.py",
+            )
 
     def believe(self, name: str, others: Iterable[str], key: Path) -> dict[str, Any]:
         """

@@ -1,22 +1,29 @@
-"""A step towards 1, in NumPy: the work is nothing beside what the engine does."""
+"""Trains and evaluates what the app's `learner` is."""
 
-import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+
+from timed.learners import LEARNERS, Regression, Vector
 
 app = ClientApp()
 
 
+def learner(context: Context) -> Vector | Regression:
+    config = context.run_config
+    return LEARNERS[str(config["learner"])](int(config["size"]), int(context.node_config["partition-id"]))
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    (vector,) = message.content["arrays"].to_numpy_ndarrays()
-    metrics = MetricRecord({"num-examples": 10})
-    new = ArrayRecord([(vector + (1 - vector) / 2).astype(np.float32)])
+    own = learner(context)
+    new = ArrayRecord(own.train(message.content["arrays"].to_numpy_ndarrays()))
+    metrics = MetricRecord({"num-examples": own.samples})
     return Message(RecordDict({"arrays": new, "metrics": metrics}), reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    (vector,) = message.content["arrays"].to_numpy_ndarrays()
-    metrics = MetricRecord({"num-examples": 10, "eval_loss": float(abs(1 - vector).mean())})
+    own = learner(context)
+    loss = own.loss(message.content["arrays"].to_numpy_ndarrays())
+    metrics = MetricRecord({"num-examples": own.samples, "eval_loss": loss})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)

@@ -1,11 +1,12 @@
-"""FedAvg; a line with the time (seconds since 1970) goes to the file `times` before the first round and after each."""
+"""FedAvg; a line with the time (seconds since 1970) goes to the file `times` before the first round and after each, or why there is none."""
 
 import time
 
-import numpy as np
 from flwr.app import ArrayRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
+
+from timed.learners import LEARNERS
 
 app = ServerApp()
 
@@ -16,9 +17,13 @@ def main(grid: Grid, context: Context) -> None:
     while len(list(grid.get_node_ids())) < 2:
         time.sleep(0.1)
 
-    def note(_round: int, _arrays: ArrayRecord) -> None:
-        with open(str(config["times"]), "a") as file:
-            file.write(f"{time.time()}\n")
+    last: list[bytes] = []
 
-    start = ArrayRecord([np.zeros(int(config["size"]), np.float32)])
+    def note(round_: int, arrays: ArrayRecord) -> None:
+        last.append(b"".join(each.tobytes() for each in arrays.to_numpy_ndarrays()))
+        trained = round_ == 0 or last[-1] != last[-2]
+        with open(str(config["times"]), "a") as file:
+            file.write(f"{time.time()}\n" if trained else f"round {round_} trained nothing\n")
+
+    start = ArrayRecord(LEARNERS[str(config["learner"])](int(config["size"])).start)
     FedAvg().start(grid, start, num_rounds=int(config["num-server-rounds"]), evaluate_fn=note)

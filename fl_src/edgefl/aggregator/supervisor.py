@@ -58,6 +58,7 @@ def run(arguments: Sequence[str], chosen: AggregatorSettings, work: Callable[[Ag
                 # What is not for this pod is for the one that replaces it
                 wanted, code = wanted_by(chosen.run_file, chosen.made_for) or begun, process.ended()
             if code is not None:
+                process.say_signal(code)
                 os._exit(code)
             # Every line and checkpoint is on the disk
             process.kill()

@@ -62,7 +62,7 @@ class Worker:
             work(chosen, Supervised(store, own, identity, self._joined, pipe))
 
         self._process = Forked(begin)
-        self.ended, self.kill = self._process.ended, self._process.kill
+        self.ended, self.kill, self.say_signal = self._process.ended, self._process.kill, self._process.say_signal
         os.close(pipe)
 
     @property
@@ -105,6 +105,7 @@ def run(chosen: ClientSettings, store: Path, work: Work) -> None:
             identity = asked = wanted
             say(f"the aggregator has app {identity}")
         elif identity in (own, asked) or worker.joined:
+            worker.say_signal(code)
             os._exit(code)
         else:
             say(

@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Callable
 
+from edgefl.common.journal import say
+
 PR_SET_PDEATHSIG = 1
 """prctl(2)"""
 
@@ -27,6 +29,11 @@ class Forked:
         process, status = os.waitpid(self._process, os.WNOHANG)
         code = os.waitstatus_to_exitcode(status) if process else None
         return 128 - code if code is not None and code < 0 else code
+
+    def say_signal(self, code: int) -> None:
+        """Log the signal that ended it, of which it could say nothing itself."""
+        if code > 128:
+            say(f"process {self._process} was ended by signal {code - 128}")
 
     def kill(self) -> None:
         """End it at once."""

@@ -103,8 +103,12 @@ def problem(pod: dict[str, Any]) -> Problem | None:
 def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:
     """Why a container is not started (again)."""
     state = container.get("state", {})
-    if "running" not in state and (_end(container) or {}).get("exitCode") == BROKEN:
-        return found(BROKEN_APP, "the app or its data is wrong: correct it", terminal=True)
+    end = _end(container) or {}
+    if "running" not in state and end.get("exitCode") == BROKEN:
+        said = _said_last(end)
+        return found(
+            BROKEN_APP, "the app or its data is wrong: correct it" + (f" ({said})" if said else ""), terminal=True
+        )
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason")
     if reason in ("ContainerCreating", "PodInitializing", None):
@@ -143,8 +147,14 @@ def _ended(containers: list[dict[str, Any]]) -> tuple[str, str] | None:
                     "OOMKilled",
                     "it needed more memory than its limit: raise memory_limit in the resources of this workload",
                 )
-            return end.get("reason", "Error"), (end.get("message") or f"exit code {end.get('exitCode')}").strip()
+            said = _said_last(end)
+            return end.get("reason", "Error"), f"exit code {end.get('exitCode')}" + (f": {said}" if said else "")
     return None
+
+
+def _said_last(end: dict[str, Any]) -> str:
+    """The last line that a container wrote before it ended; its message may be the end of its log (terminationMessagePolicy)."""
+    return (end.get("message") or "").strip().rpartition("\n")[2].strip()
 
 
 def _end(container: dict[str, Any]) -> dict[str, Any] | None:

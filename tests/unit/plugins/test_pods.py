@@ -114,6 +114,18 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
             "not ready yet",
         ),
         ("{phase: Running, containerStatuses: [{state: {terminated: {exitCode: 0}}}]}", "Error", False, "exit code 0"),
+        (
+            '{phase: Running, containerStatuses: [{state: {terminated: {exitCode: 1, message: "Traceback\n\nValueError: bad\n\n"}}}]}',
+            "Error",
+            False,
+            "exit code 1: ValueError: bad",
+        ),
+        (
+            '{phase: Running, containerStatuses: [{state: {terminated: {exitCode: 65, message: "a line\n\nfailed: no such file\n\n"}}}]}',
+            BROKEN_APP,
+            True,
+            "correct it (failed: no such file)",
+        ),
         ("{}", "Starting", False, ""),
     ],
 )
