@@ -100,6 +100,34 @@ def test_names_of_the_collection(page: Path) -> None:
     assert names - ROLES - MODULES - PLAYBOOKS - PLUGINS == set()
 
 
+# Roles that make a cluster or the lab; what they make goes with it
+CLUSTER = {"cloudcore", "containerd", "control_plane", "edgecore", "lab_artifacts", "lab_nodes"}
+
+
+def made_by_roles() -> set[str]:
+    """Paths on a node that a role of the training makes: those with our name, and what a task names as a whole."""
+    found: set[str] = set()
+    for path in files("roles/*/defaults/*.yml", "roles/*/tasks/*.yml", "roles/*/vars/*.yml"):
+        if path.parts[1] not in CLUSTER:
+            text = re.sub(r"^\s*#.*", "", (ROOT / path).read_text(), flags=re.MULTILINE)
+            found.update(re.findall(r"(?<![\w./{}-])/(?:etc|opt|usr|var)/[\w./-]*edgefl[\w./-]*", text))
+            found.update(re.findall(r"^\s+(?:creates|dest|home): \"?(/[\w./-]+)", text, re.MULTILINE))
+    # Where a Flower app lies in its image
+    return found - {"/opt/edgefl/flower/"}
+
+
+def test_the_page_names_all_that_is_made_on_a_cluster() -> None:
+    page = (ROOT / "docs/your-cluster.md").read_text()
+    table = page.partition("### What it changes on a cluster")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`(/[^`]+)`", table))
+    made = made_by_roles()
+    assert len(made) > 10
+    missing = {path for path in made if not any(path == one or path.startswith(f"{one}/") for one in told)}
+    assert missing == set()
+    texts = "\n".join((ROOT / path).read_text() for path in files("roles/*/*/*.yml", "plugins/**.py"))
+    assert {path for path in told if path not in texts} == set()
+
+
 @pages
 def test_files(page: Path) -> None:
     """A path in code ends like the path of a file of the project; those of a cluster begin with a slash."""
