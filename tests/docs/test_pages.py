@@ -19,6 +19,10 @@ MODULES = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
 PLAYBOOKS = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 PLUGINS = {path.stem for kind in ("callback", "inventory", "filter") for path in (ROOT / "plugins" / kind).glob("*")}
 pages = pytest.mark.parametrize("page", PAGES, ids=str)
+# How a page that stands alone leads into the repository
+REPOSITORY = re.compile(
+    r"https://(?:github\.com/edgefl/kubeedge/(?:blob|tree|raw)|raw\.githubusercontent\.com/edgefl/kubeedge)/main/"
+)
 
 
 @cache
@@ -162,6 +166,28 @@ def test_links_of_the_artifact_are_whole(page: Path) -> None:
     """Galaxy shows these pages, and an installed collection has them, without the repository around them."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+@cache
+def places(page: Path) -> set[str]:
+    """What can be linked to in a page: its headings, as GitHub names them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pages
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """Those to the repository by its address, too; what is elsewhere is not asked."""
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        path, _hash, heading = REPOSITORY.sub("/", link).partition("#")
+        if "://" in path or path.startswith("mailto:"):
+            continue
+        target = ROOT / path[1:] if path.startswith("/") else (ROOT / page).parent / path if path else ROOT / page
+        if not target.exists() or (heading and target.suffix == ".md" and heading not in places(target.resolve())):
+            wrong.append(link)
+    assert wrong == []
 
 
 def test_an_execution_environment_to_copy(tmp_path: Path) -> None:
