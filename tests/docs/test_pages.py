@@ -80,7 +80,7 @@ def test_variables(page: Path) -> None:
     }
     metrics = set(re.findall(r'"(edgefl_\w+)"', (ROOT / "fl_src/edgefl/aggregator/status.py").read_text()))
     metrics |= {f"edgefl_{key}" for key in ("loop", "round", "rounds", "accuracy", "loss")}
-    metrics |= {f"{name}_total" for name in metrics}
+    metrics |= {f"{name}_{end}" for name in metrics for end in ("count", "total")}
     assert names - variables() - facts() - metrics - ROLES - MODULES == set()
 
 
