@@ -296,7 +296,7 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
         for option in _options.of("all")
         if option.variable
     }
-    app = _app.app_info(of("edgefl_app"), str(cloud.get("build_images_source", "")), of("edgefl_app_config"))
+    app = _app.app_info(of("edgefl_app"), str(of("edgefl_source")), of("edgefl_app_config"))
     edges = _deployment.edges(groups["edges"], hosts, app["name"], int(of("edgefl_samples")), {**defaults(), **cloud})
     found = preflight.settings(
         {
