@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
-from support.helpers import ROOT, files, load_yaml, run
+from support.helpers import OF_THE_CONTROLLER, ROOT, files, load_yaml, run
 from tools import training_options
 from tools.role_tables import render
 
@@ -321,8 +321,7 @@ def test_the_action_group_is_of_the_modules_that_take_a_kubeconfig(documented: d
 
 
 def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[str, dict[str, Any]]) -> None:
-    controllers = {"app_lock", "experiment_info", "results_write"}
-    for module in set(MODULES) - controllers:
+    for module in set(MODULES) - OF_THE_CONTROLLER:
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 
 
