@@ -15,6 +15,8 @@ import jinja2
 import pytest
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
 from support.helpers import OF_THE_CONTROLLER, ROOT, files, load_yaml, run
 from tools import training_options
@@ -191,6 +193,11 @@ def test_facts_are_there(role: str) -> None:
     for _path, task in tasks(role):
         noted |= {task.get("register"), *task.get(f"{BUILTIN}.set_fact", {})}
     assert facts(role) <= noted
+
+
+def test_folders_are_those_of_the_modules() -> None:
+    given = role_file("edgefl", "vars/main.yml")
+    assert (given["edgefl_telemetry_path"], given["edgefl_apps_path"]) == (recorder.FOLDER, agent.APPS)
 
 
 @pytest.mark.parametrize("role", ROLES)
