@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
-from support.helpers import ROOT, files, load_yaml, run
+from support.helpers import OF_THE_CONTROLLER, ROOT, files, load_yaml, run
 from tools import training_options
 from tools.role_tables import render
 
@@ -147,8 +151,38 @@ def texts(role: str) -> dict[Path, str]:
     }
 
 
-def without_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+# What Ansible reads as an expression, without braces
+EXPRESSIONS = {"when", "that", "changed_when", "failed_when", "until", "var"}
+
+
+def expressions(value: Any, key: str = "") -> Iterator[str]:
+    """Jinja of a YAML value; what only says something to people is left out."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from expressions(part, name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from expressions(part, key)
+    elif isinstance(value, str) and key not in ("fail_msg", "success_msg"):
+        yield f"{{{{ {value} }}}}" if key in EXPRESSIONS and "{{" not in value else value
+
+
+@functools.cache
+def reads(path: Path) -> set[str]:
+    """Names that the expressions of a file of a role, or of a playbook, have; also as text, by which a filter or a lookup takes them."""
+    text = path.read_text()
+    lexer = jinja2.Environment()
+    found = set()
+    for template in [text] if path.suffix == ".j2" else expressions(yaml.safe_load(text)):
+        for _line, kind, word in lexer.lex(template):
+            if kind in ("name", "string"):
+                found.add(word.strip("'\""))
+    return found
+
+
+def reads_of(role: str) -> set[str]:
+    """What a role reads; its specs only describe."""
+    return set().union(*(reads(path) for path in texts(role) if "meta" not in path.parts))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -175,27 +209,23 @@ def test_facts_are_there(role: str) -> None:
     assert facts(role) <= noted
 
 
+def test_folders_are_those_of_the_modules() -> None:
+    given = role_file("edgefl", "vars/main.yml")
+    assert (given["edgefl_telemetry_path"], given["edgefl_apps_path"]) == (recorder.FOLDER, agent.APPS)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_somebody_reads_each_variable(role: str) -> None:
-    """Each of a role's defaults, vars and notes stands somewhere else than where it gets its value."""
-    own = without_comments("\n".join(texts(role).values()))
-    all_texts = without_comments(
-        "\n".join(
-            [
-                *("\n".join(texts(each).values()) for each in ROLES),
-                *(path.read_text() for path in (ROOT / "playbooks").iterdir()),
-            ]
-        )
-    )
+    """An expression of a role or a playbook has each of a role's defaults, vars and notes."""
+    everywhere = set().union(*map(reads_of, ROLES), *(reads(ROOT / "playbooks" / name) for name in PLAYBOOKS))
     # What reads each of the training's variables by the list of its options
     listed = {option.variable for option in _options.options()}
-    for name in [*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")]:
-        reads = re.findall(rf"(?<![\w.-]){name}\b(?! *:(?:\s|$))", all_texts, re.MULTILINE)
-        assert reads or name in listed | READ_BY_NAME, f"nobody reads {name}"
+    given = {*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")}
+    assert given - everywhere - listed - READ_BY_NAME == set(), "nobody reads these"
     for path, task in tasks(role):
-        for name in filter(None, [task.get("register")]):
-            where = f"{path.relative_to(ROOT)}, {task.get('name')}"
-            assert name in facts(role) or len(re.findall(rf"\b{name}\b", own)) > 1, f"{where}: nobody reads {name}"
+        noted = {task.get("register"), *task.get(f"{BUILTIN}.set_fact", {})} - {None, "cacheable"}
+        unread = noted - facts(role) - reads_of(role)
+        assert unread == set(), f"{path.relative_to(ROOT)}, {task.get('name')}: nobody reads {unread}"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -312,8 +342,7 @@ def test_the_action_group_is_of_the_modules_that_take_a_kubeconfig(documented: d
 
 
 def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[str, dict[str, Any]]) -> None:
-    controllers = {"app_lock", "experiment_info", "results_write"}
-    for module in set(MODULES) - controllers:
+    for module in set(MODULES) - OF_THE_CONTROLLER:
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 
 
