@@ -132,6 +132,26 @@ def test_the_page_names_all_that_is_made_on_a_cluster() -> None:
     assert {path for path in told if path not in texts} == set()
 
 
+def test_the_readme_names_each_playbook() -> None:
+    text = (ROOT / "README.md").read_text()
+    called = {path.stem for path in ROOT.glob("*.yml")} & PLAYBOOKS
+    assert {name for name in called if not re.search(rf"edgefl\.kubeedge\.{name}\b", text)} == set()
+
+
+def test_the_map_has_each_folder() -> None:
+    section = (ROOT / "docs/development.md").read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    paths = [path.parts for path in files()]
+    folders = {parts[0] for parts in paths if len(parts) > 1}
+    folders |= {parts[1] for parts in paths if parts[0] in ("plugins", "tests") and len(parts) > 2}
+    folders |= {parts[2] for parts in paths if parts[:2] == ("fl_src", "edgefl") and len(parts) > 3}
+    assert {name for name in folders if not re.search(rf"[`/]{re.escape(name)}/", section)} == set()
+
+
+def test_the_glossary_is_in_order() -> None:
+    words = re.findall(r"^\| \*\*([^*]+)\*\*", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+
+
 @pages
 def test_files(page: Path) -> None:
     """A path in code ends like the path of a file of the project; those of a cluster begin with a slash."""

@@ -25,10 +25,10 @@ INCLUDES = {"ansible.builtin.include_tasks", "ansible.builtin.import_tasks"}
 BUILTIN = "ansible.builtin"
 # What the name of a play or a task begins with
 VERBS = """
-Add Allow Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define Deploy
-Destroy Enable Extract Fail Fetch Find Follow Forget Forward Get Give Hold Import Initialize Inspect Install Issue Keep Let Link List Listen Load Lock Log Look Make Mark
-Measure Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Release Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag
-Take Tell Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
+Add Allow Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define
+Deploy Destroy Enable Extract Fail Fetch Find Follow Forget Forward Get Give Hold Import Initialize Inspect Install Issue Keep Let Link List Listen Load
+Lock Log Look Make Mark Measure Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Release Remember Remove Reset Restart Run Save Say Send
+Ship Show Start Stop Tag Take Tell Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
 """
 # A name stands alone in a log: nothing there says what these are
 BARE = re.compile(
@@ -328,6 +328,7 @@ def test_modules_that_only_gather_are_called_info(documented: dict[str, dict[str
     for module, found in documented.items():
         states = found["doc"]["options"].get("state", {}).get("choices", [])
         assert not {"get", "info", "list", "query", "read"} & set(states), module
+        assert ("ansible_facts" in found["return"]) == module.endswith("_facts"), module
 
 
 def test_filters_are_documented() -> None:
