@@ -64,14 +64,16 @@ $(LINK):
 	@mkdir -p $(@D)
 	@ln -sfn ../../../.. $@
 
-# Branches of plugins and fl_src, in the programs that tests start, too
-COVERED := --cov --cov-report= --cov-fail-under=90
+# In the programs that tests start, too; then the check of the branches
+COVERED := --cov --cov-report=
+BRANCHES := $(BIN)/python tools/branches.py
 
 # Tests ----------------------------------------------------------------------------------------------------------------
 
 # What is on the lab waits more than it computes: all else runs beside it
-test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % coverage
+test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % of all branches
 	$(PYTEST) --numprocesses=3 $(COVERED)
+	$(BRANCHES)
 
 test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long --ignore=tests/e2e/faults
@@ -112,6 +114,7 @@ faults: .venv-test .venv-fl  ## Faults with real processes, and the time to reco
 coverage: .venv-test .venv-fl  ## Coverage alone, by the tests that need no cluster, and the lines that none of them reaches
 	$(PYTEST) --numprocesses=2 tests/unit tests/report tests/fl tests/faults $(COVERED)
 	$(BIN)/coverage report --skip-covered --show-missing
+	$(BRANCHES)
 
 molecule: .venv-test  ## Roles that need no cluster, on bare machines
 	$(PYTEST) tests/molecule

@@ -85,7 +85,7 @@ def ours(sources: Path, rate: float) -> tuple[float, float]:
         if LAST_ROUND.search(line):
             told.append(time.monotonic() - begin)
 
-    run(*COMMAND, f"--extra-vars=build_images_source={sources}", show=seen).ok()
+    run(*COMMAND, f"--extra-vars=edgefl_source={sources}", show=seen).ok()
     assert told, "round 5 was never told"
     return told[0], time.monotonic() - begin
 

@@ -13,4 +13,4 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _later
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return _later.filters("plugin_utils._input", input_problems="told")
+        return _later.filters("plugin_utils._input", input_problems="told", hpa_problems="hpa")

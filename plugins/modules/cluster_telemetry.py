@@ -116,7 +116,7 @@ def main() -> None:
         argument_spec={
             "run": {"type": "str", "required": True},
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
-            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
+            "telemetry_dir": {"type": "path", "default": recorder.FOLDER},
             "interval": {"type": "float", "default": 5.0},
             "after": {"type": "float", "default": 0.0},
             "timeout": {"type": "int", "default": 3600},

@@ -74,7 +74,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder, records
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def main() -> None:
         work,
         argument_spec={
             "run": {"type": "str", "required": True},
-            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
+            "telemetry_dir": {"type": "path", "default": recorder.FOLDER},
             "wait_timeout": {"type": "float", "default": 15.0},
         },
     )

@@ -112,16 +112,6 @@ options:
     description: Name that the training is to have; empty or V(new) for one that is made of the time.
     type: str
     default: ""
-  known_variables:
-    description: Variables that the collection has; when empty, O(given_variables) is not looked at.
-    type: list
-    elements: str
-    default: []
-  given_variables:
-    description: Variables of the collection that are set.
-    type: list
-    elements: str
-    default: []
 """
 
 EXAMPLES = r"""
@@ -198,8 +188,6 @@ def main() -> None:
             "training": {"type": "dict", "default": {}},
             "training_options": {"type": "list", "elements": "dict", "default": []},
             "aggregator_resources": {"type": "dict", "default": {}},
-            "known_variables": {"type": "list", "elements": "str", "default": []},
-            "given_variables": {"type": "list", "elements": "str", "default": []},
             **KUBECONFIG,
             **NAMESPACE,
         },

@@ -168,6 +168,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.status import fetcher
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def main() -> None:
         argument_spec={
             "state_dir": {"type": "path", "default": "/var/lib/edgefl/state"},
             "run": {"type": "str", "required": True},
-            "telemetry_dir": {"type": "path", "default": "/var/lib/edgefl/telemetry"},
+            "telemetry_dir": {"type": "path", "default": recorder.FOLDER},
             "telemetry": {"type": "dict", "default": {}},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             "selector": {"type": "str", "default": "app.kubernetes.io/part-of=edgefl"},

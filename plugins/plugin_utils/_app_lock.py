@@ -66,7 +66,7 @@ class Packages:
             lines = [line.strip() for path in self.slim for line in path.read_text().splitlines()]
         except OSError as error:
             raise EdgeflError(
-                f"{error.filename} can't be read: the sources of the images (build_images_source) lack the lists of packages that an app goes on top of."
+                f"{error.filename} can't be read: the sources of the images (edgefl_source) lack the lists of packages that an app goes on top of."
             ) from error
         out = {canonicalize_name(line[:-2]) for line in lines if re.fullmatch(r"[\w.-]+-\*", line)}
         found: dict[str, str] = {}

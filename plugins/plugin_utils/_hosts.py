@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 # Their packages are what the roles docker, edge_access, containerd and kubernetes_python install
 FAMILY = "debian"
@@ -15,6 +14,9 @@ PYTHON = (3, 8)
 PYTHON_OF_LIBRARIES = (3, 9)
 # Seconds; a certificate is valid from an hour before it was made
 CLOCK = 1800
+
+# What a host says of itself, by name
+Facts = Mapping[str, str]
 
 
 def facts(lines: Iterable[str]) -> dict[str, str]:
@@ -50,47 +52,70 @@ def problems(
     :param cloud: what the cloud node says of itself, at the same time
     """
     about = facts(lines)
-    found = []
-    families = [about.get("ID", ""), *about.get("ID_LIKE", "").split()]
-    if FAMILY not in families:
-        named = about.get("PRETTY_NAME") or about.get("ID") or "an unknown system"
-        found.append(
-            f"{host} runs {named}, which is no Debian or Ubuntu: the roles edge_access, docker, kubernetes_python and containerd install Debian's packages, and"
-            " neither dnf, firewalld nor SELinux's labels of the pods' folders are set up by any role. Use a machine with Debian 11 or Ubuntu 20.04 (or newer"
-            " ones) for this node, or leave it out of the inventory."
-        )
+    return [
+        *system(about, host),
+        *python(about, host, libraries),
+        *clock(about, host, facts(cloud)),
+        *(sudo(about, host, user) if edge else ()),
+        *room(about, host, disk_mb, memory_mb),
+    ]
+
+
+def system(about: Facts, host: str) -> list[str]:
+    """A system whose packages no role installs."""
+    if FAMILY in [about.get("ID", ""), *about.get("ID_LIKE", "").split()]:
+        return []
+    named = about.get("PRETTY_NAME") or about.get("ID") or "an unknown system"
+    return [
+        f"{host} runs {named}, which is no Debian or Ubuntu: the roles edge_access, docker, kubernetes_python and containerd install Debian's packages, and"
+        " neither dnf, firewalld nor SELinux's labels of the pods' folders are set up by any role. Use a machine with Debian 11 or Ubuntu 20.04 (or newer"
+        " ones) for this node, or leave it out of the inventory."
+    ]
+
+
+def python(about: Facts, host: str, libraries: bool) -> list[str]:
+    """A Python that is too old for our modules, or for the C(libraries) that are installed there."""
     wanted = PYTHON_OF_LIBRARIES if libraries else PYTHON
-    if _version(about.get("python", "")) < wanted:
-        least = ".".join(map(str, wanted))
-        found.append(
-            f"{host} has {'Python ' + about['python'] if about.get('python') else 'no python3'}; {least} or newer is needed. Upgrade the system (Debian 11 has"
-            " 3.9, Ubuntu 20.04 has 3.8, Ubuntu 22.04 has 3.10)"
-            + (
-                ", or let edgefl_kubernetes_python name another Python on it that has kubernetes and cryptography."
-                if libraries
-                else "."
-            )
-        )
-    clock, right = _whole(about, "clock"), _whole(facts(cloud), "clock")
-    if clock and right and abs(clock - right) > CLOCK:
-        found.append(
-            f"The clock of {host} is {_duration(abs(clock - right))} {'behind' if clock < right else 'ahead of'} that of the cloud node: the training's"
-            " certificates, which are made there, would not be valid. Set it, and keep it right (timedatectl set-ntp true)."
-        )
-    # Images come from the cloud node by this user, unless a key may run one program alone; nobody is there to type a password
-    if edge and about.get("sudo") != "0":
-        found.append(
-            f"sudo on {host} asks {user} for a password. The cloud node brings images through it: let it use sudo without one"
-            f" (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL), or set edgefl_ssh_restricted to true."
-        )
+    if _version(about.get("python", "")) >= wanted:
+        return []
+    found = "Python " + about["python"] if about.get("python") else "no python3"
+    advice = ", or let edgefl_kubernetes_python name another Python on it that has kubernetes and cryptography."
+    return [
+        f"{host} has {found}; {'.'.join(map(str, wanted))} or newer is needed. Upgrade the system (Debian 11 has"
+        f" 3.9, Ubuntu 20.04 has 3.8, Ubuntu 22.04 has 3.10){advice if libraries else '.'}"
+    ]
+
+
+def clock(about: Facts, host: str, cloud: Facts) -> list[str]:
+    """A clock by which the certificates that the cloud node makes are not valid."""
+    here, right = _whole(about, "clock"), _whole(cloud, "clock")
+    if not (here and right and abs(here - right) > CLOCK):
+        return []
+    return [
+        f"The clock of {host} is {_duration(abs(here - right))} {'behind' if here < right else 'ahead of'} that of the cloud node: the training's"
+        " certificates, which are made there, would not be valid. Set it, and keep it right (timedatectl set-ntp true)."
+    ]
+
+
+def sudo(about: Facts, host: str, user: str) -> list[str]:
+    """A password that nobody is there to type: images come from the cloud node by this user, unless a key may run one program alone."""
+    if about.get("sudo") == "0":
+        return []
+    return [
+        f"sudo on {host} asks {user} for a password. The cloud node brings images through it: let it use sudo without one"
+        f" (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL), or set edgefl_ssh_restricted to true."
+    ]
+
+
+def room(about: Facts, host: str, disk_mb: int, memory_mb: int) -> list[str]:
+    """Disk and memory that are not free. What our own pods hold already is not asked for twice."""
     disk, memory = _whole(about, "disk_mb"), _whole(about, "memory_mb")
-    # What our own pods hold already is not asked for twice
-    if not _whole(about, "pods") and (disk < disk_mb or memory < memory_mb):
-        found.append(
-            f"{host} has {disk} MB of disk free under /var/lib and {memory} MB of memory available; {disk_mb} MB and {memory_mb} MB are needed. Make room"
-            " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
-        )
-    return found
+    if _whole(about, "pods") or (disk >= disk_mb and memory >= memory_mb):
+        return []
+    return [
+        f"{host} has {disk} MB of disk free under /var/lib and {memory} MB of memory available; {disk_mb} MB and {memory_mb} MB are needed. Make room"
+        " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
+    ]
 
 
 def _duration(seconds: int) -> str:
@@ -104,7 +129,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 
 
-def _whole(about: dict[str, Any], name: str) -> int:
+def _whole(about: Facts, name: str) -> int:
     """A whole number that a host told; 0 when it told none."""
     text = about.get(name, "")
     return int(text) if text.isdigit() else 0

@@ -28,12 +28,14 @@ FACTS = (
     "edgefl_app_info",
     "edgefl_app_locked",
     "edgefl_address",
+    "edgefl_apps_path",
     "edgefl_cluster",
     "edgefl_edges",
     "edgefl_labels",
     "edgefl_names",
     "edgefl_own_namespace",
     "edgefl_results_path",
+    "edgefl_telemetry_path",
     "edgefl_training",
     "federation_run",
     "kubernetes_python_missing",
@@ -66,9 +68,9 @@ def specs() -> dict[str, dict[str, t.Any]]:
 
 
 @cache
-def defaults() -> dict[str, t.Any]:
-    """Defaults of the role edgefl, templates as they are written."""
-    found: dict[str, t.Any] = yaml.safe_load((ROLES / "edgefl/defaults/main.yml").read_text())
+def defaults(role: str = "edgefl") -> dict[str, t.Any]:
+    """Defaults of a role, templates as they are written."""
+    found: dict[str, t.Any] = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
     return found
 
 
@@ -296,7 +298,7 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
         for option in _options.of("all")
         if option.variable
     }
-    app = _app.app_info(of("edgefl_app"), str(cloud.get("build_images_source", "")), of("edgefl_app_config"))
+    app = _app.app_info(of("edgefl_app"), str(of("edgefl_source")), of("edgefl_app_config"))
     edges = _deployment.edges(groups["edges"], hosts, app["name"], int(of("edgefl_samples")), {**defaults(), **cloud})
     found = preflight.settings(
         {
@@ -311,8 +313,6 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
             "app_shards": app["shards"] or bool(app["problems"]),
             "training": training,
             "training_options": [option.described() for option in _options.of("all") if option.variable],
-            "known_variables": [],
-            "given_variables": [],
         }
     )
     found += app["problems"]
@@ -339,14 +339,24 @@ def strategy(name: str, given: Variables) -> list[str]:
 
 def scaling(cloud: Variables, edges: Iterable[Mapping[str, t.Any]]) -> list[str]:
     """Targets and limits of autoscalers that are wanted."""
-    wanted = {edge["autoscale"] for edge in edges}
+    if "hpa" not in {edge["autoscale"] for edge in edges}:
+        return []
+    names = ("autoscaler_hpa_min", "autoscaler_hpa_max", "autoscaler_hpa_cpu", "autoscaler_hpa_memory")
+    return hpa({name: cloud.get(name, defaults("autoscaler")[name]) for name in names})
+
+
+def hpa(given: Variables) -> list[str]:
+    """What is wrong with limits and targets of an HPA, each in itself and together."""
+    wrong = values(given)
+    if wrong:
+        return list(wrong.values())
+    least, most = int(given["autoscaler_hpa_min"]), int(given["autoscaler_hpa_max"])
     found = []
-    least, most = int(cloud.get("autoscaler_hpa_min", 1)), int(cloud.get("autoscaler_hpa_max", 5))
-    if "hpa" in wanted and least > most:
+    if least > most:
         found.append(
             f"autoscaler_hpa_min is {least}, more than autoscaler_hpa_max, which is {most}: lower the one or raise the other."
         )
-    if "hpa" in wanted and not (int(cloud.get("autoscaler_hpa_cpu", 60)) or int(cloud.get("autoscaler_hpa_memory", 0))):
+    if not (int(given["autoscaler_hpa_cpu"]) or int(given["autoscaler_hpa_memory"])):
         found.append(
             "autoscaler_hpa_cpu and autoscaler_hpa_memory are both 0: an HPA needs one of them, a percentage above 0."
         )
@@ -355,7 +365,10 @@ def scaling(cloud: Variables, edges: Iterable[Mapping[str, t.Any]]) -> list[str]
 
 def certificates(cloud: Variables) -> list[str]:
     """Certificates that would be renewed each time."""
-    days, renew = int(cloud.get("federation_tls_days", 365)), int(cloud.get("federation_tls_renew_days", 30))
+    days, renew = (
+        int(cloud.get(name, defaults("federation")[name]))
+        for name in ("federation_tls_days", "federation_tls_renew_days")
+    )
     if renew < days:
         return []
     return [

@@ -468,11 +468,11 @@ RULES: dict[str, Rule | None] = {
 
 # Of the controller, looked at only where they are needed
 FILES: dict[str, Rule] = {
+    "edgefl_source": sources,
     "edgefl_ca_bundle": empty_or(file_here),
     "edgefl_app_lock": empty_or(readable),
     "edgefl_app_wheels": empty_or(folder_here),
     "edgefl_results_dir": results,
-    "build_images_source": sources,
     "build_images_base_archive": empty_or(file_here),
     "autoscaler_vpa_image_archive": empty_or(file_here),
     "autoscaler_vpa_crds": file_or_address,

@@ -24,7 +24,6 @@ AUTOMATIC: dict[str, t.Callable[[int], int]] = {
 }
 AUTOMATIC_TEXT = {"edges": "the number of edges", "two_edges": "2, or 1 where there is one edge"}
 _ANSIBLE_TYPES = {"int": "int", "float": "float", "numbers": "dict", "pairs": "dict"}
-_MADE_OF_NUMBERS = ("int", "float")
 
 
 @dataclass(frozen=True)

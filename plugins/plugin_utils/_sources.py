@@ -42,7 +42,7 @@ class Sources:
         self._more, self._unnamed = dict(more or {}), dict(unnamed or {})
         if not (self.folder / "Dockerfile").is_file():
             raise EdgeflError(
-                f"{folder} (build_images_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
+                f"{folder} (edgefl_source) has no Dockerfile on the controller: name the folder that holds one, with the targets aggregator and client."
             )
 
     def digest(self, without: str = "") -> str:

@@ -68,7 +68,7 @@ def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None
     before = lab.state()
     check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
     assert check.sums["changed"] > 0
-    for what in ("Namespace | Make the namespace", "Certificates | Make or renew"):
+    for what in ("Namespace | Make the namespace", "Certificates | Issue or renew"):
         assert what in check.output
     assert ("Programs | Apply the manifests of the VPA's programs" in check.output) == (autoscaler == "vpa")
     assert differences(before, lab.state()) == []
@@ -102,10 +102,18 @@ def test_purge_leaves_nothing_of_ours_on_the_nodes(lab: Lab) -> None:
     """Each role removes what it made; the next site.yml brings it back."""
     lab.play("stop.yml", values(edgefl_purge=True)).ok()
     assert not any(images(lab).values())
-    made = "/etc/edgefl/{ssh,tls} /opt/edgefl/kubernetes /var/lib/edgefl/{archives,incoming,state,telemetry,tried}"
+    made = (
+        "/etc/edgefl/{ssh,tls} /etc/sudoers.d/edgefl /opt/edgefl/kubernetes /usr/local/lib/edgefl /var/lib/edgefl-ship "
+        "/var/lib/edgefl/{apps,archives,incoming,models,state,telemetry,tried}"
+    )
     for host in lab.hosts:
         assert lab.ssh(host, f"bash -c 'ls -d {made} 2>/dev/null || true'") == ""
-        assert lab.ssh(host, "grep -l ' edgefl$' /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys || true") == ""
+        assert lab.ssh(host, "grep /var/lib/edgefl-ship /etc/passwd || true") == "", "the ship agent's account"
+        # Wherever the homes are
+        keys = (
+            "cut -d: -f6 /etc/passwd | sort -u | sed 's,$,/.ssh/authorized_keys,' | xargs grep -ls ' edgefl$' || true"
+        )
+        assert lab.ssh(host, keys) == ""
     there = {item["metadata"]["name"] for item in lab.objects("deployments", "--namespace=kube-system")}
     assert "metrics-server" not in there
     assert lab.play("stop.yml", values(edgefl_purge=True), show=False).ok().sums["changed"] == 0

@@ -19,6 +19,8 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.html impor
 DATA = Path(__file__).with_name("data")
 MIB = 1024**2
 REQUEST, LIMIT = 0.5, 1.0
+# Node and pod -> when the pod began to answer, and when it last did
+Spans = dict[tuple[str, str], list[float]]
 # Custom properties of the page by scheme: name -> colour
 PALETTES = {
     scheme: dict(re.findall(r"--(\w+): (#\w+);", text))
@@ -48,33 +50,12 @@ def extended(
     events: list[dict[str, Any]] = [
         start | {"run": name, "settings": start["settings"] | {"rounds": rounds, "loops": loops}}
     ]
-    telemetry: list[dict[str, Any]] = []
-    now = start["time"] + 20
-    pods: dict[tuple[str, str], list[float]] = {}
-    first = now
+    first = now = start["time"] + 20
+    pods: Spans = {}
     for loop in range(1, loops + 1):
         for number in range(1, rounds + 1):
             line = lines[min(number, len(lines)) - 1]
-            clients, lost = [], []
-            for index in range(nodes):
-                node, count = f"edge{index + 1}", pods_in(number, index, most)
-                model_client = line["clients"][index % len(line["clients"])]
-                size = 3000 * (1 + index % 4)
-                for part in range(count):
-                    cut = [index * 12000 + size * place // count for place in (part, part + 1)]
-                    suffix = "bcdfghjklm"[part] * 5
-                    pod = f"fashion-mnist-client-{node}-7c44bcd648-{suffix}"
-                    if (number, index, part) == (6, 1, 0):
-                        lost.append(
-                            {"node": node, "pod": pod, "shard": f"1/{count}", "reason": "the connection was lost"}
-                        )
-                        continue
-                    seconds = round(slow * (6 + 8 * (cut[1] - cut[0]) / 12000 + chance.random()), 3)
-                    clients.append(
-                        model_client
-                        | {"node": node, "pod": pod, "shard": f"{part + 1}/{count}", "start": cut[0], "stop": cut[1]}
-                        | {"examples": cut[1] - cut[0], "seconds": seconds, "cpu_seconds": round(seconds * 0.8, 3)}
-                    )
+            clients, lost = _answers(number, line["clients"], nodes, most, slow, chance)
             seconds = round(max(client["seconds"] for client in clients) + 1.2, 3)
             now += seconds
             for client in clients:
@@ -87,71 +68,66 @@ def extended(
                 | {"accuracy": round(wave, 4), "loss": round(2.3 - 2.2 * wave, 4), "clients": clients, "lost": lost}
             )
     events.append(events[-1] | {"event": "done", "round": rounds, "clients": [], "lost": []})
-    for step in range(int((now + 45 - first) / 15)):
-        time = round(first + 15 * step, 3)
-        for index in range(nodes):
-            node = f"edge{index + 1}"
-            alive = [
-                pod for (where, pod), (begin, end) in pods.items() if where == node and begin - 15 <= time <= end + 30
-            ]
-            for pod in alive:
-                busy = pods[node, pod][0] <= time <= pods[node, pod][1]
-                cpu = (0.75 if busy else 0.04) * (0.8 + 0.3 * chance.random())
-                memory = (430 + 25 * chance.random()) * MIB
-                telemetry.append(
-                    {
-                        "time": time,
-                        "kind": "pod",
-                        "node": node,
-                        "pod": pod,
-                        "cpu_cores": round(cpu, 3),
-                        "memory_bytes": memory,
-                    }
-                )
-            used = 0.15 + 0.6 * len(alive) * (0.8 + 0.3 * chance.random())
-            telemetry.append(
-                {
-                    "time": time,
-                    "kind": "node",
-                    "node": node,
-                    "cpu_cores": round(used, 3),
-                    "memory_bytes": (600 + 60 * index + 440 * len(alive)) * MIB,
-                }
-            )
-            telemetry.append(
-                {
-                    "time": time,
-                    "kind": "replicas",
-                    "node": node,
-                    "wanted": len(alive),
-                    "ready": max(0, len(alive) - (step % 5 == 2)),
-                }
-            )
-            telemetry.append(
-                {
-                    "time": time,
-                    "kind": "hpa",
-                    "node": node,
-                    "metric": "cpu",
-                    "use_percent": round(100 * used / REQUEST / max(1, len(alive)), 1),
-                }
-                | {"target_percent": 60, "current": len(alive), "desired": len(alive)}
-            )
+    telemetry = [
+        record
+        for step in range(int((now + 45 - first) / 15))
+        for index in range(nodes)
+        for record in _records(step, round(first + 15 * step, 3), index, pods, chance)
+    ]
     lost_at = next((event["time"] for event in events if event.get("lost")), now)
-    telemetry.append(
-        {
-            "time": lost_at,
-            "kind": "event",
-            "node": "edge2",
-            "pod": "fashion-mnist-client-edge2",
-            "reason": "Restarted",
-            "text": "exit code 137",
-        }
-    )
+    restart = {"node": "edge2", "pod": "fashion-mnist-client-edge2", "reason": "Restarted", "text": "exit code 137"}
+    telemetry.append({"time": lost_at, "kind": "event"} | restart)
     return model.Run(name, events, model.parse_telemetry(telemetry), model.parse_details(_details(nodes, first, pods)))
 
 
-def _details(nodes: int, first: float, pods: dict[tuple[str, str], list[float]]) -> dict[str, Any]:
+def _answers(
+    number: int, models: list[dict[str, Any]], nodes: int, most: int, slow: float, chance: random.Random
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the pods of a round answered, after real answers, and which were lost."""
+    clients, lost = [], []
+    for index in range(nodes):
+        node, count = f"edge{index + 1}", pods_in(number, index, most)
+        size = 3000 * (1 + index % 4)
+        for part in range(count):
+            cut = [index * 12000 + size * place // count for place in (part, part + 1)]
+            pod = f"fashion-mnist-client-{node}-7c44bcd648-{'bcdfghjklm'[part] * 5}"
+            if (number, index, part) == (6, 1, 0):
+                lost.append({"node": node, "pod": pod, "shard": f"1/{count}", "reason": "the connection was lost"})
+                continue
+            seconds = round(slow * (6 + 8 * (cut[1] - cut[0]) / 12000 + chance.random()), 3)
+            clients.append(
+                models[index % len(models)]
+                | {"node": node, "pod": pod, "shard": f"{part + 1}/{count}", "start": cut[0], "stop": cut[1]}
+                | {"examples": cut[1] - cut[0], "seconds": seconds, "cpu_seconds": round(seconds * 0.8, 3)}
+            )
+    return clients, lost
+
+
+def _records(step: int, time: float, index: int, pods: Spans, chance: random.Random) -> list[dict[str, Any]]:
+    """Telemetry of a node at a time: its pods, itself, its replicas and their autoscaler."""
+    node = f"edge{index + 1}"
+    about = {"time": time, "node": node}
+    alive = [pod for (where, pod), (begin, end) in pods.items() if where == node and begin - 15 <= time <= end + 30]
+    found = []
+    for pod in alive:
+        busy = pods[node, pod][0] <= time <= pods[node, pod][1]
+        cpu = (0.75 if busy else 0.04) * (0.8 + 0.3 * chance.random())
+        memory = (430 + 25 * chance.random()) * MIB
+        found.append(about | {"kind": "pod", "pod": pod, "cpu_cores": round(cpu, 3), "memory_bytes": memory})
+    count = len(alive)
+    used = 0.15 + 0.6 * count * (0.8 + 0.3 * chance.random())
+    percent = round(100 * used / REQUEST / max(1, count), 1)
+    return [
+        *found,
+        about | {"kind": "node", "cpu_cores": round(used, 3), "memory_bytes": (600 + 60 * index + 440 * count) * MIB},
+        about | {"kind": "replicas", "wanted": count, "ready": max(0, count - (step % 5 == 2))},
+        about
+        | {"kind": "hpa", "metric": "cpu", "use_percent": percent}
+        | {"target_percent": 60, "current": count, "desired": count},
+    ]
+
+
+def _details(nodes: int, first: float, pods: Spans) -> dict[str, Any]:
     names = [f"edge{index + 1}" for index in range(nodes)]
     return {
         "limits": [

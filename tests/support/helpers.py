@@ -22,6 +22,8 @@ LINK = ROOT / ".ansible/collections/ansible_collections/edgefl/kubeedge"
 BIN = Path(sys.executable).parent
 CACHE = Path(os.environ.get("EDGEFL_CACHE") or Path.home() / ".cache/edgefl")
 """What all checkouts share: what is compiled for the lab, and environments that tests make for themselves."""
+# Modules that only document an action plugin, which does all of the work
+OF_THE_CONTROLLER = {"app_lock", "experiment_info", "results_write"}
 
 
 @dataclass(frozen=True)

@@ -239,4 +239,4 @@ def edited(folder: Path, before: str, after: str) -> tuple[str, int]:
     number = next(index for index, line in enumerate(lines) if before in line)
     lines[number] = lines[number].replace(before, after)
     model.write_text("\n".join(lines) + "\n")
-    return values(build_images_source=str(source)), number + 1
+    return values(edgefl_source=str(source)), number + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship import agent
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
-from support.helpers import ROOT, files, load_yaml, run
+from support.helpers import OF_THE_CONTROLLER, ROOT, files, load_yaml, run
 from tools import training_options
 from tools.role_tables import render
 
@@ -25,13 +29,16 @@ INCLUDES = {"ansible.builtin.include_tasks", "ansible.builtin.import_tasks"}
 BUILTIN = "ansible.builtin"
 # What the name of a play or a task begins with
 VERBS = """
-Add Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define Deploy
-Destroy Enable Fail Fetch Find Follow Forget Forward Get Give Hold Import Initialize Inspect Install Keep Let Link List Listen Load Lock Log Look Make Mark
-Measure Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Release Remember Remove Reset Restart Run Save Say Send Ship Show Start Stop Tag
-Take Tell Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
+Add Allow Apply Ask Authorize Become Begin Bootstrap Bring Build Call Change Check Choose Collect Compare Compile Configure Copy Create Decide Define
+Deploy Destroy Enable Extract Fail Fetch Find Follow Forget Forward Get Give Hold Import Initialize Inspect Install Issue Keep Let Link List Listen Load
+Lock Log Look Make Mark Measure Name Note Open Pack Prepare Pull Put Raise Reach Read Record Refuse Release Remember Remove Reset Restart Run Save Say Send
+Ship Show Start Stop Tag Take Tell Train Try Turn Unmount Unpack Verify Wait Warn Withdraw Write
 """
 # A name stands alone in a log: nothing there says what these are
-BARE = re.compile(r"\b(it|them|they|those|these)\b|\bboth$", re.IGNORECASE)
+BARE = re.compile(
+    r"\b(it|them|they|those|these)\b|\b(both|others|that)$|^\w+ (its|others)\b|^(?!check|note|say|tell|verify|warn)\w+ that\b|\b(for|of) that\b|and the like",
+    re.IGNORECASE,
+)
 # Read by the filter plugin that makes the rows of the edges
 READ_BY_NAME = {"edgefl_slice_start", "edgefl_slice_stop"}
 
@@ -90,9 +97,19 @@ def test_specs_equal_defaults(role: str) -> None:
             }
 
 
+def called(role: str) -> set[str]:
+    """Entry points of a role that playbooks and roles name; where a template chooses one, all that it has in quotes."""
+    found = set()
+    for path in files("playbooks/*.yml", "roles/*/tasks/*.yml"):
+        text = (ROOT / path).read_text()
+        for name in re.findall(rf"name: edgefl\.kubeedge\.{role}\n\s+tasks_from: (.+)", text):
+            found |= set(re.findall(r"'(\w+)'", name)) if "{{" in name else {name}
+    return found
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_entry_point_is_described(role: str) -> None:
-    """A task file that nothing inside the role includes is an entry point for others."""
+    """A task file that a playbook or a role calls by its name, or that nothing inside the role includes, is an entry point for others."""
     included = set()
     for _dummy, task in tasks(role):
         for action in INCLUDES & set(task):
@@ -100,8 +117,9 @@ def test_every_entry_point_is_described(role: str) -> None:
             included.add(Path(arguments["file"] if isinstance(arguments, dict) else arguments).stem)
     loops = any("{{" in name for name in included)
     entries = {path.stem for path in (ROOT / "roles" / role / "tasks").glob("*.yml")} - included
+    entries = (set() if loops else entries) | called(role)
     specs = set(role_file(role, "meta/argument_specs.yml").get("argument_specs", {}))
-    assert loops or entries <= specs | {"main"}, f"{role}: describe in meta/argument_specs.yml: {entries - specs}"
+    assert entries <= specs | {"main"}, f"{role}: describe in meta/argument_specs.yml: {entries - specs}"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -133,8 +151,38 @@ def texts(role: str) -> dict[Path, str]:
     }
 
 
-def without_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+# What Ansible reads as an expression, without braces
+EXPRESSIONS = {"when", "that", "changed_when", "failed_when", "until", "var"}
+
+
+def expressions(value: Any, key: str = "") -> Iterator[str]:
+    """Jinja of a YAML value; what only says something to people is left out."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from expressions(part, name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from expressions(part, key)
+    elif isinstance(value, str) and key not in ("fail_msg", "success_msg"):
+        yield f"{{{{ {value} }}}}" if key in EXPRESSIONS and "{{" not in value else value
+
+
+@functools.cache
+def reads(path: Path) -> set[str]:
+    """Names that the expressions of a file of a role, or of a playbook, have; also as text, by which a filter or a lookup takes them."""
+    text = path.read_text()
+    lexer = jinja2.Environment()
+    found = set()
+    for template in [text] if path.suffix == ".j2" else expressions(yaml.safe_load(text)):
+        for _line, kind, word in lexer.lex(template):
+            if kind in ("name", "string"):
+                found.add(word.strip("'\""))
+    return found
+
+
+def reads_of(role: str) -> set[str]:
+    """What a role reads; its specs only describe."""
+    return set().union(*(reads(path) for path in texts(role) if "meta" not in path.parts))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -161,27 +209,23 @@ def test_facts_are_there(role: str) -> None:
     assert facts(role) <= noted
 
 
+def test_folders_are_those_of_the_modules() -> None:
+    given = role_file("edgefl", "vars/main.yml")
+    assert (given["edgefl_telemetry_path"], given["edgefl_apps_path"]) == (recorder.FOLDER, agent.APPS)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_somebody_reads_each_variable(role: str) -> None:
-    """Each of a role's defaults, vars and notes stands somewhere else than where it gets its value."""
-    own = without_comments("\n".join(texts(role).values()))
-    all_texts = without_comments(
-        "\n".join(
-            [
-                *("\n".join(texts(each).values()) for each in ROLES),
-                *(path.read_text() for path in (ROOT / "playbooks").iterdir()),
-            ]
-        )
-    )
+    """An expression of a role or a playbook has each of a role's defaults, vars and notes."""
+    everywhere = set().union(*map(reads_of, ROLES), *(reads(ROOT / "playbooks" / name) for name in PLAYBOOKS))
     # What reads each of the training's variables by the list of its options
     listed = {option.variable for option in _options.options()}
-    for name in [*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")]:
-        reads = re.findall(rf"(?<![\w.-]){name}\b(?! *:(?:\s|$))", all_texts, re.MULTILINE)
-        assert reads or name in listed | READ_BY_NAME, f"nobody reads {name}"
+    given = {*role_file(role, "defaults/main.yml"), *role_file(role, "vars/main.yml")}
+    assert given - everywhere - listed - READ_BY_NAME == set(), "nobody reads these"
     for path, task in tasks(role):
-        for name in filter(None, [task.get("register")]):
-            where = f"{path.relative_to(ROOT)}, {task.get('name')}"
-            assert name in facts(role) or len(re.findall(rf"\b{name}\b", own)) > 1, f"{where}: nobody reads {name}"
+        noted = {task.get("register"), *task.get(f"{BUILTIN}.set_fact", {})} - {None, "cacheable"}
+        unread = noted - facts(role) - reads_of(role)
+        assert unread == set(), f"{path.relative_to(ROOT)}, {task.get('name')}: nobody reads {unread}"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -249,7 +293,7 @@ def test_readme(role: str) -> None:
     readme = ROOT / "roles" / role / "README.md"
     assert readme.exists(), f"write roles/{role}/README.md"
     text = readme.read_text()
-    assert text == render(readme.parent), "the table of variables is not up to date: run `make generate`"
+    assert text == render(readme.parent), "the tables are not up to date: run `make generate`"
     assert f"edgefl.kubeedge.{role}" in text, "show an example that calls the role by its full name"
     for word in ("check mode", "idempoten", "undo"):
         assert word in text.lower(), f"say something about: {word}"
@@ -298,8 +342,7 @@ def test_the_action_group_is_of_the_modules_that_take_a_kubeconfig(documented: d
 
 
 def test_modules_that_run_on_nodes_say_which_python_they_need(documented: dict[str, dict[str, Any]]) -> None:
-    controllers = {"app_lock", "experiment_info", "results_write"}
-    for module in set(MODULES) - controllers:
+    for module in set(MODULES) - OF_THE_CONTROLLER:
         assert "python >= 3.8 on the host." in documented[module]["doc"]["requirements"], module
 
 
@@ -314,6 +357,7 @@ def test_modules_that_only_gather_are_called_info(documented: dict[str, dict[str
     for module, found in documented.items():
         states = found["doc"]["options"].get("state", {}).get("choices", [])
         assert not {"get", "info", "list", "query", "read"} & set(states), module
+        assert ("ansible_facts" in found["return"]) == module.endswith("_facts"), module
 
 
 def test_filters_are_documented() -> None:
@@ -376,7 +420,19 @@ def test_names_are_whole_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Preflight", "Look at them", "Make both", "They are right", "Find | Read those of all"]
+    "name",
+    [
+        "Preflight",
+        "Look at them",
+        "Make both",
+        "They are right",
+        "Find | Read those of all",
+        "Build others",
+        "Remove its image",
+        "Remove that account",
+        "Check that nothing was sent for that",
+        "Make folders for archives and the like",
+    ],
 )
 def test_a_name_that_says_nothing_is_found(name: str) -> None:
     assert not whole(name)

@@ -106,11 +106,6 @@ def decode(head: bytes, body: bytes, **metadata: Any) -> Message:
     return message_from_proto(proto)
 
 
-def metadata_of(head: bytes) -> Any:
-    """message_id, reply_to_message_id, src_node_id, dst_node_id, message_type, group_id of a head."""
-    return Proto.FromString(head).metadata
-
-
 def failed(head: bytes, code: int, text: str) -> bytes:
     """The reply that tells an error, which is a head alone; `head` is the instruction's."""
     proto = Proto.FromString(head)

@@ -198,12 +198,6 @@ class Hub:
             self.came[key] = Reply(head, body, pod.node, pod.name, note)
             self.changed.notify_all()
 
-    def flaw(self, pod: Pod, key: str, reason: str) -> None:
-        """A reply that can't be used came."""
-        with self.changed:
-            if self.expects(pod, key):
-                self._give_up(key, reason)
-
     # -- called by the ServerApp's side ----------------------------------------------------------------------------
 
     def pods(self) -> list[Pod]:

@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import threading
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,43 +68,60 @@ def listed(state_dir: Path, run: str, most: int) -> dict[str, Any]:
 
     Files of the folder in which the app ran have C(work/) before their path. All files together have at most `most` bytes.
     """
-    about: dict[str, Any] = {}
-    found: list[dict[str, Any]] = []
-    left_out: list[str] = []
-    room = most
-    try:
-        about = _clean(shown(json.loads(foreign.read(state_dir, run, MODEL, ABOUT))))
-    except FileNotFoundError:
-        pass
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        left_out.append(f"{ABOUT} is damaged ({type(error).__name__}: {printable(str(error), 100)})")
-    for name in (ARRAYS, *([SAFETENSORS] if "safetensors" in about else [])) if about else ():
-        size = _size(state_dir, run, MODEL, name)
+    about, left_out = _about(state_dir, run)
+    arrays = [ARRAYS, *([SAFETENSORS] if "safetensors" in about else [])] if about else []
+    # Name -> where it is below the state folder
+    places = {name: [run, MODEL, name] for name in arrays}
+    sizes: dict[str, int] = {}
+    for name in arrays:
+        size = _size(state_dir, *places[name])
         if size is None:
             left_out.append(f"{name} is not there")
-        elif size > room:
-            left_out.append(f"{name} has {_mb(size)}, and all files together more than {_mb(most)} (results_model_mb)")
         else:
-            found.append(_entry(name, state_dir, run, MODEL, name))
-            room -= size
-    if SAFETENSORS not in [each["path"] for each in found]:
+            sizes[name] = size
+    written, odd = _written(state_dir, run)
+    for path, size in written.items():
+        places[f"{WORK}/{path}"] = [run, WORK, *path.split("/")]
+        sizes[f"{WORK}/{path}"] = size
+    taken, too_much = _that_fit(sizes, most)
+    if SAFETENSORS not in taken:
         about.pop("safetensors", None)
+    files = [_entry(name, state_dir, *places[name]) for name in taken]
+    return {"about": about, "files": files, "left_out": [*left_out, *odd, *too_much]}
+
+
+def _about(state_dir: Path, run: str) -> tuple[dict[str, Any], list[str]]:
+    """What model.json says, empty when there is none; and what is wrong with it."""
+    try:
+        return _clean(shown(json.loads(foreign.read(state_dir, run, MODEL, ABOUT)))), []
+    except FileNotFoundError:
+        return {}, []
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        return {}, [f"{ABOUT} is damaged ({type(error).__name__}: {printable(str(error), 100)})"]
+
+
+def _written(state_dir: Path, run: str) -> tuple[dict[str, int], list[str]]:
+    """Files of the folder in which the app ran, with their sizes; and what is no file that is taken."""
     try:
         sizes, odd = foreign.files(state_dir, run, WORK)
     except FileNotFoundError:
-        sizes, odd = {}, []
-    left_out += [f"{WORK}/{printable(path, 200)} is a link, or has a name that is not taken" for path in odd[:20]]
+        return {}, []
+    told = [f"{WORK}/{printable(path, 200)} is a link, or has a name that is not taken" for path in odd[:20]]
     if len(odd) > 20:
-        left_out.append(f"{len(odd) - 20} more such names in {WORK}/")
-    for path, size in sizes.items():
+        told.append(f"{len(odd) - 20} more such names in {WORK}/")
+    return sizes, told
+
+
+def _that_fit(sizes: Mapping[str, int], most: int) -> tuple[list[str], list[str]]:
+    """Names of files that have at most `most` bytes together, those that come first before others; and what is said of those that do not fit."""
+    taken, told, room = [], [], most
+    for name, size in sizes.items():
         if size > room:
-            left_out.append(
-                f"{WORK}/{path} has {_mb(size)}, and all files together more than {_mb(most)} (results_model_mb)"
-            )
-            continue
-        found.append(_entry(f"{WORK}/{path}", state_dir, run, WORK, *path.split("/")))
-        room -= size
-    return {"about": about, "files": found, "left_out": left_out}
+            told.append(f"{name} has {_mb(size)}, and all files together more than {_mb(most)} (results_model_mb)")
+        else:
+            taken.append(name)
+            room -= size
+    return taken, told
 
 
 def _clean(given: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, without_prefix
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import NEW, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
@@ -24,7 +24,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resour
 
 KINDS = ("Deployment", "StatefulSet", "Pod")
 AUTOSCALERS = ("none", "hpa", "vpa")
-PREFIX = "edgefl_"
 # Of a number that has no maximum of its own: what fits into 32 bits
 LARGEST = 2**31 - 1
 # In the command line of our own aggregator, whose ports are no problem
@@ -71,10 +70,7 @@ class Edge:
 def settings(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with the module's `options` alone."""
     edges = _edges(options)
-    found = []
-    if options["known_variables"]:
-        found += variables(options["given_variables"], options["known_variables"])
-    found += namespace(options["namespace"])
+    found = namespace(options["namespace"])
     found += run(options["run"])
     found += training(options["training"], options["training_options"])
     for edge in edges:
@@ -228,20 +224,6 @@ def run(name: str) -> list[str]:
         except EdgeflError as error:
             return [error.message]
     return []
-
-
-def variables(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Variables of the collection that it does not have."""
-    known = set(known)
-    found = []
-    for name in sorted(set(given) - known):
-        # What all of them begin with would make any two alike
-        like = difflib.get_close_matches(
-            without_prefix(name, PREFIX), [without_prefix(each, PREFIX) for each in known], n=1
-        )
-        advice = f"Did you mean {PREFIX}{like[0]}?" if like else "Correct its name, or take it out."
-        found.append(f"There is no variable {name}. {advice}")
-    return found
 
 
 def slices(edges: Iterable[Edge], samples: int) -> list[str]:

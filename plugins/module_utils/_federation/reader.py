@@ -20,7 +20,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder, records
 
 # Cheap: a small file and a request to this host
 POLL_INTERVAL = 0.2
@@ -33,7 +33,7 @@ class Reader:
     state_dir: Path
     run: str
     fetch: Callable[[str], tuple[int, Any]]
-    telemetry_dir: Path = Path("/var/lib/edgefl/telemetry")
+    telemetry_dir: Path = Path(recorder.FOLDER)
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 

@@ -184,7 +184,7 @@ class Build:
                 LONGEST_BUILD,
                 self._context,
                 f"The image {recipe.name(target, snapshot.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
-                f"Correct the sources (build_images_source), or edgefl_base_image ({recipe.base_image}), "
+                f"Correct the sources (edgefl_source), or edgefl_base_image ({recipe.base_image}), "
                 "or edgefl_ca_bundle where TLS is re-signed on the way out.",
             )
 

@@ -28,6 +28,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quanti
 
 Line = Dict[str, Any]
 
+# On the cloud node, where nobody names another
+FOLDER = "/var/lib/edgefl/telemetry"
 # What kubectl is asked for the credentials, once
 CONFIG = ["config", "view", "--raw", "--flatten", "--minify", "--output=json"]
 CLIENT = "edgefl.kubeedge/workload"

@@ -130,9 +130,7 @@ def test_of_a_flower_app_each_component_is_imported_in_its_own_image(docker: Doc
 
 def test_a_build_that_fails_says_why(docker: Docker, tmp_path: Path) -> None:
     Path(f"{docker.log}.broken").touch()
-    with pytest.raises(
-        EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*build_images_source"
-    ):
+    with pytest.raises(EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*edgefl_source"):
         build(docker, tmp_path).run()
     assert "team/model-client:v1" not in docker.images
 

@@ -41,6 +41,17 @@ def test_files_and_bytes(folder: Path) -> None:
     assert (found.files, found.bytes) == (2, 1004)
 
 
+def test_what_is_found_in_this_process(folder: Path) -> None:
+    """That of the user is measured by nobody: it may not write coverage's file."""
+    (folder / "first.png").symlink_to("cats/1.png")
+    for name in "abcd":
+        (folder / f"cats/{name}").symlink_to("../../x")
+    os.mkfifo(folder / "pipe")
+    found = data_folder.look(str(folder))
+    assert (found.files, found.bytes, found.unreadable_count) == (2, 1004, 0)
+    assert (found.links, found.link_count) == ([f"cats/{name} -> ../../x" for name in "abc"], 4)
+
+
 def test_a_file_that_the_pods_may_not_read(folder: Path) -> None:
     (folder / "cats/1.png").chmod(0o200)
     text = why(folder)

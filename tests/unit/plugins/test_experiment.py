@@ -11,8 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _experiment, _options
+from support.helpers import load_yaml
 
+# Variables of the role edgefl, beside the training's options, that a run takes when its workloads are deployed: a setting may have them
+OF_A_RUN = {
+    "edgefl_aggregator_data",
+    "edgefl_aggregator_resources",
+    "edgefl_autoscale",
+    "edgefl_client_resources",
+    "edgefl_data",
+    "edgefl_host_network",
+    "edgefl_kind",
+    "edgefl_network_policy",
+    "edgefl_node_config",
+    "edgefl_replicas",
+    "edgefl_samples",
+    "edgefl_server_port",
+    "edgefl_service_port",
+    "edgefl_status_port",
+    "edgefl_telemetry_after",
+    "edgefl_telemetry_interval",
+    "edgefl_tls",
+}
 KNOWN = ["edgefl_replicas", "edgefl_rounds"]
 FIXED = ["edgefl_run"]
 
@@ -130,3 +151,14 @@ def test_an_experiment_that_cannot_be_read_needs_another_name(tmp_path: Path) ->
     path.write_text("{")
     with pytest.raises(EdgeflError, match="choose another experiment_name"):
         _experiment.was_begun(about(setting("a")), path)
+
+
+def test_each_variable_is_a_run_s_or_the_same_for_all() -> None:
+    given = load_yaml(Path("roles/experiment/vars/main.yml"))
+    fixed = [*given["__experiment_prepared"], *given["__experiment_trained"]]
+    assert len(fixed) == len(set(fixed))
+    ours = {name for name in fixed if name.startswith("edgefl_")}
+    options = {option.variable for option in _options.options() if option.variable}
+    assert set(load_yaml(Path("roles/edgefl/defaults/main.yml"))) - options == (ours - options) ^ OF_A_RUN
+    # All images have one app
+    assert ours & options == {"edgefl_app"}

@@ -191,3 +191,21 @@ def test_folders_that_we_may_have(path: str) -> None:
 )
 def test_folders_that_we_may_not_have(path: str) -> None:
     assert "belongs to the system" in _input_rules.own_folder(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        ({"autoscaler_hpa_min": "5"}, []),
+        ({"autoscaler_hpa_min": 0, "autoscaler_hpa_max": 0}, ["autoscaler_hpa_min is 0", "autoscaler_hpa_max is 0"]),
+        ({"autoscaler_hpa_min": 6}, ["autoscaler_hpa_min is 6, more than autoscaler_hpa_max, which is 5"]),
+        ({"autoscaler_hpa_cpu": 0}, ["autoscaler_hpa_cpu and autoscaler_hpa_memory are both 0"]),
+    ],
+)
+def test_limits_and_targets_of_an_hpa(given: dict[str, Any], told: list[str]) -> None:
+    """As the role autoscaler asks, which may be called without the checks before."""
+    names = ("autoscaler_hpa_min", "autoscaler_hpa_max", "autoscaler_hpa_cpu", "autoscaler_hpa_memory")
+    found = _input.hpa({name: _input.defaults("autoscaler")[name] for name in names} | given)
+    assert len(found) == len(told)
+    assert all(text.startswith(begin) for text, begin in zip(found, told))

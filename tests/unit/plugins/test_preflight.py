@@ -32,7 +32,6 @@ def test_right_settings_have_no_problems() -> None:
     assert check.slices(edges, 60_000) == []
     assert check.cluster(edges, "cloud", {}, NODES) == []
     assert check.crowds(edges, NODES) == []
-    assert check.variables(["edgefl_rounds"], ["edgefl_rounds"]) == []
     assert check.choices("edgefl_kind", "Pod", check.KINDS) == []
     assert check.port_numbers({"edgefl_server_port": 8888, "edgefl_status_port": 8889}) == []
 
@@ -137,17 +136,6 @@ def test_namespaces() -> None:
     assert [check.namespace(name) for name in ("edgefl", "default", "team-2", "a" * 63)] == [[]] * 4
 
 
-def test_variables() -> None:
-    found = check.variables(
-        ["edgefl_rounds", "edgefl_round", "edgefl_xyzzy"],
-        ["edgefl_rounds", "edgefl_kind"],
-    )
-    assert found == [
-        "There is no variable edgefl_round. Did you mean edgefl_rounds?",
-        "There is no variable edgefl_xyzzy. Correct its name, or take it out.",
-    ]
-
-
 def test_port_numbers() -> None:
     assert check.port_numbers({"edgefl_server_port": 0, "edgefl_status_port": 65536})[1].startswith(
         "edgefl_status_port is 65536"
@@ -235,8 +223,6 @@ def options(*edges: dict[str, Any], **more: Any) -> dict[str, Any]:
         "training": {},
         "training_options": [],
         "aggregator_resources": {},
-        "known_variables": [],
-        "given_variables": [],
         **more,
     }
 
@@ -269,12 +255,9 @@ def test_all_that_is_wrong_with_the_settings_is_told_at_once() -> None:
             status_port=47011,
             training={"edgefl_selection": "both"},
             training_options=[own],
-            known_variables=["edgefl_rounds"],
-            given_variables=["edgefl_round"],
         )
     )
     for words in (
-        "There is no variable edgefl_round. Did you mean edgefl_rounds?",
         "edgefl_namespace is kube-system",
         "edgefl_selection is 'both'",
         "edge1: edgefl_selection is 'nod'",

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -65,6 +66,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.sourc
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.transfer import SharedArchives
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.modules.image_ship import target
+from support.helpers import LINK
 
 BASE = {"bin/sh": b"shell" * 300, "etc/os": b"debian"}
 PACKAGES = {"lib/flwr.py": bytes(range(256)) * 40}
@@ -1204,12 +1206,20 @@ def test_what_is_sent_is_the_same_code() -> None:
     assert bare(zlib.decompress(packed(link.SOURCE, True)).decode()) == bare(link.SOURCE)
 
 
+def agent_s_command() -> list[str]:
+    """What runs the installed agent, which begins without site; where coverage is measured that must start it, and knows our modules by their names."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        return [sys.executable, "-IS", agent.__file__]
+    start = f"import runpy, sys; sys.path.insert(0, {str(LINK.parents[2])!r}); runpy.run_module({agent.__name__!r}, run_name='__main__')"
+    return [sys.executable, "-I", "-c", start]
+
+
 @pytest.fixture
 def installed(containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent as the role edge_access puts it on a node."""
     monkeypatch.setattr(_plan, "SPOOL", agent.SPOOL)
     program = containerd.program.parent / "ship"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -IS {agent.__file__}\n")
+    program.write_text(f"#!/bin/sh\nexec {shlex.join(agent_s_command())}\n")
     program.chmod(0o755)
     monkeypatch.setattr(link, "INSTALLED", str(program))
 
@@ -1236,9 +1246,7 @@ def test_an_agent_of_another_version_is_told(docker: DockerFolder, monkeypatch: 
 def answered(*lines: dict[str, Any]) -> list[dict[str, Any]]:
     """What the installed agent says to somebody who has the key, and writes to it what he likes."""
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    done = subprocess.run(
-        [sys.executable, "-IS", agent.__file__], input=text, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(agent_s_command(), input=text, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -79,7 +79,7 @@ def test_the_archive_is_the_same_whoever_installed_the_folder(folder: Path) -> N
 
 
 def test_a_folder_without_a_dockerfile(tmp_path: Path) -> None:
-    with pytest.raises(EdgeflError, match=r"build_images_source.*no Dockerfile"):
+    with pytest.raises(EdgeflError, match=r"edgefl_source.*no Dockerfile"):
         Sources(str(tmp_path))
 
 

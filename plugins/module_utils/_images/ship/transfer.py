@@ -260,32 +260,11 @@ class Transfer:
         where, wanted = str(self.target), [step for step in steps if step.needed]
         archive = self.archives.chunked(load.shipment, load.codec)
         self._size = max(archive.size, 1)
-        order = {
-            **idle_order(self.settings, self.images, state),
-            **load_order(wanted, load.shipment),
-            "key": archive.key if load.spooled else "",
-            "sender": self.sender,
-            "codec": load.codec,
-            "chunk": self.settings.chunk,
-        }
         member = self.member if load.spooled else None
-        if member:
-            order["relay"] = member.order()
+        order = self._order(wanted, state, load, archive, member)
         self.counter.enter(progress.WAITS, "for its turn")
         try:
-            with self.turns:
-                link.order(order)
-                first, port = (
-                    link.hear(lambda said: answers.kept(said, order["relay"]["port"] if member else None))
-                    if load.spooled
-                    else (0, 0)
-                )
-                if member:
-                    member.join(archive.key, first, port)
-                self.counter.enter(progress.SENDS)
-                self._before = first
-                self._acknowledged(first)
-                link.send(archive, first, self.limit, self._written, member)
+            self._take_turn(link, order, load, archive, member)
             self.counter.holds(1.0)
             answer = link.hear(lambda said: answers.end(said, order["names"], order["repositories"]))
             verify(wanted, answer, where)
@@ -301,6 +280,37 @@ class Transfer:
             if member:
                 member.leave()
         return answer
+
+    def _order(
+        self, wanted: list[Step], state: dict[str, Any], load: Load, archive: ChunkedArchive, member: Member | None
+    ) -> dict[str, Any]:
+        """What the agent is told before the archive."""
+        order = {
+            **idle_order(self.settings, self.images, state),
+            **load_order(wanted, load.shipment),
+            "key": archive.key if load.spooled else "",
+            "sender": self.sender,
+            "codec": load.codec,
+            "chunk": self.settings.chunk,
+        }
+        return {**order, "relay": member.order()} if member else order
+
+    def _take_turn(
+        self, link: Link, order: dict[str, Any], load: Load, archive: ChunkedArchive, member: Member | None
+    ) -> None:
+        """Waits for its turn, and sends the chunks that the target has not kept."""
+        with self.turns:
+            link.order(order)
+            first, port = 0, 0
+            if load.spooled:
+                own_port = order["relay"]["port"] if member else None
+                first, port = link.hear(lambda said: answers.kept(said, own_port))
+            if member:
+                member.join(archive.key, first, port)
+            self.counter.enter(progress.SENDS)
+            self._before = first
+            self._acknowledged(first)
+            link.send(archive, first, self.limit, self._written, member)
 
     def _written(self, size: int) -> None:
         self.counter.written(size)
