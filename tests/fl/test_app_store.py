@@ -130,8 +130,9 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
     done(program, "first")
     identity = put(store, NAME, edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)"))
     # The first run is over: they load it, and are with the aggregator of that run until the next begins
-    until(lambda: all(one.told(f"app {identity} came") for one in clients), "they load what came")
-    until(lambda: all(one.times("joined the aggregator") == 2 for one in clients), "they wait for the next run")
+    until(
+        lambda: [one.times("joined the aggregator") for one in clients] == [2, 2], "they wait with it for the next run"
+    )
     write("second", f"--app_identity={identity}")
     done(program, "second")
     starts = [line for line in federation.lines(program) if line["event"] == "start"]

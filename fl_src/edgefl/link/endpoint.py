@@ -189,7 +189,9 @@ class _ClosedError(Exception):
 
 
 def admission(app: str, hub: Hub, tls: Tls | None, settings: dict[str, str]) -> Admit:
-    """Takes clients of this app, and of any when the hub's work is over; with `tls` only those whose certificate has their node's name, with `settings` (by node) only those that have theirs."""
+    """Takes clients of this app, and of any when the hub's work is over; with `tls` only those whose certificate has their node's name, with `settings`
+    (by node) only those that have theirs.
+    """
 
     def admit(about: dict[str, Any], names: frozenset[str]) -> None:
         node, who = about["node"], f"{about['node']}/{about['pod']}"
