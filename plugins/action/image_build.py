@@ -39,13 +39,9 @@ class ActionModule(ActionBase):
             options.pop("app_name", None)
             return result | self._follow(options, self._look(options, task_vars), task_vars)
         try:
-            flower = options.pop("flower_app", None)
-            if flower:
-                sources = Sources(options["source"], *_build_context.files(flower))
-                options["arguments"] = {**options.get("arguments", {}), **_build_context.arguments(flower)}
+            sources, options["arguments"] = _build_context.sources(options)
+            if options.pop("flower_app", None):
                 options["stages"] = _build_context.STAGES
-            else:
-                sources = Sources(options["source"])
             options["sources"], options["engine"] = (
                 sources.digest(),
                 sources.digest(without=options.pop("app_name", "")),

@@ -15,6 +15,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         own = _later.filters("plugin_utils._app", app_info="app_info")
         own |= _later.filters("plugin_utils._app_archive", app_identity="identity")
+        own |= _later.filters("plugin_utils._build_context", build_engine="engine")
         return own | _later.filters(
             "plugin_utils._deployment",
             object_name="object_name",
@@ -22,6 +23,7 @@ class FilterModule:
             edges="edges",
             clients="clients",
             aggregator="aggregator",
+            noted_engine="noted_engine",
             pods_stay="pods_stay",
             run_settings="run_settings",
             retired="retired",

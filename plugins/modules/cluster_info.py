@@ -122,6 +122,9 @@ training:
     settings:
       description: Checksum of all that shapes the run.
       type: str
+    engine:
+      description: What runs the app in the images of the run, the part of their tag that says so and a checksum; empty where that is not known.
+      type: str
     certificates:
       description: Fingerprints of the certificates in the Secrets of its clients and its aggregator, by the names of these.
       type: dict

@@ -1,10 +1,12 @@
 # Copyright: edgefl developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private: what a Flower app adds to the build of its images: files of the build context, build arguments, stages."""
+"""Private: what images are built from: the sources, and what a Flower app adds to them: files of the build context, build arguments, stages."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import typing as t
 from collections.abc import Mapping
@@ -13,10 +15,32 @@ from pathlib import Path
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._app import Files
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._app_lock import PROGRAMS, wheels_of
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._sources import Sources
 
 # Before a target's name: the Dockerfile's stages for Flower apps
 STAGES = "flower_"
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+def sources(recipe: Mapping[str, t.Any]) -> tuple[Sources, dict[str, str]]:
+    """What is built from, and the build arguments. Raises EdgeflError for what can't be read.
+
+    :param recipe: C(source), C(arguments) and C(flower_app) as options of M(edgefl.kubeedge.image_build)
+    """
+    flower, given = recipe.get("flower_app"), {**(recipe.get("arguments") or {})}
+    if not flower:
+        return Sources(recipe["source"]), given
+    return Sources(recipe["source"], *files(flower)), given | arguments(flower)
+
+
+def engine(recipe: Mapping[str, t.Any]) -> str:
+    """Checksum of what runs the app C(app_name) in the images, 16 hexadecimal digits: the recipe without the app. The base image counts by its name here.
+
+    :param recipe: as for C(sources), with C(base_image) and C(app_name)
+    """
+    found, given = sources(recipe)
+    parts = [found.digest(without=recipe["app_name"]), given, recipe["base_image"]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def files(flower: Mapping[str, t.Any]) -> tuple[dict[str, bytes | Path], dict[str, bytes | Path]]:

@@ -88,6 +88,18 @@ def _number(value: Any) -> Any:
         return value
 
 
+def noted_engine(image: str, engine_: str, noted: str) -> str:
+    """What is noted of an aggregator that is deployed: the part of its image's tag that names what runs the app, and the checksum of what that was built from.
+
+    :param engine_: that checksum, empty where no image was built in this playbook
+    :param noted: what was noted before
+    """
+    tag = engine(image).rpartition(":")[2]
+    if engine_:
+        return f"{tag} {engine_}"
+    return noted if noted.startswith(f"{tag} ") else ""
+
+
 def engine(image: str) -> str:
     """Of an image's name what does not depend on its app; all of a name that has no such tag."""
     found = _TAG.fullmatch(image)
@@ -211,33 +223,42 @@ def aggregator(
     }
 
 
-def pods_stay(training: Mapping[str, Any], images: Mapping[str, str]) -> bool:
-    """Whether the pods that are there need nothing of these images but the app, which comes beside theirs, and are no new ones either.
+def pods_stay(training: Mapping[str, Any], engine_: str) -> dict[str, str]:
+    """Images of C(aggregator) and C(client) whose pods stay, as they need nothing but the app, which comes beside their images; else nothing.
 
     :param training: of C(edgefl_cluster)
-    :param images: of C(aggregator) and C(client)
+    :param engine_: checksum of what runs the app in new images
     """
-    aggregators = [training["aggregator_pod"].get("image", "")]
+    tag, _space, there = training["engine"].partition(" ")
+    aggregator_ = training["aggregator_pod"].get("image", "")
     workloads = [item["image"] for item in training["clients"] if item["kind"] in ("Deployment", "StatefulSet", "Pod")]
-    return (
-        bool(workloads)
-        and all(there and engine(there) == engine(images["aggregator"]) for there in aggregators)
-        and all(there and engine(there) == engine(images["client"]) for there in workloads)
+    stay = (
+        there == engine_
+        and bool(workloads)
+        and all(engine(image).endswith(f":{tag}") for image in (aggregator_, *workloads))
     )
+    return {"aggregator": aggregator_, "client": workloads[0]} if stay else {}
 
 
 def run_settings(
-    rows: Iterable[Mapping[str, Any]], training: Mapping[str, Any], images: Mapping[str, str], tls: bool, data: str
+    rows: Iterable[Mapping[str, Any]],
+    training: Mapping[str, Any],
+    images: Mapping[str, str],
+    app: str,
+    tls: bool,
+    data: str,
 ) -> str:
     """Checksum of all that shapes a training; when it changes, so does the run. What a host is called in the inventory is no part of it.
 
     :param rows: C(clients)
     :param training: values by variable
+    :param app: identity of the app; empty where it comes with its images alone
     :param tls: whether aggregator and clients prove to each other who they are
     :param data: the aggregator's folder with data, or nothing
     """
     trained = [{key: row[key] for key in _SHAPING} for row in rows]
-    return digest([_options.arguments(training, "aggregator", {}, shaping=True), bool(tls), trained, images, data])
+    made_of = [app, {name: engine(image) for name, image in images.items()}] if app else images
+    return digest([_options.arguments(training, "aggregator", {}, shaping=True), bool(tls), trained, made_of, data])
 
 
 def retired(

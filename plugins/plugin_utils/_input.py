@@ -24,6 +24,7 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._input_rules impor
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # What roles note for each other is among a host's variables, too
 FACTS = (
+    "build_images_engine",
     "build_images_result",
     "edgefl_app_info",
     "edgefl_app_locked",

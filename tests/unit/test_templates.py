@@ -40,7 +40,7 @@ SHARED: dict[str, Any] = {
     "edgefl_tls": True, "edgefl_host_network": True, "edgefl_network_policy": "both",
     "edgefl_cluster": {"nodes": {"cloud": {"aggregator_resources": {}}}},
     "federation_run": "run",
-    "__federation_settings": "s",
+    "__federation_settings": "s", "__federation_engine": "e",
     "__federation_fingerprints": {"app-tls": "f"},
     "__federation_images": {"aggregator": "a:1", "client": "c:1"},
     "__federation_aggregator": {"image": "a:1", "begun": "run", "arguments": ["--x=y"]}, "__federation_apps": "/apps",

@@ -19,6 +19,8 @@ AGGREGATOR = ("app", "federated-learning")
 # The run that a workload was made for, and a checksum of all that shapes it
 RUN = "edgefl.kubeedge/run"
 SETTINGS = "edgefl.kubeedge/settings"
+# What runs the app in the images: the part of their tag that says so, and the checksum of what that was built from
+ENGINE = "edgefl.kubeedge/engine"
 # The edge of a workload and its pods
 NODE = "edgefl.kubeedge/node"
 # What a Secret says of the certificate in it
@@ -49,8 +51,8 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
 
 
 def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
-    """The namespace (C(there), C(ours)), the C(run) and C(settings) of its aggregator, its C(aggregator_pod) when nothing holds that back, its C(clients):
-    kind, name, settings, its C(failed_pods), and C(certificates): fingerprints.
+    """The namespace (C(there), C(ours)), the C(run), C(settings) and C(engine) of its aggregator, its C(aggregator_pod) when nothing holds that back, its
+    C(clients): kind, name, settings, its C(failed_pods), and C(certificates): fingerprints.
 
     `found` are objects of the cluster, what is in other namespaces left out.
     """
@@ -65,6 +67,7 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         "aggregator_pod": _aggregator_pod(aggregator[0], items) if aggregator else {},
         "run": notes.get(RUN, ""),
         "settings": notes.get(SETTINGS, ""),
+        "engine": notes.get(ENGINE, ""),
         "certificates": {
             item["metadata"]["name"]: item["metadata"].get("annotations", {})[FINGERPRINT]
             for item in items

@@ -198,3 +198,23 @@ def test_what_goes_into_the_build(tmp_path: Path) -> None:
         _build_context.arguments(flower | {"packages": ["x; reboot"]})
     with pytest.raises(EdgeflError, match="is no folder"):
         _build_context.files(flower | {"wheels": str(tmp_path / "none")})
+
+
+def test_what_runs_an_app_is_all_of_a_build_but_the_app(tmp_path: Path) -> None:
+    app, sources = tmp_path / "app", tmp_path / "sources"
+    for folder in (app, sources):
+        folder.mkdir()
+    (app / "pyproject.toml").write_text("")
+    (sources / "Dockerfile").write_text("FROM scratch\n")
+    locks = {program: {"text": LOCK, "framework": PLAIN} for program in ("aggregator", "client")}
+    flower = {"name": "seeing", "path": str(app), "locks": locks}
+    own: dict[str, Any] = {"source": str(sources), "base_image": "debian:12", "arguments": {}, "app_name": "seeing", "flower_app": None}
+    recipe = {**own, "flower_app": flower}
+    first = _build_context.engine(recipe)
+    (app / "pyproject.toml").write_text("# edited\n")
+    assert _build_context.engine(recipe) == first
+    other = {**flower, "locks": {**locks, "client": {"text": "", "framework": PLAIN}}}
+    changes = ({"base_image": "debian:13"}, {"arguments": {"A": 1}}, {"flower_app": other}, {"flower_app": None})
+    found = {_build_context.engine({**recipe, **change}) for change in changes}
+    (sources / "Dockerfile").write_text("FROM scratch\nUSER 1\n")
+    assert len({first, _build_context.engine(recipe), *found}) == 6

@@ -60,6 +60,7 @@ def test_nothing_is_there() -> None:
         "aggregator_pod": {},
         "run": "",
         "settings": "",
+        "engine": "",
         "certificates": {},
         "failed_pods": [],
         "clients": [],

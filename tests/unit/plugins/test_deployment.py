@@ -164,30 +164,40 @@ def test_a_pod_of_the_aggregator_takes_run_after_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "images", "stay"),
+    ("pod", "images", "engine", "stay"),
     [
-        (OLDER["aggregator"], [OLDER["client"], ENGINES["client"]], True),
-        ("", [OLDER["client"]], False),
-        (OLDER["aggregator"], [OLDER["client"], ""], False),
-        (OLDER["aggregator"], [f"client:v1-{'f' * 12}-{'1' * 12}"], False),
-        (f"aggregator:v1-{'f' * 12}-{'1' * 12}", [OLDER["client"]], False),
-        (OLDER["aggregator"], [], False),
+        (OLDER["aggregator"], [OLDER["client"], ENGINES["client"]], "0123", True),
+        (OLDER["aggregator"], [OLDER["client"]], "4567", False),
+        ("", [OLDER["client"]], "0123", False),
+        (OLDER["aggregator"], [OLDER["client"], ""], "0123", False),
+        (OLDER["aggregator"], [f"client:v1-{'f' * 12}-{'1' * 12}"], "0123", False),
+        (f"aggregator:v1-{'f' * 12}-{'1' * 12}", [OLDER["client"]], "0123", False),
+        (OLDER["aggregator"], [], "0123", False),
     ],
 )
-def test_an_edit_that_needs_no_new_pods(pod: str, images: list[str], stay: bool) -> None:
+def test_an_edit_that_needs_no_new_pods(pod: str, images: list[str], engine: str, stay: bool) -> None:
     workloads = [{"kind": "Deployment", "name": "c", "image": image} for image in images]
     there = {
         "aggregator_pod": {"image": pod, "run": "r"} if pod else {},
         "clients": [*workloads, {"kind": "Service", "name": "s", "image": ""}],
+        "engine": deployment.noted_engine(OLDER["aggregator"], "0123", ""),
     }
-    assert deployment.pods_stay(there, ENGINES) == stay
+    assert deployment.pods_stay(there, engine) == ({"aggregator": pod, "client": images[0]} if stay else {})
+    assert deployment.pods_stay({**there, "engine": ""}, "") == {}
+
+
+def test_what_is_noted_of_an_image_stays_with_that_image() -> None:
+    noted = deployment.noted_engine(OLDER["aggregator"], "0123", "")
+    assert deployment.noted_engine(ENGINES["aggregator"], "", noted) == noted
+    assert deployment.noted_engine(f"aggregator:v1-{'f' * 12}-{'1' * 12}", "", noted) == ""
+    assert deployment.noted_engine(ENGINES["aggregator"], "4567", noted).endswith(" 4567")
 
 
 def test_a_renewed_certificate_is_another_pod_and_the_same_training() -> None:
     before, after = (clients(edges(), {"fashion-mnist-client-edge1-tls": text}) for text in ("1", "2"))
     assert before[0]["made_of"] != after[0]["made_of"]
     assert before[1]["made_of"] == after[1]["made_of"]
-    settings = [deployment.run_settings(rows, TRAINING, IMAGES, True, "") for rows in (before, after)]
+    settings = [deployment.run_settings(rows, TRAINING, IMAGES, "", True, "") for rows in (before, after)]
     assert settings[0] == settings[1]
 
 
@@ -195,7 +205,7 @@ def test_another_name_in_the_inventory_is_the_same_training() -> None:
     before = clients(edges({"edge1": {}, "edge2": {}}))
     after = clients(edges({"harbour": {"edgefl_node_name": "edge1"}, "mill": {"edgefl_node_name": "edge2"}}))
     assert [row["made_of"] for row in before] == [row["made_of"] for row in after]
-    assert len({deployment.run_settings(rows, TRAINING, IMAGES, True, "") for rows in (before, after)}) == 1
+    assert len({deployment.run_settings(rows, TRAINING, IMAGES, "", True, "") for rows in (before, after)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,18 +219,31 @@ def test_another_name_in_the_inventory_is_the_same_training() -> None:
     ],
 )
 def test_other_settings_are_another_training(variables: dict[str, Any], images: dict[str, str], tls: bool) -> None:
-    before = deployment.run_settings(clients(edges()), TRAINING, IMAGES, True, "")
+    before = deployment.run_settings(clients(edges()), TRAINING, IMAGES, "", True, "")
     assert (
-        deployment.run_settings(clients(edges({"edge1": variables, "edge2": {}})), TRAINING, images, tls, "") != before
+        deployment.run_settings(clients(edges({"edge1": variables, "edge2": {}})), TRAINING, images, "", tls, "")
+        != before
     )
-    assert deployment.run_settings(clients(edges()), TRAINING, IMAGES, True, "/srv/test") != before
-    assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, True, "") != before
+    assert deployment.run_settings(clients(edges()), TRAINING, IMAGES, "", True, "/srv/test") != before
+    assert deployment.run_settings(clients(edges()), TRAINING | {"edgefl_rounds": 6}, IMAGES, "", True, "") != before
+
+
+def test_of_an_app_beside_its_image_the_app_counts_and_what_runs_it() -> None:
+    rows = clients(edges())
+
+    def settings(images: dict[str, str], app: str) -> str:
+        return deployment.run_settings(rows, TRAINING, images, app, True, "")
+
+    assert settings(ENGINES, "a@1") == settings(OLDER, "a@1") != settings(OLDER, "a@2")
+    assert settings(ENGINES, "") != settings(OLDER, "")
+    other = {name: image.replace("-", "-f", 1) for name, image in ENGINES.items()}
+    assert settings(other, "a@1") != settings(ENGINES, "a@1")
 
 
 def test_a_flower_app_s_configuration_is_part_of_its_training() -> None:
     rows = clients(edges())
     one, same, other = (
-        deployment.run_settings(rows, TRAINING | {"edgefl_app_config": config}, IMAGES, True, "")
+        deployment.run_settings(rows, TRAINING | {"edgefl_app_config": config}, IMAGES, "", True, "")
         for config in ({"lr": 0.1, "net": "x"}, {"net": "x", "lr": 0.1}, {"lr": 0.2, "net": "x"})
     )
     assert one == same != other
