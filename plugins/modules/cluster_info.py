@@ -19,6 +19,7 @@ author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes
+  - edgefl.kubeedge.kubernetes.resources
   - edgefl.kubeedge.node
   - edgefl.kubeedge.only_reads
 options:
@@ -26,31 +27,6 @@ options:
     description: Namespace of a training; its Deployments, StatefulSets, pods, Services, Secrets and NetworkPolicies are read too. Empty for the nodes alone.
     type: str
     default: ""
-  aggregator_resources:
-    description: Single values that replace the scaled ones of an aggregator.
-    type: dict
-    default: {}
-    suboptions: &resources
-      cpu_request:
-        description: CPUs that are reserved, such as V(500m).
-        type: str
-      memory_request:
-        description: Memory that is reserved, such as V(512Mi).
-        type: str
-      cpu_limit:
-        description: CPUs at most, such as V(2).
-        type: str
-      memory_limit:
-        description: Memory at most, such as V(2Gi).
-        type: str
-      disk_limit:
-        description: Most in C(/tmp) and in the log, such as V(1Gi).
-        type: str
-  client_resources:
-    description: Single values that replace the scaled ones of a client.
-    type: dict
-    default: {}
-    suboptions: *resources
 """
 
 EXAMPLES = r"""
@@ -168,23 +144,16 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import KEYS, scale
-
-RESOURCES = {"type": "dict", "default": {}, "options": {key: {"type": "str"} for key in KEYS}}
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import RESOURCES
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
-    nodes, training = deployed.read(for_module(module, options["kubeconfig"]), options["namespace"])
-    found = {
-        name: {
-            **node.as_dict(),
-            "aggregator_resources": scale(options["aggregator_resources"], node),
-            "client_resources": scale(options["client_resources"], node),
-        }
-        for name, node in nodes.items()
+    resources = {name: options[name] for name in RESOURCES}
+    return {
+        "changed": False,
+        **deployed.info(for_module(module, options["kubeconfig"]), options["namespace"], resources),
     }
-    return {"changed": False, "nodes": found, **({} if training is None else {"training": training})}
 
 
 def main() -> None:
@@ -192,8 +161,7 @@ def main() -> None:
         work,
         argument_spec={
             "namespace": {"type": "str", "default": ""},
-            "aggregator_resources": RESOURCES,
-            "client_resources": RESOURCES,
+            **RESOURCES,
             **KUBECONFIG,
         },
     )

@@ -116,7 +116,7 @@ options:
         elements: str
         default: []
   wait:
-    description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins, and waits for a second.
+    description: V(tried) waits for all of it, V(built) until the images are there, V(none) only begins.
     type: str
     choices: [none, built, tried]
     default: tried

@@ -12,6 +12,7 @@ version_added: "1.0.0"
 description:
   - Holds a Lease of the cluster, C(edgefl-NAMESPACE) in C(kube-system), which says who changes the training, since when, and until when that counts.
   - Another controller is refused, with the name of who holds it. Of two that ask at the same moment the API server lets one win.
+  - Who gets it is told in the same call what the cluster has, as by M(edgefl.kubeedge.cluster_info), which nobody changes from then on.
   - A lock that nobody renews ends after O(seconds). The action plugin of this module breaks one at once whose C(ansible-playbook) ran on this controller and
     is no more.
 author:
@@ -19,6 +20,7 @@ author:
 extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes
   - edgefl.kubeedge.kubernetes.namespace
+  - edgefl.kubeedge.kubernetes.resources
   - edgefl.kubeedge.node
 attributes:
   check_mode:
@@ -66,6 +68,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+nodes:
+  description: The nodes by name, as RV(edgefl.kubeedge.cluster_info#module:nodes).
+  returned: with O(state=held)
+  type: dict
+training:
+  description: What is deployed in O(namespace), as RV(edgefl.kubeedge.cluster_info#module:training).
+  returned: with O(state=held)
+  type: dict
 holder:
   description: Who holds it.
   returned: when that is another one
@@ -78,13 +88,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import deployed
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.lock import Lock
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import RESOURCES
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
-    lock = Lock(for_module(module, options["kubeconfig"]), options["namespace"], options["holder"], options["seconds"])
+    kubectl, namespace = for_module(module, options["kubeconfig"]), options["namespace"]
+    lock = Lock(kubectl, namespace, options["holder"], options["seconds"])
     broken = "" if options["break_lock"] else options["break_holder"]
     if not module.check_mode:
         if options["state"] == "held":
@@ -93,7 +106,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             lock.renew()
         else:
             lock.release()
-    return {"changed": False}
+    resources = {name: options[name] for name in RESOURCES}
+    return {"changed": False, **(deployed.info(kubectl, namespace, resources) if options["state"] == "held" else {})}
 
 
 def main() -> None:
@@ -105,6 +119,7 @@ def main() -> None:
             "seconds": {"type": "int", "default": 900},
             "break_lock": {"type": "bool", "default": False},
             "break_holder": {"type": "str"},
+            **RESOURCES,
             **KUBECONFIG,
             **NAMESPACE,
         },

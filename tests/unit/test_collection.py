@@ -525,8 +525,8 @@ def test_a_training_is_held_before_anything_is_changed() -> None:
     first = next(play for play in plays if "hosts" in play)
     assert [role["role"] for role in first["roles"]] == ["edgefl.kubeedge.preflight"]
     last = first["tasks"][-1]
-    assert (last["vars"], last["tags"]) == ({"edgefl_lock": "held"}, ["preflight"])
+    assert (last["ansible.builtin.import_role"]["tasks_from"], last["tags"]) == ("hold", ["preflight"])
     for name in ("site", "experiment"):
         blocks = [task for play in load_yaml(ROOT / f"playbooks/{name}.yml") for task in play.get("tasks", [])]
         released = next(task["always"][-1] for task in blocks if "always" in task)
-        assert released["vars"] == {"edgefl_lock": "released"} and "preflight" in released["tags"]
+        assert released["ansible.builtin.import_role"]["tasks_from"] == "release" and "preflight" in released["tags"]

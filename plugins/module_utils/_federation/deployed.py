@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node, parse_nodes
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import scale
 
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "edgefl"
@@ -22,6 +23,16 @@ SETTINGS = "edgefl.kubeedge/settings"
 NODE = "edgefl.kubeedge/node"
 # What a Secret says of the certificate in it
 FINGERPRINT = "edgefl.kubeedge/certificate"
+
+
+def info(kubectl: Kubectl, namespace: str, resources: dict[str, Any]) -> dict[str, Any]:
+    """What the module cluster_info returns; `resources` are its C(aggregator_resources) and C(client_resources). Raises what Kubectl raises."""
+    nodes, training = read(kubectl, namespace)
+    found = {
+        name: {**node.as_dict(), **{key: scale(of, node) for key, of in resources.items()}}
+        for name, node in nodes.items()
+    }
+    return {"nodes": found, **({} if training is None else {"training": training})}
 
 
 def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, Any] | None]:

@@ -19,8 +19,6 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build impo
 JOBS = "/run/edgefl-build"
 # A build that nobody waits for any more goes on, so that the next run finds the images; for hours it does not
 ABANDONED = 7200.0
-# Seconds that who only begins waits: after a change of the code alone all is done by then
-BRIEF = 1.0
 
 
 def call(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -64,7 +62,7 @@ def _begin(job: Job, builder: Builder, options: dict[str, Any], result: dict[str
 
 def _follow(job: Job, builder: Builder, tag: str, wait: str, linger: float) -> dict[str, Any]:
     found = job.follow(
-        BRIEF if wait == "none" else linger,
+        0 if wait == "none" else linger,
         lambda progress: wait != "tried" and progress["stage"] == "tries",
     )
     if not found["running"]:

@@ -26,6 +26,11 @@ LIMIT_PART = 75
 REQUEST_DISK, LIMIT_DISK = 0, 4 * GIBI
 
 KEYS = ("cpu_request", "memory_request", "cpu_limit", "memory_limit", "disk_limit")
+# Doc fragment edgefl.kubeedge.kubernetes.resources
+RESOURCES: dict[str, Any] = {
+    name: {"type": "dict", "default": {}, "options": {key: {"type": "str"} for key in KEYS}}
+    for name in ("aggregator_resources", "client_resources")
+}
 
 
 def scale(given: dict[str, Any], node: Node) -> dict[str, dict[str, str]]:
