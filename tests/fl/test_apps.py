@@ -79,3 +79,28 @@ def test_an_evaluation_that_is_not_the_model_s_is_named(app: Path) -> None:
     said = check(app)
     assert said.returncode == 1
     assert "evaluate() gives loss 0.5000, accuracy 0.5000; the model of build() has" in said.stderr
+
+
+def test_the_app_of_the_demonstration_works() -> None:
+    """It has the functions that an app may leave out."""
+    said = check(SOURCE / "edgefl/apps/fashion_mnist/fashion_mnist")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("app fashion_mnist works: ") and said.stdout.strip().endswith("by the aggregator")
+
+
+WEIGHTS = "\n\ndef initial_weights(seed):\n    import numpy as np\n\n    return [np.zeros((784, 3), np.float32), np.zeros(3, np.float32)]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("data.py", '(f"{name}-images-idx3-ubyte")[', '(f"{name}-images-idx3-ubyte")[..., : len(name) * 4][', "they must be alike"),
+        ("data.py", ".astype(np.uint8)", ".astype(np.int8) - 1", "class numbers from 0 are needed"),
+        ("model.py", "Rescaling(1 / 255)", 'Rescaling(float("nan"))', "the loss is not finite"),
+        ("model.py", "    return model\n", f"    return model\n{WEIGHTS}", "initial_weights() gives shapes [(784, 3), (3,)]"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_in_the_pods_is_told(app: Path, name: str, old: str, new: str, told: str) -> None:
+    replace(app / name, old, new)
+    said = check(app)
+    assert said.returncode == 1 and told in said.stderr
