@@ -64,16 +64,14 @@ $(LINK):
 	@mkdir -p $(@D)
 	@ln -sfn ../../../.. $@
 
-# In the programs that tests start, too; then the check of the branches
-COVERED := --cov --cov-report=
-BRANCHES := $(BIN)/python tools/branches.py
+# In the programs that tests start, too
+COVERED := --cov --cov-report= --branches
 
 # Tests ----------------------------------------------------------------------------------------------------------------
 
 # What is on the lab waits more than it computes: all else runs beside it
 test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % of all branches
 	$(PYTEST) --numprocesses=3 $(COVERED)
-	$(BRANCHES)
 
 test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long --ignore=tests/e2e/faults
@@ -114,7 +112,6 @@ faults: .venv-test .venv-fl  ## Faults with real processes, and the time to reco
 coverage: .venv-test .venv-fl  ## Coverage alone, by the tests that need no cluster, and the lines that none of them reaches
 	$(PYTEST) --numprocesses=2 tests/unit tests/report tests/fl tests/faults $(COVERED)
 	$(BIN)/coverage report --skip-covered --show-missing
-	$(BRANCHES)
 
 molecule: .venv-test  ## Roles that need no cluster, on bare machines
 	$(PYTEST) tests/molecule

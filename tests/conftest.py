@@ -12,6 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from support import artifact as artifacts
+from support import branches
 from support.browser import Browser
 from support.helpers import LINK, bring
 from support.processes import DATA, Federation
@@ -27,6 +28,29 @@ def pytest_configure(config: pytest.Config) -> None:
         LINK.parent.mkdir(parents=True, exist_ok=True)
         LINK.unlink(missing_ok=True)
         LINK.symlink_to("../../../..")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--branches", action="store_true", help="with --cov: fail when too few branches were taken")
+
+
+LINES = pytest.StashKey[list[str]]()
+"""What is told of the branches."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
+    """Looks at the branches when all is run, and pytest-cov has put together what was measured."""
+    done = yield
+    if session.config.option.branches and not hasattr(session.config, "workerinput"):
+        session.config.stash[LINES], reached = branches.told(branches.measured(), branches.FLOORS)
+        session.testsfailed += not reached
+    return done
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for line in config.stash.get(LINES, []):
+        terminalreporter.write_line(line)
 
 
 E2E = "tests/e2e/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -35,7 +36,7 @@ loss_of = keras.losses.get("sparse_categorical_crossentropy")
 
 
 @tf.function(input_signature=[tf.TensorSpec((None, 28, 28), tf.uint8), tf.TensorSpec((None,), tf.uint8)])
-def one_pass(inputs, wanted):
+def one_pass(inputs: Any, wanted: Any) -> Any:
     total = tf.shape(inputs)[0]
     order = tf.random.experimental.stateless_shuffle(tf.range(total), tf.constant([1, 2]))
     loss = tf.constant(0.0)

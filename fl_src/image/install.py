@@ -143,7 +143,7 @@ def main() -> None:
         pip, subset = Path(scratch, "pip"), Path(scratch, "subset.txt")
         subset.write_text("".join(wanted.values()))
         subprocess.run([sys.executable, "-m", "venv", pip], check=True)
-        command = [
+        command: list[str | Path] = [
             pip / "bin/pip",
             "install",
             "--no-cache-dir",

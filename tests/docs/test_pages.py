@@ -19,6 +19,10 @@ MODULES = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
 PLAYBOOKS = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 PLUGINS = {path.stem for kind in ("callback", "inventory", "filter") for path in (ROOT / "plugins" / kind).glob("*")}
 pages = pytest.mark.parametrize("page", PAGES, ids=str)
+# How a page that stands alone leads into the repository
+REPOSITORY = re.compile(
+    r"https://(?:github\.com/edgefl/kubeedge/(?:blob|tree|raw)|raw\.githubusercontent\.com/edgefl/kubeedge)/main/"
+)
 
 
 @cache
@@ -76,7 +80,7 @@ def test_variables(page: Path) -> None:
     }
     metrics = set(re.findall(r'"(edgefl_\w+)"', (ROOT / "fl_src/edgefl/aggregator/status.py").read_text()))
     metrics |= {f"edgefl_{key}" for key in ("loop", "round", "rounds", "accuracy", "loss")}
-    metrics |= {f"{name}_total" for name in metrics}
+    metrics |= {f"{name}_{end}" for name in metrics for end in ("count", "total")}
     assert names - variables() - facts() - metrics - ROLES - MODULES == set()
 
 
@@ -98,6 +102,54 @@ def test_names_of_the_collection(page: Path) -> None:
     text = (ROOT / page).read_text()
     names = set(re.findall(r"edgefl\.kubeedge\.(\w+)", text))
     assert names - ROLES - MODULES - PLAYBOOKS - PLUGINS == set()
+
+
+# Roles that make a cluster or the lab; what they make goes with it
+CLUSTER = {"cloudcore", "containerd", "control_plane", "edgecore", "lab_artifacts", "lab_nodes"}
+
+
+def made_by_roles() -> set[str]:
+    """Paths on a node that a role of the training makes: those with our name, and what a task names as a whole."""
+    found: set[str] = set()
+    for path in files("roles/*/defaults/*.yml", "roles/*/tasks/*.yml", "roles/*/vars/*.yml"):
+        if path.parts[1] not in CLUSTER:
+            text = re.sub(r"^\s*#.*", "", (ROOT / path).read_text(), flags=re.MULTILINE)
+            found.update(re.findall(r"(?<![\w./{}-])/(?:etc|opt|usr|var)/[\w./-]*edgefl[\w./-]*", text))
+            found.update(re.findall(r"^\s+(?:creates|dest|home): \"?(/[\w./-]+)", text, re.MULTILINE))
+    # Where a Flower app lies in its image
+    return found - {"/opt/edgefl/flower/"}
+
+
+def test_the_page_names_all_that_is_made_on_a_cluster() -> None:
+    page = (ROOT / "docs/your-cluster.md").read_text()
+    table = page.partition("### What it changes on a cluster")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`(/[^`]+)`", table))
+    made = made_by_roles()
+    assert len(made) > 10
+    missing = {path for path in made if not any(path == one or path.startswith(f"{one}/") for one in told)}
+    assert missing == set()
+    texts = "\n".join((ROOT / path).read_text() for path in files("roles/*/*/*.yml", "plugins/**.py"))
+    assert {path for path in told if path not in texts} == set()
+
+
+def test_the_readme_names_each_playbook() -> None:
+    text = (ROOT / "README.md").read_text()
+    called = {path.stem for path in ROOT.glob("*.yml")} & PLAYBOOKS
+    assert {name for name in called if not re.search(rf"edgefl\.kubeedge\.{name}\b", text)} == set()
+
+
+def test_the_map_has_each_folder() -> None:
+    section = (ROOT / "docs/development.md").read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    paths = [path.parts for path in files()]
+    folders = {parts[0] for parts in paths if len(parts) > 1}
+    folders |= {parts[1] for parts in paths if parts[0] in ("plugins", "tests") and len(parts) > 2}
+    folders |= {parts[2] for parts in paths if parts[:2] == ("fl_src", "edgefl") and len(parts) > 3}
+    assert {name for name in folders if not re.search(rf"[`/]{re.escape(name)}/", section)} == set()
+
+
+def test_the_glossary_is_in_order() -> None:
+    words = re.findall(r"^\| \*\*([^*]+)\*\*", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
 
 
 @pages
@@ -134,6 +186,28 @@ def test_links_of_the_artifact_are_whole(page: Path) -> None:
     """Galaxy shows these pages, and an installed collection has them, without the repository around them."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+@cache
+def places(page: Path) -> set[str]:
+    """What can be linked to in a page: its headings, as GitHub names them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pages
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """Those to the repository by its address, too; what is elsewhere is not asked."""
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        path, _hash, heading = REPOSITORY.sub("/", link).partition("#")
+        if "://" in path or path.startswith("mailto:"):
+            continue
+        target = ROOT / path[1:] if path.startswith("/") else (ROOT / page).parent / path if path else ROOT / page
+        if not target.exists() or (heading and target.suffix == ".md" and heading not in places(target.resolve())):
+            wrong.append(link)
+    assert wrong == []
 
 
 def test_an_execution_environment_to_copy(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None
     before = lab.state()
     check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
     assert check.sums["changed"] > 0
-    for what in ("Namespace | Make the namespace", "Certificates | Make or renew"):
+    for what in ("Namespace | Make the namespace", "Certificates | Issue or renew"):
         assert what in check.output
     assert ("Programs | Apply the manifests of the VPA's programs" in check.output) == (autoscaler == "vpa")
     assert differences(before, lab.state()) == []

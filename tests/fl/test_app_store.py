@@ -51,9 +51,9 @@ def client(federation: Federation, node: str, store: Path) -> Program:
     return federation.client(node, start, start + 500, f"--apps_dir={store}")
 
 
-def aggregator(federation: Federation, run: str, sources: Path) -> Program:
-    """One with the app of these sources, for two rounds with two clients."""
-    return federation.aggregator(f"--run={run}", "--rounds=2", "--min_num_clients=2", PYTHONPATH=str(sources))
+def aggregator(federation: Federation, run: str, sources: Path, rounds: int = 2) -> Program:
+    """One with the app of these sources, for two clients."""
+    return federation.aggregator(f"--run={run}", f"--rounds={rounds}", "--min_num_clients=2", PYTHONPATH=str(sources))
 
 
 def trains(federation: Federation, run: str, sources: Path) -> Program:
@@ -68,11 +68,13 @@ def test_an_edit_is_trained_by_clients_that_have_the_framework(
 ) -> None:
     """One that starts anew gets the same; what the aggregator has decides; and where that is not on the node nothing is trained."""
     clients = [client(federation, node, store) for node in ("edge1", "edge2")]
-    first = trains(federation, "first", SOURCE)
+    first = aggregator(federation, "first", SOURCE, rounds=1000)
+    federation.event(first, "round", 2)
     sources = edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)")
     identity = put(store, NAME, sources)
     time.sleep(0.5)
     assert not any(one.told(f"app {identity} came") for one in clients), "while they work for an aggregator"
+    assert not any(line["event"] == "done" for line in federation.lines(first))
     first.end()
     for one in clients:
         until(lambda: one.told(f"app {identity} came"), "the new app")  # noqa: B023
@@ -127,6 +129,10 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
     write("first")
     done(program, "first")
     identity = put(store, NAME, edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)"))
+    # The first run is over: they load it, and are with the aggregator of that run until the next begins
+    until(
+        lambda: [one.times("joined the aggregator") for one in clients] == [2, 2], "they wait with it for the next run"
+    )
     write("second", f"--app_identity={identity}")
     done(program, "second")
     starts = [line for line in federation.lines(program) if line["event"] == "start"]

@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for what a real aggregator tells, in PromQL that a parser takes."""
+"""The Grafana dashboard and the alerts of docs/monitoring.md ask for what a real aggregator tells, in PromQL that a parser takes."""
 
 from __future__ import annotations
 
@@ -6,24 +6,35 @@ import json
 import re
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import promql_parser
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.processes import Federation, until
 
-DASHBOARD = Path(__file__).resolve().parents[2] / "docs/grafana/edgefl.json"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+DASHBOARD = DOCS / "grafana/edgefl.json"
+
+
+def alerts() -> list[dict[str, Any]]:
+    """The rules that docs/monitoring.md shows to copy."""
+    block = re.search(r"^```yaml\n(groups:\n.*?)^```", (DOCS / "monitoring.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return [rule for group in yaml.safe_load(block[1])["groups"] for rule in group["rules"]]
 
 
 def queries() -> list[str]:
-    """Its queries, with Grafana's own variables replaced as Grafana does."""
+    """Those of the dashboard, with Grafana's own variables replaced as Grafana does, and those of the alerts."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     found = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [text.replace("$__rate_interval", "1m").replace("$instance", ".*") for text in found]
+    found = [text.replace("$__rate_interval", "1m").replace("$instance", ".*") for text in found]
+    return found + [rule["expr"] for rule in alerts()]
 
 
 def test_every_query_is_promql() -> None:
-    assert len(queries()) >= 10
+    assert len(queries()) >= 15
     for query in queries():
         promql_parser.parse(query)
 
@@ -47,5 +58,6 @@ def test_every_metric_is_there(federation: Federation) -> None:
     for query in queries():
         for name in re.findall(r"edgefl_\w+", query):
             assert name in told, f"{query}: the aggregator does not tell {name}"
-        for label in re.findall(r"by \((\w+)\)", query):
+        # Prometheus adds `instance` itself
+        for label in set(", ".join(re.findall(r"by \(([\w, ]+)\)", query)).split(", ")) - {"", "instance"}:
             assert all(label in labels[name] for name in re.findall(r"edgefl_\w+", query)), query

@@ -43,7 +43,7 @@ def test_ruff_format() -> None:
 
 def test_mypy() -> None:
     # By the link: only so do the collection's files have their names as Ansible imports them
-    check("mypy", "fl_src/edgefl", "tests", "benchmarks", "tools", LINK.relative_to(ROOT) / "plugins")
+    check("mypy", "fl_src", "tests", "benchmarks", "tools", LINK.relative_to(ROOT) / "plugins")
 
 
 def test_shellcheck() -> None:

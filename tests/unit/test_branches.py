@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools import branches
+from support import branches
 
 
 def figures(covered: int, there: int) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
         state.update(ready=True)
         say(f"clients can connect to {chosen.server_address}{' with TLS' if chosen.tls else ''}")
         run.run()
+        run.hub.finish()
         while True:
             signal.pause()
     except EXPECTED as err:

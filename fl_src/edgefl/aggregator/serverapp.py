@@ -103,7 +103,7 @@ class AppRun:
         """Let clients connect."""
         s = self.settings
         welcome = {"run": self.number, "config": self.config}
-        admit = admission(self.app.identity, s.tls, s.client_settings)
+        admit = admission(self.app.identity, self.hub, s.tls, s.client_settings)
         Endpoint(self.hub, s.server_address, s.tls, welcome, admit, self.folder)
         self.status.members = lambda: [member(pod) for pod in self.hub.pods()]
 

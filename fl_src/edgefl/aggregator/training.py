@@ -31,10 +31,10 @@ class TrainingRun:
         self._coordinator = Coordinator(chosen, app.classifier(), Journal(folder), store, status)
         number = flower.node_id(f"run {chosen.run}")
         flower.context(number, flower.SERVER, {}, {})
-        self._hub = Hub(flower.node_id, flower.unavailable, shards=True, most_of_a_node=chosen.max_pods)
+        self.hub = Hub(flower.node_id, flower.unavailable, shards=True, most_of_a_node=chosen.max_pods)
         nothing = Nothing()
-        grid = LinkGrid(self._hub, number, nothing, nothing, chosen.round_timeout)
-        self._link = TrainingLink(chosen, self._hub, grid)
+        grid = LinkGrid(self.hub, number, nothing, nothing, chosen.round_timeout)
+        self._link = TrainingLink(chosen, self.hub, grid)
         self._welcome = {"run": number, "config": {}}
 
     def accept(self) -> None:
@@ -42,7 +42,7 @@ class TrainingRun:
 
     def open(self) -> None:
         s = self._settings
-        known = admission(self._app.identity, s.tls, s.client_settings)
+        known = admission(self._app.identity, self.hub, s.tls, s.client_settings)
 
         def admit(about: dict[str, Any], names: frozenset[str]) -> None:
             known(about, names)
@@ -50,7 +50,7 @@ class TrainingRun:
             if not isinstance(start, int) or not isinstance(stop, int) or not 0 <= start < stop < 2**63:
                 raise RefusedError(f"{about['node']}/{about['pod']} has no samples ({start!s:.20} to {stop!s:.20})")
 
-        Endpoint(self._hub, s.server_address, s.tls, self._welcome, admit, self._folder)
+        Endpoint(self.hub, s.server_address, s.tls, self._welcome, admit, self._folder)
         self._status.members = self._link.members
 
     def run(self) -> None:

@@ -57,13 +57,15 @@ class Client:
         if self._supervised:
             self._supervised.refused(app)
 
-    def left(self) -> None:
+    def over(self) -> None:
         if self._supervised:
             self._supervised.joined(False)
 
+    left = over
+
     def welcomed(self, welcome: dict[str, Any]) -> None:
         if self._supervised:
-            self._supervised.joined(True)
+            self._supervised.joined(not welcome.get("over", False))
         self._welcome = welcome
         last = self._last
         if last and last[0] in welcome["wanted"]:  # the connection was lost before the aggregator had it

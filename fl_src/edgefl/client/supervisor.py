@@ -33,7 +33,7 @@ class Supervised:
         self._store, self._own, self._identity, self._joined, self._pipe = store, own, identity, joined, pipe
 
     def joined(self, now: bool) -> None:
-        """Whether the aggregator has taken the client: then it works on what is wanted, whatever comes to the store."""
+        """Whether the aggregator has taken the client, and has work: then it works on what is wanted, whatever comes to the store."""
         self._joined[0] = now
 
     def refused(self, app: str) -> None:
@@ -67,7 +67,7 @@ class Worker:
 
     @property
     def joined(self) -> bool:
-        """Whether the aggregator has taken it."""
+        """Whether the aggregator has taken it, and has work for it."""
         return bool(self._joined[0])
 
     def wanted(self) -> str:

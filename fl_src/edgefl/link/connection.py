@@ -39,6 +39,9 @@ class Owner(Protocol):
     def welcomed(self, welcome: dict[str, Any]) -> None:
         """The aggregator took it. Called before any message of this connection comes."""
 
+    def over(self) -> None:
+        """No work comes on this connection any more."""
+
     def left(self) -> None:
         """There is no connection any more."""
 
@@ -101,6 +104,9 @@ class Connection:
             say("joined the aggregator")
             for frame in incoming:
                 note, head, body = self._rest(frame, incoming)
+                if note.get("over"):
+                    self._owner.over()
+                    continue
                 self._chunk = wire.chunk_of(note)
                 self.inbox.put((note | {"end": time.monotonic() + float(note["seconds"])}, head, body))
                 del head, body

@@ -87,7 +87,7 @@ class Endpoint:
             return
         sender = None
         try:
-            await call.write(wire.greeting(self._welcome | {"node": pod.id, "wanted": wanted}))
+            await call.write(wire.greeting(self._welcome | {"node": pod.id, "wanted": wanted, "over": self._hub.over}))
             sender = asyncio.create_task(self._send(outbox, call))
             await self._receive(pod, call)
         except wire.FrameError as err:
@@ -188,8 +188,10 @@ class _ClosedError(Exception):
     """The stream ended in the middle of a message."""
 
 
-def admission(app: str, tls: Tls | None, settings: dict[str, str]) -> Admit:
-    """Takes clients of this app; with `tls` only those whose certificate has their node's name, with `settings` (by node) only those that have theirs."""
+def admission(app: str, hub: Hub, tls: Tls | None, settings: dict[str, str]) -> Admit:
+    """Takes clients of this app, and of any when the hub's work is over; with `tls` only those whose certificate has their node's name, with `settings`
+    (by node) only those that have theirs.
+    """
 
     def admit(about: dict[str, Any], names: frozenset[str]) -> None:
         node, who = about["node"], f"{about['node']}/{about['pod']}"
@@ -197,7 +199,7 @@ def admission(app: str, tls: Tls | None, settings: dict[str, str]) -> Admit:
             raise RefusedError(
                 f"one with the certificate of {', '.join(sorted(names)) or 'nobody'} says it is node {node}"
             )
-        if about["app"] != app:
+        if about["app"] != app and not hub.over:
             raise RefusedError(f"{who} has app {about['app']}, not {app}: left out; give it the same --app", app)
         if settings and about["settings"] != settings.get(node):
             raise RefusedError(

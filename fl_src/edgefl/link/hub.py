@@ -94,6 +94,8 @@ class Hub:
     ) -> None:
         self._identify, self._lost, self._shards = identify, lost, shards
         self.grace, self.most, self._most_of_a_node = grace, most, most_of_a_node
+        self.over = False
+        """Whether no work comes any more."""
         self.changed = threading.Condition()
         self.came: dict[str, Reply] = {}
         self._seats: dict[int, list[Pod]] = {}
@@ -236,6 +238,13 @@ class Hub:
                 self._give(key, asked, self._seats[node][0])
             elif node not in self._away:
                 self._give_up(key, f"no node {node} is connected")
+
+    def finish(self) -> None:
+        """No work comes any more; clients are told, and may be of any state of the app from then on."""
+        with self.changed:
+            self.over = True
+            for pod in self._pods.values():
+                pod.post({"over": True}, b"", ())
 
     def put(self, key: str, reply: Reply) -> None:
         """A reply that is known without asking."""

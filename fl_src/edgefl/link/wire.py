@@ -1,7 +1,8 @@
 """What both ends of the link agree on: one gRPC method, frames of bytes, settings, certificates.
 
 A client opens one stream, /edgefl.Link/Join, and keeps it. Its first frame says who it is, the server's first what it has become; both are
-JSON. All further frames belong to messages: a heading (sizes; a note in JSON; the message's head), then its body in chunks.
+JSON. All further frames belong to messages: a heading (sizes; a note in JSON; the message's head), then its body in chunks. A message of the
+server's with "over" in its note, and nothing else, says that no work comes on this connection any more.
 """
 
 from __future__ import annotations

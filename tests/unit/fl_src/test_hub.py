@@ -20,6 +20,9 @@ class Client:
         self.wanted = hub.enter(self.pod, holds)
 
     def post(self, note: dict[str, Any], head: bytes, body: Sequence[bytes]) -> None:
+        if note == {"over": True}:
+            self.got.append("over")
+            return
         self.got.append((note["key"], tuple(note["shard"]), b"".join(body)))
 
     def answer(self, key: str, body: bytes = b"") -> None:
@@ -52,6 +55,14 @@ def test_a_message_and_its_answer() -> None:
         ("k", b"yes", "edge1", "pod-a", "")
     ]
     assert hub.came == {}
+
+
+def test_all_are_told_that_no_work_comes_any_more() -> None:
+    hub = made()
+    clients = [Client(hub, "edge1", "a"), Client(hub, "edge1", "b"), Client(hub, "edge2", "c")]
+    assert not hub.over
+    hub.finish()
+    assert hub.over and all(client.got == ["over"] for client in clients)
 
 
 def test_an_answer_of_another_node_does_not_count() -> None:

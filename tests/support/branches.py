@@ -1,8 +1,4 @@
-"""
-Fails when the tests take fewer branches than they shall, of each part of the code by itself, as a total would hide one behind another.
-
-Call: python tools/branches.py, where pytest --cov has left its .coverage (`make test` and `make coverage` do).
-"""
+"""What `pytest --cov --branches` looks at in the end: the branches that were taken, of each part of the code by itself."""
 
 from __future__ import annotations
 
@@ -43,9 +39,3 @@ def told(files: Mapping[str, Any], floors: Mapping[str, int]) -> tuple[list[str]
             for path in sorted(lacking, key=lambda each: -lacking[each])[:WORST]:
                 lines.append(f"  {path}: {lacking[path]} of {figures[path]['num_branches']} are not taken")
     return lines, reached
-
-
-if __name__ == "__main__":
-    said, enough = told(measured(), FLOORS)
-    print("\n".join(said))
-    sys.exit(not enough)
