@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from support.processes import PYTHON, SOURCE
+from support.processes import PYTHON, SOURCE, measured
 
 PROGRAM = """
 import numpy as np
@@ -81,7 +81,7 @@ for name in ("FedAvg", "FedAvgM", "FedProx", "FedAdagrad", "FedAdam", "FedYogi",
 def test_answers_are_read_and_combined_as_flower_does() -> None:
     said = subprocess.run(
         [PYTHON, "-c", PROGRAM],
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        env=measured(os.environ | {"PYTHONPATH": str(SOURCE)}),
         check=False,
         capture_output=True,
         text=True,

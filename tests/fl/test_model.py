@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from support.processes import DATA, PYTHON, SOURCE, Federation, Program, free_port, until
+from support.processes import DATA, PYTHON, SOURCE, Federation, Program, free_port, measured, until
 
 # As the report and docs/model.md tell people to load it
 LOAD = """
@@ -30,12 +30,14 @@ print(json.dumps(outputs.ravel().tolist()))
 
 
 def python(*words: str, **more: Any) -> bytes:
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(SOURCE),
-        "EDGEFL_DATA_DIR": str(DATA),
-        "KERAS_BACKEND": "tensorflow",
-    }
+    environment = measured(
+        {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(SOURCE),
+            "EDGEFL_DATA_DIR": str(DATA),
+            "KERAS_BACKEND": "tensorflow",
+        }
+    )
     done: subprocess.CompletedProcess[bytes] = subprocess.run(
         [PYTHON, *words], check=False, capture_output=True, timeout=120, env=environment, **more
     )
@@ -109,7 +111,7 @@ def test_an_edited_app_is_told(tmp_path: Path) -> None:
     np.savez(buffer, np.zeros((3, 3), np.float32))
     done = subprocess.run(
         [PYTHON, "-m", "edgefl.serve.export", "fashion_mnist_cnn"], input=buffer.getvalue(), check=False, capture_output=True,
-        timeout=120, cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCE)},
+        timeout=120, cwd=tmp_path, env=measured({"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCE)}),
     )  # fmt: skip
     assert done.returncode == 1 and done.stdout == b"" and b"the app was edited since this run" in done.stderr
 

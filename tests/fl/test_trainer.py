@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from support.processes import PYTHON, SOURCE
+from support.processes import PYTHON, SOURCE, measured
 
 PROGRAM = """
 import keras, numpy as np
@@ -39,7 +39,7 @@ def test_the_fused_adam_is_adam() -> None:
     """Against Keras' own update, which a subclass of its Adam gets: two passes, from the same weights and order."""
     said = subprocess.run(
         [PYTHON, "-c", PROGRAM],
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        env=measured(os.environ | {"PYTHONPATH": str(SOURCE)}),
         check=False,
         capture_output=True,
         text=True,

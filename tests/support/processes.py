@@ -48,6 +48,19 @@ def until(happened: Callable[[], Any], what: str, seconds: float = STUBBORN, pau
     raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
+def measured(variables: dict[str, str]) -> dict[str, str]:
+    """The environment of a program of ours, in which it is measured where the tests are, although Flower's has no coverage of its own."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        return variables
+    import coverage  # of the tests alone: benchmarks run where it is not installed
+
+    return variables | {
+        "COVERAGE_PROCESS_CONFIG": os.environ["COVERAGE_PROCESS_CONFIG"],
+        "EDGEFL_COVERAGE": str(Path(coverage.__file__).parents[1]),
+        "PYTHONPATH": f"{variables['PYTHONPATH']}:{ROOT / 'tests/support/coverage'}",
+    }
+
+
 class Program:
     """One process of ours; what it prints goes to files. With `netns` it lives in that network namespace."""
 
@@ -57,12 +70,7 @@ class Program:
         self.name, self.out, self.err = name, folder / f"{name}.out", folder / f"{name}.err"
         variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
         path = ":".join(filter(None, (f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", variables.get("PYTHONPATH"))))
-        variables |= {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | environment
-        if "COVERAGE_PROCESS_CONFIG" in variables:
-            import coverage  # of the tests alone: benchmarks run where it is not installed
-
-            variables["PYTHONPATH"] += f":{ROOT / 'tests/support/coverage'}"
-            variables["EDGEFL_COVERAGE"] = str(Path(coverage.__file__).parents[1])
+        variables = measured(variables | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | environment)
         inside = ["ip", "netns", "exec", netns] if netns else []  # it replaces itself with the program: one process
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(

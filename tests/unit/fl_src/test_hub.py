@@ -179,3 +179,24 @@ def test_what_nobody_waits_for_any_more() -> None:
     time.sleep(0.06)
     hub.overdue({"k"}, "too late")
     assert hub.wait({"k"}, 0)["k"].reason == "too late" and not hub.expects(client.pod, "k")
+
+
+def test_who_stands_by_is_asked_nothing() -> None:
+    hub = made()
+    first = Client(hub, "edge1", "a")
+    hub.send(first.pod.id, "k1", b"h", [b"b"], 60)
+    hub.send(first.pod.id, "k2", b"h", [b"b"], 60)
+    second = Client(hub, "edge1", "b")
+    assert second.got == [] and not hub.leave(second.pod)
+    first.answer("k1", b"one")
+    hub.forget(["k1", "never asked"])
+    assert hub.expects(first.pod, "k2") and not hub.expects(first.pod, "k1")
+
+
+def test_what_is_asked_of_a_node_that_is_away_for_a_moment_waits_for_it() -> None:
+    hub = made()
+    client = Client(hub, "edge1", "a")
+    hub.leave(client.pod)
+    hub.send(client.pod.id, "k", b"h", [b"b"], 60)
+    assert hub.wait({"k"}, 0) == {}
+    assert Client(hub, "edge1", "a").got == [("k", (0, 1), b"b")]
