@@ -132,6 +132,10 @@ training:
       description: Names of pods of its aggregator that will never run, such as one that was evicted.
       type: list
       elements: str
+    broken_pods:
+      description: Names of pods of its clients whose app, or the one before, could not be used. Kubernetes lets them wait, whatever comes then.
+      type: list
+      elements: str
     clients:
       description: >-
         Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(settings), a checksum of all that its pods are

@@ -265,22 +265,24 @@ def retired(
     training: Mapping[str, Any],
     rows: Iterable[Mapping[str, Any]],
     names: Mapping[str, str],
+    begins: bool,
     fresh: bool,
     network_policy: str,
 ) -> list[str]:
     """
     What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
     another kind, or that cannot be replaced where they are. And pods of the aggregator that failed: Kubernetes would wait for the end of the last old pod
-    of a Deployment that is recreated, which they never tell.
+    of a Deployment that is recreated, which they never tell. And pods that another state of the app has broken: Kubernetes lets them wait for minutes.
 
     :param training: of C(edgefl_cluster)
     :param rows: C(clients), those that are wanted
     :param names: C(object_names)
-    :param fresh: whether all clients get new pods
+    :param begins: whether another run begins
+    :param fresh: whether all clients get new pods then
     :param network_policy: C(none) when the clients shall have none
     """
     stay = set() if network_policy == "none" else {("NetworkPolicy", names["clients"], "")}
-    for row in [] if fresh else rows:
+    for row in [] if begins and fresh else rows:
         settings = "" if row["kind"] in _IN_PLACE else row["made_of"]
         copies = [f"{row['name']}-pod-{index}" for index in range(row["replicas"])]
         stay |= {(row["kind"], name, settings) for name in (copies if row["kind"] == "Pod" else [row["name"]])}
@@ -290,10 +292,10 @@ def retired(
         (item["kind"], item["name"], "" if item["kind"] in _IN_PLACE else item["settings"])
         for item in training["clients"]
     ]
-    gone = [f"Pod/{name}" for name in training["failed_pods"]]
-    gone += [f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay]
+    gone = {f"Pod/{name}" for name in training["failed_pods"] + (training["broken_pods"] if begins else [])}
+    gone |= {f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay}
     if training["aggregator"] not in ("", names["aggregator"]):
-        gone.append(f"Deployment/{training['aggregator']}")
+        gone.add(f"Deployment/{training['aggregator']}")
     return sorted(gone)
 
 

@@ -52,7 +52,7 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
 
 def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
     """The namespace (C(there), C(ours)), the C(run), C(settings) and C(engine) of its aggregator, its C(aggregator_pod) when nothing holds that back, its
-    C(clients): kind, name, settings, its C(failed_pods), and C(certificates): fingerprints.
+    C(clients): kind, name, settings, its C(failed_pods), its C(broken_pods), and C(certificates): fingerprints.
 
     `found` are objects of the cluster, what is in other namespaces left out.
     """
@@ -79,6 +79,11 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
             if item["kind"] == "Pod"
             and AGGREGATOR in _labels(item).items()
             and item.get("status", {}).get("phase") == "Failed"
+        ],
+        "broken_pods": [
+            item["metadata"]["name"]
+            for item in items
+            if item["kind"] == "Pod" and NODE in _labels(item) and pods.was_broken(item)
         ],
         "clients": [
             _client(item, items) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"
@@ -119,8 +124,6 @@ def _client(item: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, str]
 def _runs(pod: dict[str, Any]) -> bool:
     """Whether nothing holds it back; one that was started again after its app was broken may be, in a moment."""
     containers = pod.get("status", {}).get("containerStatuses", [])
-    return bool(containers) and all(
-        "running" in each.get("state", {})
-        and each.get("lastState", {}).get("terminated", {}).get("exitCode") != pods.BROKEN
-        for each in containers
+    return (
+        bool(containers) and all("running" in each.get("state", {}) for each in containers) and not pods.was_broken(pod)
     )

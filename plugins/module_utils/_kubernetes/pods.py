@@ -100,6 +100,11 @@ def problem(pod: dict[str, Any]) -> Problem | None:
     return _not_ready(phase, found)
 
 
+def was_broken(pod: dict[str, Any]) -> bool:
+    """Whether the app that it has, or had last, broke a container: the kubelet makes such a one wait, longer each time."""
+    return any((_end(each) or {}).get("exitCode") == BROKEN for each in _Found(pod).containers)
+
+
 def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:
     """Why a container is not started (again)."""
     state = container.get("state", {})

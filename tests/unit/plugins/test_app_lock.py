@@ -208,7 +208,13 @@ def test_what_runs_an_app_is_all_of_a_build_but_the_app(tmp_path: Path) -> None:
     (sources / "Dockerfile").write_text("FROM scratch\n")
     locks = {program: {"text": LOCK, "framework": PLAIN} for program in ("aggregator", "client")}
     flower = {"name": "seeing", "path": str(app), "locks": locks}
-    own: dict[str, Any] = {"source": str(sources), "base_image": "debian:12", "arguments": {}, "app_name": "seeing", "flower_app": None}
+    own: dict[str, Any] = {
+        "source": str(sources),
+        "base_image": "debian:12",
+        "arguments": {},
+        "app_name": "seeing",
+        "flower_app": None,
+    }
     recipe = {**own, "flower_app": flower}
     first = _build_context.engine(recipe)
     (app / "pyproject.toml").write_text("# edited\n")

@@ -63,6 +63,7 @@ def test_nothing_is_there() -> None:
         "engine": "",
         "certificates": {},
         "failed_pods": [],
+        "broken_pods": [],
         "clients": [],
     }
     assert read(None) == nothing
@@ -114,6 +115,7 @@ def test_a_run_and_its_clients() -> None:
     assert found["certificates"] == {"edge1-tls": "0123"}
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
     assert found["aggregator"] == "footwear" and found["failed_pods"] == ["footwear-4567"]
+    assert found["broken_pods"] == ["edge3-0123"]
     assert found["clients"] == [
         {"kind": "Deployment", "name": "edge1", "settings": "s2", "image": "app:1"},
         # Held back, or about to be again

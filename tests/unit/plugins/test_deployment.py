@@ -40,14 +40,19 @@ def training(*workloads: tuple[str, str, str], aggregator: str = "fashion-mnist"
     return {
         "aggregator": aggregator,
         "failed_pods": [],
+        "broken_pods": [],
         "clients": [{"kind": kind, "name": name, "settings": settings} for kind, name, settings in workloads],
     }
 
 
 def retired(
-    there: dict[str, Any], rows: list[dict[str, Any]], fresh: bool = False, policy: str = "ingress"
+    there: dict[str, Any],
+    rows: list[dict[str, Any]],
+    fresh: bool = False,
+    policy: str = "ingress",
+    begins: bool = True,
 ) -> list[str]:
-    return deployment.retired(there, rows, NAMES, fresh, policy)
+    return deployment.retired(there, rows, NAMES, begins, fresh, policy)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +263,12 @@ def test_an_aggregator_s_pod_that_failed_goes() -> None:
     assert retired({**training(), "failed_pods": ["fashion-mnist-0123"]}, clients(edges())) == [
         "Pod/fashion-mnist-0123"
     ]
+
+
+def test_a_pod_that_an_app_has_broken_goes_when_another_run_begins() -> None:
+    there = {**training(), "broken_pods": ["fashion-mnist-client-edge1-0123"]}
+    assert retired(there, clients(edges())) == ["Pod/fashion-mnist-client-edge1-0123"]
+    assert retired(there, clients(edges()), begins=False, fresh=True) == []
 
 
 def test_an_edge_that_left_goes() -> None:
