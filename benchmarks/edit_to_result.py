@@ -216,7 +216,7 @@ def main() -> None:
     finally:
         howto.remove()
     bench.ratio("accuracy of round 5", "how-to", "ours")
-    bench.goal("accuracy of round 5, ours", bench.median("accuracy of round 5", "ours"), at_most=15, unit="s")
+    bench.goal("accuracy of round 5, ours", bench.median("accuracy of round 5", "ours"), at_most=8, unit="s")
     bench.finish()
 
 

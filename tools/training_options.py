@@ -1,5 +1,6 @@
 """
-Writes the training's variables, from fl_src/edgefl/common/options.toml, into the defaults and argument specs of the role that has them, between two markers.
+Writes what comes from fl_src/edgefl/common/options.toml, each between two markers: the training's variables in the defaults and argument specs of the role that
+has them, and the types of the options in the settings of the two programs.
 
 Call: python tools/training_options.py (or `make generate`). The unit tests check that nothing is left to write.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,32 +58,56 @@ def spec(option: Option) -> dict[str, Any]:
     return {option.variable: found}
 
 
-FILES: dict[Path, Callable[[Option], dict[str, Any]]] = {
-    ROLE / "defaults/main.yml": defaults,
-    ROLE / "meta/argument_specs.yml": spec,
+def variables(described: Callable[[Option], dict[str, Any]]) -> list[str]:
+    """Lines of YAML with all variables."""
+    content: dict[str, Any] = {}
+    for option in _options.options():
+        if option.variable:
+            content |= described(option)
+    return dumped(content).splitlines()
+
+
+def attributes(program: str) -> list[str]:
+    """Lines of Python with the options of a program."""
+    return [f"{option.attribute or option.name}: {TYPES[option.type]}" for option in _options.of(program)]
+
+
+# Of options, by their type in the list
+TYPES = {
+    **dict.fromkeys(("app", "name", "address", "str"), "str"),
+    "int": "int",
+    "float": "float",
+    "folder": "Path | None",
+    "tls": "Tls | None",
+    "addresses": "tuple[str, ...]",
+    "numbers": "dict[str, float]",
+    "names": "dict[str, str]",
+    "pairs": "dict[str, app_folder.Value]",
+}
+# What stands between the markers of a file, in their order
+FILES: dict[Path, list[Callable[[], list[str]]]] = {
+    ROLE / "defaults/main.yml": [partial(variables, defaults)],
+    ROLE / "meta/argument_specs.yml": [partial(variables, spec)],
+    ROOT / "fl_src/edgefl/common/settings.py": [partial(attributes, program) for program in _options.PROGRAMS],
 }
 
 
 def render(path: Path) -> str:
     """
-    The file with its part between the markers filled in, as far in as the first marker is.
+    The file with its parts between the markers filled in, as far in as the first marker of each is.
 
     :raises ValueError: when the file lacks the markers
     """
     lines = path.read_text().splitlines()
     places = [number for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
-    if len(places) != 2:
-        raise ValueError(
-            f"{path}: write the two lines {BEGIN!r} and {END!r} where the training's variables are to stand"
-        )
-    begin, end = places
-    margin = lines[begin].partition("#")[0]
-    content: dict[str, Any] = {}
-    for option in _options.options():
-        if option.variable:
-            content |= FILES[path](option)
-    made = [f"{margin}{line}" for line in dumped(content).splitlines()]
-    return "\n".join([*lines[: begin + 1], *made, *lines[end:]]) + "\n"
+    if len(places) != 2 * len(FILES[path]):
+        raise ValueError(f"{path}: write the two lines {BEGIN!r} and {END!r} where what is made is to stand")
+    # From the last to the first, whose places stay true
+    for number, make in reversed(list(enumerate(FILES[path]))):
+        begin, end = places[2 * number : 2 * number + 2]
+        margin = lines[begin].partition("#")[0]
+        lines[begin + 1 : end] = [f"{margin}{line}" for line in make()]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

@@ -36,6 +36,7 @@ class Option:
     type: str
     variable: str
     default: t.Any = None
+    attribute: str = ""
     automatic: str = ""
     min: float | None = None
     max: float | None = None

@@ -38,10 +38,10 @@ class Tls:
 class AggregatorSettings(argparse.Namespace):
     """The aggregator's options by name, checked and converted."""
 
+    # Written by `make generate` from fl_src/edgefl/common/options.toml
     app: str
     rounds: int
     loops: int
-    run: str
     selection: str
     sample_fraction: float
     min_sample_size: int
@@ -53,9 +53,6 @@ class AggregatorSettings(argparse.Namespace):
     strategy_options: dict[str, float]
     norm_bound: float
     seed: int
-    server_address: str
-    status_address: tuple[str, ...]
-    state_dir: Path | None
     app_config: dict[str, app_folder.Value]
     data_dir: Path | None
     apps_dir: Path | None
@@ -63,9 +60,14 @@ class AggregatorSettings(argparse.Namespace):
     run_file: Path | None
     made_for: str
     max_pods: int
+    run: str
     client_settings: dict[str, str]
     client_slices: dict[str, str]
+    server_address: str
+    status_address: tuple[str, ...]
+    state_dir: Path | None
     tls: Tls | None
+    # End of what `make generate` writes
 
     def shaping(self) -> dict[str, Any]:
         """What makes this training and no other, by option, as JSON takes it; `tls` tells whether connections are encrypted."""
@@ -78,20 +80,22 @@ class AggregatorSettings(argparse.Namespace):
 class ClientSettings(argparse.Namespace):
     """A client's options by name, checked and converted, and the name of its pod."""
 
-    app: str
-    partition: int
-    clients: int
-    server_address: str
-    node: str
     pod: str
+    # Written by `make generate` from fl_src/edgefl/common/options.toml
+    app: str
     epochs: int
     batch_size: int
     threads: int
-    settings: str
     node_config: dict[str, app_folder.Value]
     data_dir: Path | None
     apps_dir: Path | None
+    settings: str
+    node: str
+    partition: int
+    clients: int
+    server_address: str
     tls: Tls | None
+    # End of what `make generate` writes
 
 
 def _options(program: str) -> list[str]:
