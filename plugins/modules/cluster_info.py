@@ -133,7 +133,8 @@ training:
       type: list
       elements: str
     broken_pods:
-      description: Names of pods of its clients whose app, or the one before, could not be used. Kubernetes lets them wait, whatever comes then.
+      description: >-
+        Names of pods of its clients that were evicted, or whose app, or the one before, could not be used. Kubernetes lets them wait, whatever comes then.
       type: list
       elements: str
     clients:

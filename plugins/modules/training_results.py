@@ -127,6 +127,11 @@ problems:
   returned: success, and when it fails while it waits
   type: list
   elements: dict
+evicted:
+  description: Of each pod that the kubelet ended to spare its node, in words, why it did. Empty as RV(problems) is.
+  returned: success
+  type: list
+  elements: str
 now:
   description: >-
     The newest telemetry: C(time), and C(nodes), by node C(wanted) and C(ready) pods, and C(cpu_cores) and C(memory_bytes) of its clients where they were

@@ -272,7 +272,8 @@ def retired(
     """
     What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
     another kind, or that cannot be replaced where they are. And pods of the aggregator that failed: Kubernetes would wait for the end of the last old pod
-    of a Deployment that is recreated, which they never tell. And pods that another state of the app has broken: Kubernetes lets them wait for minutes.
+    of a Deployment that is recreated, which they never tell. And pods of clients: those that were evicted, of which the next run would tell again, and those
+    that another state of the app has broken, which Kubernetes lets wait for minutes.
 
     :param training: of C(edgefl_cluster)
     :param rows: C(clients), those that are wanted

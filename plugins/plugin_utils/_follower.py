@@ -24,7 +24,7 @@ REPEAT_AFTER = 10.0
 RECENT = 60.0
 # Characters of a line at most
 LINE = 20_000
-# kubectl takes CPU from the training: the pods are looked at when nothing comes
+# kubectl takes CPU from the training: the pods are looked at when nothing comes, and when a part was lost
 PODS_AFTER = 3.0
 
 
@@ -54,6 +54,7 @@ class Follower:
         self._shown: set[tuple[int, int]] = set()
         self._shown_usage = ""
         self._shown_problems: set[str] = set()
+        self._lost = False
         self._lasting = pods.Lasting(clock=self.clock)
         self._lasting_problems: set[tuple[str, str]] = set()
         last = first
@@ -62,11 +63,11 @@ class Follower:
         def poll() -> Outcome:
             nonlocal last, fresh
             if not fresh:
-                idle = self.clock() - self._news_at >= PODS_AFTER
+                looks = self._lost or self.clock() - self._news_at >= PODS_AFTER
                 left = max(0.0, self.timeout - (self.clock() - begin))
-                self._pods_read = idle
+                self._pods_read = looks
                 try:
-                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=idle)
+                    last = self.read(offset=last["offset"], sha256=last["sha256"], linger=min(LINGER, left), pods=looks)
                 except Transient as error:
                     self._wait_for(error.message)
                     return pending(error.message)
@@ -105,6 +106,8 @@ class Follower:
                 self._show("  " + _rounds.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _rounds.losses(event):
                     self._show(f"    {text}", True)
+        # Its pod may tell why
+        self._lost = any(event.get("lost") for event in rounds)
         usage = usage_line(read["now"])
         if rounds and usage and usage != self._shown_usage:
             self._shown_usage = usage
@@ -112,6 +115,7 @@ class Follower:
         if read["events"] or read["reset"]:
             self._news_at = self._reported_at = self.clock()
         problems = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
+        problems |= set(read["evicted"])
         for text in sorted(problems - self._shown_problems):
             self._show(f"    {text}", True)
         self._shown_problems |= problems

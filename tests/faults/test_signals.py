@@ -8,7 +8,7 @@ import pytest
 
 from faults.conftest import Recovered
 from faults.test_peers import in_round
-from support.processes import Federation, until
+from support.processes import TOLD_TO_END, Federation, until
 
 SOON = 2.0
 
@@ -20,7 +20,7 @@ def test_a_client_in_a_round(federation: Federation, recovered: Recovered) -> No
     in_round(federation, 1)
     time.sleep(1)
     recovered("SIGTERM to a client in a round -> it has ended", client.end(), SOON)
-    assert client.process.returncode == 0
+    assert client.process.returncode == TOLD_TO_END
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])
@@ -35,7 +35,7 @@ def test_an_aggregator_in_a_round(federation: Federation, recovered: Recovered) 
     clients = federation.pair(fit=60)
     in_round(federation, 1)
     recovered("SIGTERM to the aggregator in a round -> it has ended", aggregator.end(), SOON)
-    assert aggregator.process.returncode == 0 and all(one.lives for one in clients)
+    assert aggregator.process.returncode == TOLD_TO_END and all(one.lives for one in clients)
 
 
 def test_an_aggregator_that_starts(federation: Federation, recovered: Recovered) -> None:
@@ -43,4 +43,4 @@ def test_an_aggregator_that_starts(federation: Federation, recovered: Recovered)
     aggregator = federation.aggregator()
     until(lambda: aggregator.told("status at port"), "its first words")
     recovered("SIGTERM to an aggregator that starts -> it has ended", aggregator.end(), SOON)
-    assert aggregator.process.returncode == 0
+    assert aggregator.process.returncode == TOLD_TO_END

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from faults.test_tls import folders
-from support.processes import Federation, Program, until
+from support.processes import TOLD_TO_END, Federation, Program, until
 
 __all__ = ["folders"]  # the fixture of mutual TLS
 
@@ -66,7 +66,7 @@ def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     np.testing.assert_array_equal(kept[array["name"]], written["arr_0"])
     assert not (state(federation) / "replies.bin").exists()
     assert federation.status()["state"] == "done" and all(one.lives for one in clients)
-    assert clients[0].end() < 2 and clients[0].process.returncode == 0
+    assert clients[0].end() < 2 and clients[0].process.returncode == TOLD_TO_END
     # the same run again: done at once
     assert aggregator.end() < 2
     again = started(federation, MEANS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from support.processes import DATA, PYTHON, SOURCE, Federation, Program, free_port, measured, until
+from support.processes import DATA, PYTHON, SOURCE, TOLD_TO_END, Federation, Program, free_port, measured, until
 
 # As the report and docs/model.md tell people to load it
 LOAD = """
@@ -102,7 +102,7 @@ def test_a_run_its_model_and_its_predictions(federation: Federation) -> None:
         (output,) = answer["outputs"]
         assert output["shape"] == expected["shape"]
         np.testing.assert_allclose(output["data"], expected["data"], rtol=1e-4, atol=1e-5)
-        assert program.end() < 2 and program.process.returncode == 0
+        assert program.end() < 2 and program.process.returncode == TOLD_TO_END
 
 
 def test_an_edited_app_is_told(tmp_path: Path) -> None:

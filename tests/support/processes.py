@@ -19,6 +19,8 @@ SOURCE = ROOT / "fl_src"
 # Flower and TensorFlow have an environment of their own: their versions are the images', not the test tools'
 PYTHON = os.environ.get("EDGEFL_PYTHON", sys.executable)
 DATA = Path(os.environ.get("EDGEFL_DATA_DIR", "/opt/edgefl/data"))
+TOLD_TO_END = 128 + signal.SIGTERM
+"""Exit code of a program of ours that ends for SIGTERM."""
 STUBBORN = 120.0
 """Seconds after which something that should happen is given up."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from edgefl.aggregator import memory, status, supervisor
 from edgefl.aggregator.coordinator import RunError
 from edgefl.apps import AppError
-from edgefl.common import app_folder, app_store, settings
+from edgefl.common import app_folder, app_store, ending, settings
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import AggregatorSettings
 
@@ -82,12 +82,7 @@ def _take(chosen: AggregatorSettings, store: Path, folder: Path) -> None:
 def _obey_signals() -> None:
     """End at once when told to; as process 1 of a container we would get no signal that we don't ask for."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-
-
-def _end(number: int, _frame: Any) -> None:
-    say(f"{signal.Signals(number).name}: the aggregator ends")
-    os._exit(0)  # every line and checkpoint is on the disk; gRPC's threads would wait for clients
+        signal.signal(number, lambda told, _frame: ending.end(told, "aggregator"))
 
 
 def _fail(run: Any, reason: str) -> None:

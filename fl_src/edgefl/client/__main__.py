@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from edgefl.apps import AppError
 from edgefl.client import limits, supervisor
 from edgefl.client.supervisor import Supervised
-from edgefl.common import settings
+from edgefl.common import ending, settings
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
@@ -41,8 +41,7 @@ def _end_at_once() -> None:
         while True:
             number = os.read(reading, 1)[0]
             if number in ends:
-                say(f"{signal.Signals(number).name}: the client ends")
-                os._exit(0)
+                ending.end(number, "client")
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
 

@@ -7,10 +7,9 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from edgefl.apps import AppError
-from edgefl.common import settings
+from edgefl.common import ending, settings
 from edgefl.common.journal import printable, say
 from edgefl.serve.predictor import ModelError, load, read_about
 from edgefl.serve.server import Endpoint, serve
@@ -42,7 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="Compute threads.")
     chosen = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        signal.signal(number, lambda told, _frame: ending.end(told, "endpoint"))
     try:
         about = read_about(chosen.model)
         endpoint = Endpoint(Path(str(about["app"])).name, chosen.model.resolve().name)
@@ -55,11 +54,6 @@ def main() -> None:
     except (ModelError, AppError, OSError, LookupError) as err:
         print(f"failed: {printable(str(err))}", file=sys.stderr, flush=True)
         os._exit(1)
-
-
-def _end(number: int, _frame: Any) -> None:
-    say(f"{signal.Signals(number).name}: the endpoint ends")
-    os._exit(0)  # TensorFlow's threads have nothing to tidy up
 
 
 if __name__ == "__main__":

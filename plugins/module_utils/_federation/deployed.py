@@ -76,14 +76,12 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         "failed_pods": [
             item["metadata"]["name"]
             for item in items
-            if item["kind"] == "Pod"
-            and AGGREGATOR in _labels(item).items()
-            and item.get("status", {}).get("phase") == "Failed"
+            if item["kind"] == "Pod" and AGGREGATOR in _labels(item).items() and pods.has_failed(item)
         ],
         "broken_pods": [
             item["metadata"]["name"]
             for item in items
-            if item["kind"] == "Pod" and NODE in _labels(item) and pods.was_broken(item)
+            if item["kind"] == "Pod" and NODE in _labels(item) and (pods.was_broken(item) or pods.has_failed(item))
         ],
         "clients": [
             _client(item, items) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"

@@ -52,13 +52,14 @@ class Reader:
             return done(found) if news or self.clock() >= end else pending("")
 
         found: dict[str, Any] = wait(poll, linger + 1, POLL_INTERVAL, "news", clock=self.clock, pause=self.pause)
-        found["problems"] = []
+        found["problems"], found["evicted"] = [], []
         found["now"] = records.newest(self.telemetry_dir, self.run)
         if kubectl and found["state"] != "done":
             try:
                 items = kubectl.get("pods", namespace=namespace, selector=selector)
             except Transient:
                 items = []
+            found["evicted"] = pods.evicted(items)
             for item in pods.problems(items):
                 log = pods.log_tail(kubectl, item, namespace) if item.terminal else ""
                 found["problems"].append({**item.as_dict(), "text": str(item), "log": log})

@@ -33,6 +33,9 @@ TERMINAL = {
 # A client's exit code when its app or data is wrong (sysexits.h), which is the same each time
 BROKEN = os.EX_DATAERR
 BROKEN_APP = "BrokenApp"
+# A pod that the kubelet ended to spare its node, and what is said of one that wrote too much
+EVICTED = "Evicted"
+FULL_DISK = "ephemeral local storage"
 # Seconds in which a container that was started again has loaded its app, and says what is wrong with it
 NEW_LOG = 20
 # Labels that differ between two pods of one workload
@@ -91,7 +94,9 @@ def problem(pod: dict[str, Any]) -> Problem | None:
     if phase == "Failed":
         ended = _ended(found.containers) or ("Failed", "")
         # Of a pod that was evicted the kubelet says why; its container just ended
-        reason, message = found.status.get("reason"), found.status.get("message")
+        reason, message = found.status.get("reason", ""), found.status.get("message", "")
+        if reason == EVICTED and FULL_DISK in message:
+            message = f"{message.strip()} Raise disk_limit in the resources of this workload, or let the app write less"
         return found(reason or ended[0], message or ended[1], terminal=_alone(pod))
     for container in found.containers:
         held = _held_back(container, found)
@@ -103,6 +108,17 @@ def problem(pod: dict[str, Any]) -> Problem | None:
 def was_broken(pod: dict[str, Any]) -> bool:
     """Whether the app that it has, or had last, broke a container: the kubelet makes such a one wait, longer each time."""
     return any((_end(each) or {}).get("exitCode") == BROKEN for each in _Found(pod).containers)
+
+
+def has_failed(pod: dict[str, Any]) -> bool:
+    """Whether none of its containers will run again."""
+    return bool(pod.get("status", {}).get("phase") == "Failed")
+
+
+def evicted(items: list[dict[str, Any]]) -> list[str]:
+    """Of each pod that was evicted, in words, why it was; another one is in its place at once, which L(problems) looks at."""
+    there = [pod for pod in items if has_failed(pod) and pod["status"].get("reason") == EVICTED]
+    return [str(item) for item in map(problem, there) if item]
 
 
 def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:

@@ -107,6 +107,7 @@ def test_a_run_and_its_clients() -> None:
         {**item("Pod", "edge1-0123", {**OURS, **on("edge1")}), **state("running")},
         {**item("Deployment", "edge3", {**client, **on("edge3")}), "spec": {"template": runs("app:3")}},
         {**item("Pod", "edge3-0123", {**OURS, **on("edge3")}), **state("running", {"terminated": {"exitCode": 65}})},
+        {**item("Pod", "edge3-4567", {**OURS, **on("edge3")}), "status": {"phase": "Failed", "reason": "Evicted"}},
         item("Pod", "footwear-0123", {**OURS, "app": "federated-learning"}),
         {**item("Pod", "footwear-4567", {**OURS, "app": "federated-learning"}), "status": {"phase": "Failed"}},
         item("Secret", "edge1-tls", OURS, {"edgefl.kubeedge/certificate": "0123"}),
@@ -115,7 +116,7 @@ def test_a_run_and_its_clients() -> None:
     assert found["certificates"] == {"edge1-tls": "0123"}
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
     assert found["aggregator"] == "footwear" and found["failed_pods"] == ["footwear-4567"]
-    assert found["broken_pods"] == ["edge3-0123"]
+    assert found["broken_pods"] == ["edge3-0123", "edge3-4567"]
     assert found["clients"] == [
         {"kind": "Deployment", "name": "edge1", "settings": "s2", "image": "app:1"},
         # Held back, or about to be again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unit.plugins.training_lines import FAILED, WHOLE, Clock, round_, start
+from unit.plugins.training_lines import FAILED, WHOLE, Clock, lost, round_, start
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._follower import Follower
@@ -17,6 +17,7 @@ def answer(events: list[dict[str, Any]], state: str, **more: Any) -> dict[str, A
         "reason": "",
         "status": {},
         "problems": [],
+        "evicted": [],
         "now": {},
         "reset": False,
         "age": 100.0,
@@ -24,11 +25,14 @@ def answer(events: list[dict[str, Any]], state: str, **more: Any) -> dict[str, A
     return values | {"offset": 1, "sha256": "x"} | more
 
 
-def follow(*reads: Any, timeout: float = 100) -> tuple[dict[str, Any], list[str]]:
+def follow(*reads: Any, timeout: float = 100, looks: list[bool] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """What it gives, and the lines it shows; `looks` takes of each further read whether the pods are looked at."""
     clock, shown, left = Clock(), [], list(reads[1:])
 
     def again(**more: Any) -> dict[str, Any]:
         clock.now += more["linger"]
+        if looks is not None:
+            looks.append(more["pods"])
         found = left.pop(0) if left else answer([], "waiting", reason="waits for 2 nodes")
         if isinstance(found, str):
             raise Transient(found)
@@ -108,6 +112,16 @@ def test_a_pod_that_is_mended_does_not_end_it() -> None:
 def test_a_broken_pod_does_not_end_a_training_that_goes_on() -> None:
     found, shown = follow(answer(WHOLE[:2], "training", problems=[BROKEN]), answer(WHOLE[2:], "done"))
     assert found["state"] == "done" and any("ErrImageNeverPull" in line for line in shown)
+
+
+def test_a_pod_that_was_evicted_is_told_once_and_looked_for_when_a_part_is_lost() -> None:
+    text = "pod c on node edge1: Evicted (it wrote too much)"
+    events = [start(), round_(1, lost=[lost("edge1")])]
+    looks: list[bool] = []
+    told = answer([round_(2)], "training", evicted=[text])
+    found, shown = follow(answer(events, "training"), told, told, answer(WHOLE[3:], "done"), looks=looks)
+    assert found["state"] == "done" and [line for line in shown if "Evicted" in line] == [f"    {text}"]
+    assert looks == [True, False, False]
 
 
 def test_follow_when_the_cloud_node_is_gone() -> None:

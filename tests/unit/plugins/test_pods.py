@@ -15,6 +15,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.pods i
     Lasting,
     Problem,
     current,
+    evicted,
     log_tail,
     problem,
     problems,
@@ -138,6 +139,24 @@ def test_problem(status: str, reason: str, terminal: bool, words: str) -> None:
 @pytest.mark.parametrize("status", [READY, "{phase: Succeeded}"])
 def test_no_problem(status: str) -> None:
     assert problem(pod(status)) is None
+
+
+def test_pods_that_were_evicted_are_told_with_what_to_change() -> None:
+    status = "{{phase: Failed, reason: {}, message: {}}}"
+    full = pod(
+        status.format("Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "), "a"
+    )
+    others = [
+        pod(status.format("Evicted", "low on memory"), "b"),
+        pod(status.format("UnexpectedAdmissionError", "x"), "c"),
+        pod(READY, "d"),
+    ]
+    assert evicted([full, *others]) == [
+        "pod a on node edge1: Evicted (Pod ephemeral local storage usage exceeds the total limit of containers 1Mi."
+        " Raise disk_limit in the resources of this workload, or let the app write less)",
+        "pod b on node edge1: Evicted (low on memory)",
+    ]
+    assert problems([full, pod(READY, "e")]) == []
 
 
 def test_a_pod_that_nobody_makes_anew() -> None:
