@@ -80,7 +80,7 @@ holder:
   description: Who holds it.
   returned: when that is another one
   type: str
-  sample: ops@controller (process 4711)
+  sample: ops@controller (process 4711 of 1f2e3d4c)
 """
 
 from typing import Any

@@ -19,6 +19,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.lock import Held, Lock
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _holder
+from support.processes import until
 
 ANNA, BERT = "anna@desk (process 11)", "bert@lab (process 22)"
 
@@ -151,11 +152,35 @@ def test_other_errors_are_told(leases: Leases, clock: list[float]) -> None:
 
 
 def test_a_playbook_of_this_controller_that_has_ended_is_known(tmp_path: Path) -> None:
+    """Also where its number is another program's by now, or nobody has waited for its end."""
     me = _holder.holder()
-    user, _at, rest = me.partition("@")
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+
+    def process(number: int) -> str:
+        return me.replace(f"process {os.getppid()} ", f"process {number} ")
+
+    playbook = tmp_path / "ansible-playbook"
+    playbook.write_text("import time; time.sleep(60)")
+    with subprocess.Popen([sys.executable, playbook]) as lives, subprocess.Popen(["sleep", "60"]) as other:
+        assert not _holder.is_gone(process(lives.pid))
+        assert _holder.is_gone(process(other.pid))
+        lives.kill()
+        until(lambda: _holder.is_gone(process(lives.pid)), "its end", 5)
+        other.kill()
+    assert _holder.is_gone(process(other.pid))
+    assert not _holder.is_gone(process(2**80))
+
+
+def test_playbooks_of_other_machines_and_containers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same name as this one, too: nobody here knows their processes."""
+    ended = re.sub("process [0-9]+", "process 4194305", _holder.holder())
+    assert _holder.is_gone(ended)
+    monkeypatch.setattr(os, "readlink", lambda _path: "pid:[1]")
+    assert not _holder.is_gone(ended)
+    assert not _holder.is_gone("anna@desk (process 11)")
+
+
+def test_a_controller_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_holder, "_PROC", tmp_path)
+    me = _holder.holder()
     assert not _holder.is_gone(me)
-    assert _holder.is_gone(me.replace(f"process {os.getppid()}", f"process {ended.pid}"))
-    assert not _holder.is_gone(f"{user}@elsewhere{rest[rest.index(' ') :]}")
-    assert not _holder.is_gone("edgefl@cloud")
+    assert _holder.is_gone(re.sub("process [0-9]+", "process 4194305", me))
