@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.test_tls import folders
+from support.flood import FIRST, connect
 from support.processes import Federation, Program, until
 
 __all__ = ["folders"]  # the fixture of mutual TLS
@@ -20,37 +20,11 @@ JOINED = 5.0
 """Seconds in which an honest client must have joined, as issue and documentation promise."""
 
 
-def hello() -> bytes:
-    """The first record of a TLS 1.2 handshake, as any client sends it; nothing follows it."""
-    body = bytes.fromhex("0303") + bytes(32) + b"\x00" + bytes.fromhex("0004c02bc02f") + b"\x01\x00"
-    groups = bytes.fromhex("000a00040002001d000d0006000404030804")
-    body += len(groups).to_bytes(2, "big") + groups
-    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
-    return bytes.fromhex("160301") + len(handshake).to_bytes(2, "big") + handshake
-
-
 @contextmanager
 def flood(port: int, each: float, first: bytes) -> Iterator[list[int]]:
-    """New connections all the time, `each` seconds apart; the newest 900 stay open. Gives how many there were."""
+    """New connections all the time, `each` seconds apart. Gives how many there were."""
     count, over = [0], threading.Event()
-
-    def run() -> None:
-        held: list[socket.socket] = []
-        while not over.is_set():
-            try:
-                one = socket.create_connection(("127.0.0.1", port), 2)
-                one.sendall(first)
-                held.append(one)
-                count[0] += 1
-            except OSError:
-                pass
-            while len(held) > 900:
-                held.pop(0).close()
-            over.wait(each)
-        for one in held:
-            one.close()
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=connect, args=(("127.0.0.1", port), first, each, over.is_set, count), daemon=True)
     thread.start()
     yield count
     over.set()
@@ -62,7 +36,7 @@ def memory(program: Program) -> int:
     return int(Path(f"/proc/{program.process.pid}/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.parametrize("first", [hello(), b""], ids=["hellos", "silence"])
+@pytest.mark.parametrize("first", [FIRST["hello"], FIRST["silence"]], ids=["hellos", "silence"])
 def test_a_flood_of_strangers(federation: Federation, folders: dict[str, Path], first: bytes) -> None:
     """2,500 connections without a certificate, or without a word; an honest client joins, and trains, meanwhile."""
     options = ("--rounds=2", "--min_num_clients=1", "--min_sample_size=1")
@@ -92,7 +66,7 @@ def test_more_connections_than_files(federation: Federation) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     until(federation.ready, "ready")
-    with flood(federation.port, 0.002, b"") as count:
+    with flood(federation.port, 0.002, FIRST["silence"]) as count:
         until(lambda: count[0] >= 1000, "the flood")
         assert aggregator.lives and federation.ready()
         files = len(list(Path(f"/proc/{aggregator.process.pid}/fd").iterdir()))
@@ -114,7 +88,7 @@ def test_slow_connections_to_the_status_port(federation: Federation) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     until(federation.ready, "ready")
-    with flood(federation.status_port, 0.002, b"GET /healthz HTTP/1.1\r\nX-Slow: ") as count:
+    with flood(federation.status_port, 0.002, FIRST["slow"]) as count:
         until(lambda: count[0] >= 300, "the flood")
         federation.light_client("edge1", 0, 500)
         federation.event(aggregator, "done")

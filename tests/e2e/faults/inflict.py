@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from e2e.faults.table import Fault
 from e2e.faults.training import PREFIX, ROUNDS, Row, Training, console, lost, processes, recovery, unwell
@@ -62,9 +63,14 @@ def wait_until_whole(fault: Fault, before: set[str], since: float) -> float:
     return time.time() - since
 
 
-def suffer(fault: Fault, training: Training) -> Row:
-    """A fault in the midst of a training, and what it cost, proven by the trainings in which it came and went."""
+def suffer(fault: Fault, training: Training, meanwhile: Callable[[], object] = lambda: None) -> Row:
+    """
+    A fault in the midst of a training, and what it cost, proven by the trainings in which it came and went.
+
+    :param meanwhile: begins what else is done at that time
+    """
     first = training.early()
+    meanwhile()
     before = processes(fault.on, fault.program) if fault.program else set()
     begin, end = inflict(fault, training)
     whole = wait_until_whole(fault, before, end)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+
+from support.helpers import ROOT
 
 AGGREGATOR, CLIENT = "[e]dgefl.aggregator", "[e]dgefl.client"
 APISERVER, ETCD = "^[k]ube-apiserver ", "^[e]tcd "
@@ -33,8 +36,7 @@ sh -c 'echo $$ >cgroup.procs; exec python3 -c "x = 60_000_000 * bytes([1])"'
 """
 # While the aggregator is frozen: it must not write another one before it is killed
 DAMAGE = f"""
-process=$(pgrep -of '{AGGREGATOR}')
-kill -STOP $process
+pkill -STOP -f '{AGGREGATOR}'
 newest=$(ls {{state}}/*.npz | tail -n 1)
 python3 - "$newest" <<'END'
 import sys
@@ -45,13 +47,22 @@ with open(sys.argv[1], "r+b") as file:
     file.seek(place)
     file.write(bytes([byte ^ 255]))
 END
-kill -KILL $process
+pkill -KILL -f '{AGGREGATOR}'
 """
 
 
 def killed(program: str) -> str:
-    """The command that ends the first process of a program's command line, without a word to it."""
-    return f"kill -KILL $(pgrep -of '{program}')"
+    """The command that ends all processes of a program's command line at once: aggregator and client are several, which watch over each other."""
+    return f"pkill -KILL -f '{program}'"
+
+
+def flooded(port: int, first: str, seconds: int = 20) -> str:
+    """The command that floods a port of the cloud node from where a client runs; `first` is of tests/support/flood.py."""
+    program = base64.b64encode((ROOT / "tests/support/flood.py").read_bytes()).decode()
+    return f"""
+address=$(tr '\\0' '\\n' </proc/$(pgrep -of '{CLIENT}')/cmdline | sed -n 's/^--server_address=//p')
+echo {program} | base64 -d | python3 - "${{address%:*}}" {port} {first} {seconds}
+"""
 
 
 @dataclass(frozen=True)
@@ -98,36 +109,90 @@ FAULTS = [
     Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
     Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),
     Fault("newest checkpoint damaged, aggregator killed", "cloud", DAMAGE, program=AGGREGATOR),
+    Fault("flood of TLS handshakes from an edge for 20 s", "edge1", flooded(8888, "hello")),
+    Fault("flood of slow requests for the status for 20 s", "edge2", flooded(8889, "slow")),
     Fault("edgecore stopped for 3 min", "edge2", "systemctl stop edgecore", "systemctl start edgecore", hold=180, storm=False),
     Fault("network of an edge cut for 6 min", "edge1", CUT, MEND, hold=360, storm=False),
 ]  # fmt: skip
 STORM = [fault for fault in FAULTS if fault.storm]
 
 SMALL = "/var/lib/edgefl/small"
+FILL = f"dd if=/dev/zero of={SMALL}/filler bs=4k 2>/dev/null; [ $(df --output=avail {SMALL} | tail -n 1) = 0 ]"
 # With a training of its own, whose states are there
-STATE_FULL = Fault(
-    "state volume full for 20 s", "cloud",
-    f"dd if=/dev/zero of={SMALL}/filler bs=4k 2>/dev/null; [ $(df --output=avail {SMALL} | tail -n 1) = 0 ]", f"rm {SMALL}/filler", hold=20,
+STATE_FULL = Fault("state volume full for 20 s", "cloud", FILL, f"rm {SMALL}/filler", hold=20)
+
+# On edge2, with a training of its own: edgecore's folder on a file system of 64 MB, before and after
+SMALL_EDGE = f"""
+trap 'systemctl start edgecore' EXIT
+set -e
+systemctl stop edgecore
+mkdir -p {SMALL}
+mount -t tmpfs -o size=64m edgefl-test {SMALL}
+cp -a /var/lib/kubeedge/. {SMALL}
+mount --bind {SMALL} /var/lib/kubeedge
+"""
+LARGE_EDGE = f"""
+trap 'systemctl start edgecore' EXIT
+systemctl stop edgecore
+umount /var/lib/kubeedge && cp -a {SMALL}/. /var/lib/kubeedge
+umount {SMALL}
+rmdir {SMALL}
+"""
+EDGE_FULL = Fault("disk of edgecore full for 60 s", "edge2", FILL, f"rm {SMALL}/filler", hold=60, limit=120)
+
+# While an image is sent to it. The first chunk has arrived
+DYING_EDGE = Fault(
+    "edge node without power, while an image is sent to it", "edge1",
+    "until docker exec {node} sh -c '[ $(cat /var/lib/edgefl/incoming/*.part 2>/dev/null | wc -c) -gt 8000000 ]'; do sleep 0.2; done;" + CRASH,
+    START, host="",
 )  # fmt: skip
 
-# Each certificate of the training is signed anew with an end that was yesterday, and all pods have it
-EXPIRE = """
+SHIP = "/usr/local/lib/edgefl/ship"
+# A line without end, from who was asked for the images that are there
+TAKE_OVER = f"""
+cp -a {SHIP} {SHIP}.honest
+cat >{SHIP} <<'END'
+#!/bin/sh
+touch /run/edgefl-asked
+exec tr '\\0' x </dev/zero
+END
+"""
+TAKEN_OVER = Fault(
+    "edge that was taken over, while images are sent", "edge2", "until [ -e /run/edgefl-asked ]; do sleep 0.2; done",
+    f"[ ! -e {SHIP}.honest ] || mv {SHIP}.honest {SHIP}; rm -f /run/edgefl-asked", hold=10,
+)  # fmt: skip
+
+
+def signed_anew(signer: str, days: int) -> str:
+    """
+    The command after which each certificate of the training is signed by another, and all pods have it.
+
+    :param signer: a key, in Python, where x509, ec and serialization are known
+    :param days: from now until it ends
+    """
+    return f"""
 cd /etc/edgefl/tls
 /opt/edgefl/kubernetes/venv/bin/python - fashion-mnist*-tls <<'END'
 import datetime, pathlib, sys
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-signer = serialization.load_pem_private_key(pathlib.Path("ca.key").read_bytes(), None)
-end = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+from cryptography.hazmat.primitives.asymmetric import ec
+signer = {signer}
+end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days={days})
 for name in sys.argv[1:]:
     file = pathlib.Path(name, "tls.crt")
     old = x509.load_pem_x509_certificate(file.read_bytes())
-    new = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number, end - datetime.timedelta(days=1), end, list(old.extensions))
+    begin = min(old.not_valid_before_utc, end - datetime.timedelta(days=1))
+    new = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number, begin, end, list(old.extensions))
     file.write_bytes(new.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 END
 export KUBECONFIG=/etc/kubernetes/admin.conf
 for name in fashion-mnist*-tls; do
-  kubectl --namespace=edgefl patch secret $name --patch='{"data": {"tls.crt": "'$(base64 -w 0 $name/tls.crt)'"}}'
+  kubectl --namespace=edgefl patch secret $name --patch='{{"data": {{"tls.crt": "'$(base64 -w 0 $name/tls.crt)'"}}}}'
 done
 kubectl --namespace=edgefl delete pods --all --wait=false
 """
+
+
+EXPIRE = signed_anew('serialization.load_pem_private_key(pathlib.Path("ca.key").read_bytes(), None)', -1)
+FOREIGN = signed_anew("ec.generate_private_key(ec.SECP256R1())", 365)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.faults.inflict import suffer
-from e2e.faults.table import EXPIRE, SMALL, STATE_FULL
+from e2e.faults.table import EDGE_FULL, EXPIRE, FOREIGN, LARGE_EDGE, SMALL, SMALL_EDGE, STATE_FULL, Fault
 from e2e.faults.training import ROUNDS, Row, Training, console, lost, pauses, recovery
 from support.processes import until
 from support.running_lab import Lab
@@ -21,40 +22,67 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 def small_volume() -> Iterator[str]:
     """A folder for states on the cloud node that has 20 MB."""
-    assert (
-        console(
-            "cloud", f"mkdir -p {SMALL} && mount -t tmpfs -o size=20m,uid=10001,gid=10001,mode=755 edgefl-test {SMALL}"
-        ).returncode
-        == 0
-    )
+    root("cloud", f"mkdir -p {SMALL} && mount -t tmpfs -o size=20m,uid=10001,gid=10001,mode=755 edgefl-test {SMALL}")
     yield SMALL
     console("cloud", f"umount --lazy {SMALL}; rmdir {SMALL}")
 
 
+@pytest.fixture
+def small_edge() -> Iterator[None]:
+    """Edgecore on edge2 has 64 MB."""
+    root("edge2", SMALL_EDGE)
+    yield
+    root("edge2", LARGE_EDGE)
+
+
+def root(host: str, command: str) -> None:
+    """Runs a command at a node's console, which is to work."""
+    done = console(host, command)
+    assert done.returncode == 0, f"{host}: {done.stderr}"
+
+
 def test_full_state_volume(lab: Lab, rows: list[Row], small_volume: str, tmp_path: Path) -> None:
+    training_with(STATE_FULL, lab, rows, tmp_path, edgefl_state_dir=small_volume)
+
+
+@pytest.mark.usefixtures("small_edge")
+def test_full_disk_of_an_edge(lab: Lab, rows: list[Row], tmp_path: Path) -> None:
+    """Edgecore can't keep what it is told of its pods."""
+    training_with(EDGE_FULL, lab, rows, tmp_path)
+
+
+def training_with(fault: Fault, lab: Lab, rows: list[Row], folder: Path, **variables: Any) -> None:
+    """A training of its own that suffers a fault."""
     lab.other_training.set()
-    training = Training.begin("full", tmp_path, edgefl_state_dir=small_volume)
+    training = Training.begin("full", folder, **variables)
     try:
         training.measure_undisturbed(1)
-        rows.append(suffer(STATE_FULL, training))
+        rows.append(suffer(fault, training))
     finally:
         training.end()
 
 
-def test_expired_certificates(lab: Lab, rows: list[Row], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("certificates expired", EXPIRE, "expired"),
+        ("certificates of another authority", FOREIGN, "signature failure"),
+    ],
+    ids=lambda value: str(value).partition("\n")[0],
+)
+def test_bad_certificates(lab: Lab, rows: list[Row], tmp_path: Path, name: str, change: str, told: str) -> None:
     """Nobody comes in with them; the same command again makes new ones, and the run goes on."""
     lab.other_training.set()
-    training = Training.begin("expired", tmp_path, loops=3)
+    training = Training.begin("certificates", tmp_path, loops=3)
     try:
         training.measure_undisturbed(1)
         training.early()
     finally:
         training.end()
     begin = time.time()
-    done = console("cloud", EXPIRE)
-    assert done.returncode == 0, done.stderr
+    root("cloud", change)
     until(
-        lambda: "expired" in lab.kubectl("logs", "--namespace=edgefl", "--selector=app=federated-learning-client"),
+        lambda: told in lab.kubectl("logs", "--namespace=edgefl", "--selector=app=federated-learning-client"),
         "the clients' logs",
         pause=1,
     )
@@ -66,7 +94,7 @@ def test_expired_certificates(lab: Lab, rows: list[Row], tmp_path: Path) -> None
     lines = again.of(1, 3)
     after, longest = recovery(lines, begin, end, again.usual)
     gone = lost([line for line in lines if line["time"] > begin])
-    rows.append(Row("certificates expired; end: site.yml is run again", gone, after, longest, after, again.prove(1, 3)))
+    rows.append(Row(f"{name}; end: site.yml is run again", gone, after, longest, after, again.prove(1, 3)))
 
 
 # What the playbook that is killed has shown by then: a play of site.yml, or a task of its last one
