@@ -77,6 +77,7 @@ class Fault:
     :param times: how often it is injected, each time after some more rounds
     :param limit: most seconds from the end of the fault to a whole round, and to a whole cluster
     :param storm: whether it is one of the storm's: not those that take minutes
+    :param always: whether it is one of those that `make test` has
     """
 
     name: str
@@ -89,6 +90,7 @@ class Fault:
     times: int = 1
     limit: float = 90
     storm: bool = True
+    always: bool = False
 
     @property
     def console(self) -> str:
@@ -96,19 +98,19 @@ class Fault:
 
 
 FAULTS = [
-    Fault("client killed", "edge1", killed(CLIENT), program=CLIENT),
+    Fault("client killed", "edge1", killed(CLIENT), program=CLIENT, always=True),
     Fault("API server killed", "cloud", killed(APISERVER), program=APISERVER),
     Fault("client out of memory, killed by the kernel", "edge2", OUT_OF_MEMORY, program=CLIENT),
     Fault("containerd restarted on an edge", "edge1", "systemctl restart containerd", program="/containerd$"),
     Fault("etcd killed", "cloud", killed(ETCD), program=ETCD),
     Fault("cloudcore stopped for a whole training", "cloud", "systemctl stop cloudcore", "systemctl start cloudcore", hold=None, storm=False),
-    Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
+    Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10, always=True),
     Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
-    Fault("edge node without power", "edge1", CRASH, START, host=""),
+    Fault("edge node without power", "edge1", CRASH, START, host="", always=True),
     # kubelet waits before each further restart: 10, 20, 40, 80 s
     Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
     Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),
-    Fault("newest checkpoint damaged, aggregator killed", "cloud", DAMAGE, program=AGGREGATOR),
+    Fault("newest checkpoint damaged, aggregator killed", "cloud", DAMAGE, program=AGGREGATOR, always=True),
     Fault("flood of TLS handshakes from an edge for 20 s", "edge1", flooded(8888, "hello")),
     Fault("flood of slow requests for the status for 20 s", "edge2", flooded(8889, "slow")),
     Fault("edgecore stopped for 3 min", "edge2", "systemctl stop edgecore", "systemctl start edgecore", hold=180, storm=False),

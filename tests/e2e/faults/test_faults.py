@@ -8,12 +8,13 @@ from e2e.faults.inflict import suffer
 from e2e.faults.table import FAULTS, Fault
 from e2e.faults.training import Row, Training, hole
 
-pytestmark = pytest.mark.long
 # Seconds without a figure of CPU and memory: a restart of the cloud node, and the two intervals that metrics-server takes for its first figures
 HOLE = 150
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, id=fault.name, marks=[] if fault.always else pytest.mark.long) for fault in FAULTS]
+)
 def test_fault(trainings: Training, rows: list[Row], fault: Fault) -> None:
     rows.append(suffer(fault, trainings))
 
