@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import base64
+import typing as t
 from collections.abc import Iterable, Mapping
+
+import yaml
 
 # Their packages are what the roles docker, edge_access, containerd and kubernetes_python install
 FAMILY = "debian"
@@ -116,6 +120,39 @@ def room(about: Facts, host: str, disk_mb: int, memory_mb: int) -> list[str]:
         f"{host} has {disk} MB of disk free under /var/lib and {memory} MB of memory available; {disk_mb} MB and {memory_mb} MB are needed. Make room"
         " (old images: `docker image prune`, `crictl rmi --prune`), or set edgefl_min_disk_mb / edgefl_min_memory_mb for this host if you know better."
     ]
+
+
+def openings(lines: Iterable[str], host: str) -> list[str]:
+    """
+    What an edge may do by cloudcore's settings beyond what its own pods need: sentences that say what to change.
+
+    :param lines: what the cloud node says of itself, with C(cloudcore), its cloudcore.yaml in base64; none when nobody could read it
+    """
+    try:
+        modules = yaml.safe_load(base64.b64decode(facts(lines).get("cloudcore", "")))["modules"]
+    except (ValueError, TypeError, KeyError, yaml.YAMLError):
+        return []
+    found = []
+    if _at(modules, "dynamicController", "enable"):
+        found.append(
+            f"cloudcore on {host} reads and writes any object of the cluster for any edge, as who took one over may ask it to: set modules.dynamicController"
+            " in its cloudcore.yaml to {enable: false}, unless something on the edges needs it, and restart it."
+        )
+    rules = _at(modules, "cloudHub", "authorization")
+    by_node = any(_at(mode, "node", "enable") for mode in _at(rules, "modes") or [])
+    if not (_at(rules, "enable") and by_node) or _at(rules, "debug"):
+        found.append(
+            f"cloudcore on {host} gives any edge the Secrets and ConfigMaps of other nodes, too: set modules.cloudHub.authorization in its cloudcore.yaml to"
+            " {enable: true, debug: false, modes: [{node: {enable: true}}]}, and restart it."
+        )
+    return found
+
+
+def _at(document: t.Any, *names: str) -> t.Any:
+    """What a document has at a path; None where it ends before."""
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
 
 
 def _duration(seconds: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _hosts as hosts
@@ -82,3 +84,38 @@ def test_a_clock_that_is_not_the_cloud_nodes(seconds: int, told: str) -> None:
 
 def test_all_problems_at_once() -> None:
     assert len(found(["python=3.8", "memory_mb=10", "disk_mb=10", "pods=0", "sudo=1", *ROCKY])) == 3
+
+
+RULES = "authorization: {enable: true, debug: false, modes: [{node: {enable: true}}]}"
+READS_ALL, WRITES_ALL = "the Secrets and ConfigMaps of other nodes", "reads and writes any object"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (f"modules: {{cloudHub: {{{RULES}}}, dynamicController: {{enable: false}}}}", []),
+        (f"modules: {{cloudHub: {{{RULES}}}}}", []),
+        (f"modules: {{cloudHub: {{{RULES}}}, dynamicController: {{enable: true}}}}", [WRITES_ALL]),
+        # As keadm leaves it
+        ("modules: {cloudHub: {nodeLimit: 1000}, dynamicController: {enable: false}}", [READS_ALL]),
+        ("modules: {dynamicController: {enable: true}}", [WRITES_ALL, READS_ALL]),
+        (f"modules: {{cloudHub: {{{RULES.replace('debug: false', 'debug: true')}}}}}", [READS_ALL]),
+        (f"modules: {{cloudHub: {{{RULES.replace('node: {enable: true}', 'node: {enable: false}')}}}}}", [READS_ALL]),
+        ("modules: {cloudHub: {authorization: {enable: true}}}", [READS_ALL]),
+        ("modules: {cloudHub: [], dynamicController: on}", [READS_ALL]),
+        # Nobody could read it
+        ("", []),
+        ("modules", []),
+        ("}", []),
+        ("\0\xff", []),
+    ],
+)
+def test_what_cloudcore_lets_edges_do(settings: str, told: list[str]) -> None:
+    line = f"cloudcore={base64.b64encode(settings.encode('latin-1')).decode()}"
+    found = hosts.openings([*DEBIAN, line], "cloud0")
+    assert len(found) == len(told)
+    assert all(part in sentence and "cloudcore on cloud0" in sentence for part, sentence in zip(told, found))
+
+
+def test_settings_of_cloudcore_that_are_none() -> None:
+    assert hosts.openings(DEBIAN, "cloud0") == hosts.openings(["cloudcore=="], "cloud0") == []
