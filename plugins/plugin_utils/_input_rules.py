@@ -40,7 +40,8 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,63}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
-_IMAGE = re.compile(rf"{_REPOSITORY}(?::{_TAG})?(?:@sha256:[0-9a-f]{{64}})?")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_IMAGE = re.compile(rf"{_REPOSITORY}(?::{_TAG})?(?:@{_DIGEST.pattern})?")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
 _SERVICE = re.compile(r"[A-Za-z0-9@_.-]+")
@@ -222,6 +223,19 @@ def vpa_controlled(value: t.Any) -> str:
     """What of a pod a VPA looks after."""
     sound = isinstance(value, list) and value and set(map(str, value)) <= {"cpu", "memory"}
     return "" if sound else "use a list of cpu, memory, or both."
+
+
+def vpa_digests(value: t.Any) -> str:
+    """Digests of the VPA's images."""
+    sound = isinstance(value, Mapping) and all(
+        program in ("recommender", "updater", "admission-controller") and _DIGEST.fullmatch(str(digest))
+        for program, digest in value.items()
+    )
+    return (
+        ""
+        if sound
+        else "use recommender, updater and admission-controller, each with sha256: and 64 hexadecimal digits."
+    )
 
 
 def hpa_behavior(value: t.Any) -> str:
@@ -408,6 +422,7 @@ RULES: dict[str, Rule | None] = {
     "autoscaler_vpa_controlled": vpa_controlled,
     "autoscaler_vpa_repository": REPOSITORY,
     "autoscaler_vpa_version": VERSION,
+    "autoscaler_vpa_digests": vpa_digests,
     "autoscaler_vpa_crds_sha256": empty_or(
         like(r"[0-9a-f]{64}", "use the SHA-256 of the file, 64 hexadecimal digits, as sha256sum prints it.")
     ),

@@ -48,6 +48,7 @@ SHARED: dict[str, Any] = {
     "__federation_clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}],
     "__autoscaler_hpa": [CLIENT],
     "__autoscaler_vpa": [CLIENT],
+    "__autoscaler_digests": {"recommender": "sha256:0"},
     "__autoscaler_programs": {"recommender": {"port": 1, "args": ["--x"]}, "admission-controller": {"port": 2, "args": []}},
     "groups": {"cloud": ["cloud0"], "edges": ["edge1"]},
     "hostvars": {"cloud0": {"build_images_result": {"images": {"client": "c:1"}}}, "edge1": {"edgefl_node_name": "edge1"}},
@@ -56,7 +57,7 @@ SHARED: dict[str, Any] = {
     "edgefl_serve_port": 4,
     "__cloudcore_server": {"stdout": "https://192.0.2.1:6443"},
     "__cloudcore_token_secret": {"stdout": '{"data": {"ca.crt": "Y2E=", "token": "dG9rZW4="}}'},
-    "__metrics_server_insecure": True,
+    "__metrics_server_insecure": True, "__metrics_server_image": "m:1",
     "control_plane_node_name": "cloud", "control_plane_address": "192.0.2.1",
     "cloudcore_address": "192.0.2.1", "cloudcore_dns_name": "cloud",
     "edgecore_kubelet_config": {"x": "y"}, "control_plane_kubelet_config": {"x": "y"}, "control_plane_kube_proxy_config": {"x": "y"},
@@ -155,3 +156,29 @@ def test_the_templates_of_objects_are_all_here() -> None:
         if "apiVersion" in (ROOT / path).read_text()
     }
     assert there <= set(TEMPLATES)
+
+
+@pytest.mark.parametrize("archive", ["", "/srv/images.tar"])
+def test_images_of_a_registry_are_taken_by_their_digests(archive: str) -> None:
+    """An archive has them by their tags alone."""
+    roles = {
+        "metrics_server": ("manifests.yaml.j2", "__metrics_server_image", {}),
+        "autoscaler": ("vpa.yaml.j2", "__autoscaler_digests", {"autoscaler_vpa_digests": {"recommender": "sha256:1a"}}),
+    }
+    found: list[str] = []
+    for role, (template, private, more) in roles.items():
+        given = (
+            variables(role)
+            | more
+            | dict.fromkeys(("metrics_server_image_archive", "autoscaler_vpa_image_archive"), archive)
+        )
+        given[private] = trust_as_template(load_yaml(ROOT / "roles" / role / "vars/main.yml")[private])
+        objects = rendered(f"{role}/templates/{template}", given)
+        pods = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Deployment"]
+        found += [container["image"] for pod in pods for container in pod["containers"]]
+    digests = [image.partition("@")[2] for image in found]
+    assert all(":" in image.partition("@")[0] for image in found)
+    if archive:
+        assert digests == ["", "", ""]
+    else:
+        assert digests[1:] == ["sha256:1a", ""] and len(digests[0]) == len("sha256:") + 64
