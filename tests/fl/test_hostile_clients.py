@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
@@ -53,6 +54,42 @@ def test_weights_times_minus_20(federation: Federation) -> None:
     assert [one["node"] for one in line["lost"]] == ["edge1"] and "--norm_bound=10" in line["lost"][0]["reason"]
     print(f"accuracy {line['accuracy']}")
     assert line["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("complex", "sent weights of type complex128"),
+        ("times", "sent weights of type timedelta64[s]"),
+        ("huge", "sent weights of"),
+        ("figures", "sent a figure that is no finite number"),
+    ],
+)
+def test_an_answer_that_nothing_can_be_calculated_with(federation: Federation, deed: str, reason: str) -> None:
+    """It is lost, and the run goes on with the others'."""
+    aggregator = federation.aggregator("--rounds=2", "--min_round_samples=0.3", "--min_num_clients=3")
+    hostile(federation, deed)
+    honest(federation, 2)
+    federation.event(aggregator, "done")
+    for number in (1, 2):
+        line = federation.event(aggregator, "round", number)
+        assert [one["node"] for one in line["lost"]] == ["edge1"] and reason in line["lost"][0]["reason"], line
+        assert {one["node"] for one in line["clients"]} == {"edge2", "edge3"}
+        assert math.isfinite(line["loss"])
+
+
+def test_samples_that_its_node_does_not_have(federation: Federation) -> None:
+    """They would outweigh all others'."""
+    slices = ("edge1=0:500", "edge2=12000:13000", "edge3=13000:14000")
+    given = [f"--client_slices={one}" for one in slices]
+    aggregator = federation.aggregator("--rounds=2", "--min_num_clients=2", *given)
+    hostile(federation, "samples")
+    until(lambda: aggregator.told("edge1"), "the hostile client")
+    honest(federation, 2)
+    federation.event(aggregator, "done")
+    assert aggregator.told("says that it has samples 0:1000000000000000, its node's slice is 0:500")
+    line = federation.event(aggregator, "round", 2)
+    assert {one["node"]: one["examples"] for one in line["clients"]} == {"edge2": 1_000, "edge3": 1_000}
 
 
 @pytest.mark.parametrize("others", [2, 1])
