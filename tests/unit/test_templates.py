@@ -158,6 +158,40 @@ def test_the_templates_of_objects_are_all_here() -> None:
     assert there <= set(TEMPLATES)
 
 
+PODS = ("federation/templates/aggregator.yaml.j2", "federation/templates/clients.yaml.j2", "autoscaler/templates/vpa.yaml.j2",
+        "metrics_server/templates/manifests.yaml.j2", "model_deployment/templates/endpoint.yaml.j2")  # fmt: skip
+
+
+@pytest.mark.parametrize("template", PODS)
+def test_pods_may_do_little(template: str) -> None:
+    """Their system calls are filtered, nothing in them is root or becomes it, and what they may not write to is read-only."""
+    objects = rendered(template, variables(template.partition("/")[0]))
+    pods = [item if item["kind"] == "Pod" else item["spec"]["template"] for item in objects if pods_of(item)]
+    assert pods
+    for pod in pods:
+        for container in pod["spec"]["containers"]:
+            limits = pod["spec"].get("securityContext", {}) | container["securityContext"]
+            assert limits["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert limits["runAsNonRoot"] and limits["runAsUser"] > 0 and limits["readOnlyRootFilesystem"]
+            assert limits["capabilities"] == {"drop": ["ALL"]} and limits["allowPrivilegeEscalation"] is False
+            assert "privileged" not in limits
+
+
+def pods_of(item: dict[str, Any]) -> bool:
+    """Whether an object is a pod, or has pods."""
+    return item["kind"] in ("Pod", "Deployment", "StatefulSet", "DaemonSet", "Job")
+
+
+def test_other_templates_have_no_pods() -> None:
+    others = [template for template in TEMPLATES if template not in PODS]
+    assert not [
+        template
+        for template in others
+        for item in rendered(template, variables(template.partition("/")[0]))
+        if isinstance(item, dict) and "kind" in item and pods_of(item)
+    ]
+
+
 @pytest.mark.parametrize("archive", ["", "/srv/images.tar"])
 def test_images_of_a_registry_are_taken_by_their_digests(archive: str) -> None:
     """An archive has them by their tags alone."""
