@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import Any
 
 import pytest
 
+from e2e.faults import table
 from e2e.faults.training import lost, recovery, trained_once
 
+ALONE = (table.STATE_FULL, table.EDGE_FULL, table.DYING_EDGE, table.TAKEN_OVER)
+COMMANDS = [
+    *(command for fault in (*table.FAULTS, *ALONE) for command in (fault.inject, fault.undo) if command),
+    table.SMALL_EDGE,
+    table.LARGE_EDGE,
+    table.TAKE_OVER,
+    table.EXPIRE,
+    table.FOREIGN,
+]
 SLICES = {"edge1": (0, 100), "edge2": (100, 300)}
 
 
@@ -61,3 +73,11 @@ def test_what_was_lost_in_words() -> None:
     assert lost([line(missing=("edge1",)), {**line(missing=("edge1", "edge2")), "repeated": 1}]) == (
         "2 parts of edge1, 1 part of edge2, 1 round begun again"
     )
+
+
+def test_commands_can_be_read() -> None:
+    """By the shell of a node; and by its Python what they give to that."""
+    for command in COMMANDS:
+        subprocess.run(["sh", "-n", "-c", command], check=True)
+        for program in re.findall(r"python[3 ][^\n]*<<'END'\n(.*?)\nEND$", command, re.DOTALL | re.MULTILINE):
+            compile(program, command, "exec")
