@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from support.helpers import ROOT
 from support.running_lab import Lab, rounds, values
+from support.wheels import write_wheel
 
 pytestmark = pytest.mark.usefixtures("other_training")
 
@@ -33,6 +35,7 @@ def trained() -> list[set[str]]:
     return [{client["node"] for client in event["clients"]} for event in rounds() if event["event"] == "round"]
 
 
+LOCKS = ROOT / "results/locks"
 # Bytes of data on each edge, that no compression makes smaller; their mean is 127.5
 DATA = 40_000_000
 
@@ -54,16 +57,39 @@ def bytes_sent(lab: Lab) -> dict[str, int]:
     return {edge: int(lab.ssh(edge, "cat /sys/class/net/eth0/statistics/tx_bytes")) for edge in lab.edges}
 
 
-def test_a_flower_app_of_somebody_s_own(lab: Lab, data: str) -> None:
-    """Its folder as it is: each node pulls half of the way towards the mean of its data, which do not leave it."""
+def with_a_package(folder: Path) -> dict[str, str]:
+    """The app `means` with a package that no image has, which both of its parts import and its clients report; as variables, with a wheel of the package."""
+    app = shutil.copytree(ROOT / "tests/fl/flower_apps/means", folder / "means")
+    changes = {
+        "pyproject.toml": ('["flwr", "numpy"]', '["flwr", "numpy", "edgefl-levels"]'),
+        "means/__init__.py": ("def predict", "from edgefl_levels import LEVEL\n\n\ndef predict"),
+        "means/client_app.py": ("app = ClientApp()", "from means import LEVEL\n\napp = ClientApp()"),
+    }
+    for name, (before, after) in changes.items():
+        text = (app / name).read_text()
+        assert before in text
+        (app / name).write_text(text.replace(before, after))
+    client = app / "means/client_app.py"
+    client.write_text(client.read_text().replace('"num-examples": 10,', '"num-examples": 10, "level": LEVEL,'))
+    wheels = folder / "wheels"
+    wheels.mkdir()
+    write_wheel(wheels, "edgefl_levels", "LEVEL = 7\n")
+    return {"edgefl_app": str(app), "edgefl_app_wheels": str(wheels)}
+
+
+def test_a_flower_app_of_somebody_s_own(lab: Lab, data: str, tmp_path: Path) -> None:
+    """Each node pulls half of the way towards the mean of its data, which do not leave it; by a package that comes from a folder of wheels."""
     own = values(
-        edgefl_app="tests/fl/flower_apps/means",
+        **with_a_package(tmp_path),
         edgefl_app_config={"num-server-rounds": 2},
         edgefl_data=data,
         edgefl_aggregator_data=data,
     )
-    before = bytes_sent(lab)
+    before, locks = bytes_sent(lab), set(LOCKS.glob("means-*.txt"))
     lab.play("site.yml", own).ok()
+    (lock,) = set(LOCKS.glob("means-*.txt")) - locks
+    assert "edgefl-levels==1.0" in lock.read_text() and "--hash=sha256:" in lock.read_text()
+    lock.unlink()
     sent = {edge: count - before[edge] for edge, count in bytes_sent(lab).items()}
     lab.show(f"  of {DATA / 1e6:g} MB on each edge, sent in the whole play: {sent}")
     assert all(0 < count < DATA / 10 for count in sent.values())
@@ -71,6 +97,7 @@ def test_a_flower_app_of_somebody_s_own(lab: Lab, data: str) -> None:
     assert begun["settings"]["app"] == "means" and begun["settings"]["config"]["num-server-rounds"] == 2
     assert [[client["node"] for client in one["clients"]] for one in made] == [lab.edges] * 2
     assert all(one["lost"] == [] and {"train_loss", "calls"} <= one["metrics"]["train"].keys() for one in made)
+    assert [one["metrics"]["train"]["level"] for one in made] == [7, 7]
     for who, name in (("evaluate", "eval_loss"), ("aggregator", "distance")):
         assert [one["metrics"][who][name] for one in made] == pytest.approx([63.5, 31.7], abs=0.5)
     # Made by the app's own predict() in the clients' image
