@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from support.helpers import ROOT
@@ -51,6 +53,24 @@ def test_no_process_is_left(lab: Lab) -> None:
 @pytest.mark.usefixtures("stopped")
 def test_second_stop_has_nothing_to_do(lab: Lab) -> None:
     assert lab.play("stop.yml").ok().sums["changed"] == 0
+
+
+@pytest.mark.usefixtures("stopped")
+def test_the_model_is_still_there(lab: Lab) -> None:
+    """It is fetched again without any pod: the arrays from the run's folder, the rest made of them in the client's image."""
+    model = ROOT / "results/latest/model"
+    before = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    again = values(edgefl_run=model.parent.resolve().name)
+    shutil.rmtree(model)
+    checked = lab.play("fetch_model.yml", "--check", again, show=False).ok()
+    assert checked.sums["changed"] == 1 and not model.exists()
+    run = lab.play("fetch_model.yml", again, show=False).ok()
+    assert run.sums["changed"] == 1 and "keras.models.load_model" in run.output
+    # What no playbook but site.yml made before is there now in any case
+    after = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    assert after.keys() == {"model.json", "model.npz", "model.keras", "example.json"} >= before.keys()
+    assert after["model.npz"] == before["model.npz"]
+    assert lab.play("fetch_model.yml", again, show=False).ok().sums["changed"] == 0
 
 
 @pytest.mark.usefixtures("stopped")
