@@ -126,6 +126,7 @@ def _read(path: Path) -> AppInfo:
             info.components[part] = value
             info.problems += _component_problems(files, where, part, value)
     info.config = reader.config()
+    info.problems += _keras_problems(files, where, reader, package)
     info.shards = reader.flag("tool", "edgefl", "shards")
     info.dependencies = reader.requirements("project", "dependencies") or []
     own = reader.requirements("tool", "edgefl", "aggregator-dependencies")
@@ -155,25 +156,38 @@ def _document(files: Files) -> dict[str, t.Any]:
         raise EdgeflError(f"{files.path}: {FILE} is no TOML: {error}. Correct it.") from error
 
 
-def _component_problems(files: Files, where: str, part: str, value: str) -> list[str]:
+def _keras_problems(files: Files, where: str, reader: _Reader, package: str) -> list[str]:
+    """Of what makes the app's Keras model, where it names that."""
+    keys = ("tool", "edgefl", "keras")
+    if not reader.has(*keys):
+        return []
+    if package:
+        return [
+            f"{where}: [tool.edgefl] keras is for apps that are no classifier, whose model is that of {package}/model.py: leave it out."
+        ]
+    value = reader.text(*keys)
+    return _component_problems(files, where, "keras", value, "tool.edgefl") if value else []
+
+
+def _component_problems(
+    files: Files, where: str, part: str, value: str, table: str = "tool.flwr.app.components"
+) -> list[str]:
     found = _COMPONENT.fullmatch(value)
     if not found:
-        return [
-            f'{where}: [tool.flwr.app.components] {part} is {value!r}: use "module:object", such as "app.{part}:app".'
-        ]
+        return [f'{where}: [{table}] {part} is {value!r}: use "module:object", such as "app.{part}:app".']
     module = found[1].replace(".", "/")
     candidates = (f"{module}.py", f"{module}/__init__.py")
     source = next((name for name in candidates if name in files), "")
     if not source:
         return [
-            f'{where}: [tool.flwr.app.components] {part} is "{value}", but there is no {candidates[0]} in {files.path}: correct {part}, or add the file.'
+            f'{where}: [{table}] {part} is "{value}", but there is no {candidates[0]} in {files.path}: correct {part}, or add the file.'
         ]
     attribute = value.partition(":")[2].partition(".")[0]
     # It may come from an import or a star; what defines it nowhere at all is told here, all else by the trial in the image
     text = files.read(source).decode(errors="replace")
     if "import *" not in text and not re.search(rf"\b{attribute}\b", text):
         return [
-            f'{where}: [tool.flwr.app.components] {part} is "{value}", but {source} defines no {attribute}: correct {part}, or define {attribute} there.'
+            f'{where}: [{table}] {part} is "{value}", but {source} defines no {attribute}: correct {part}, or define {attribute} there.'
         ]
     return []
 
@@ -215,6 +229,10 @@ class _Reader:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def has(self, *keys: str) -> bool:
+        """Whether there is a value."""
+        return self._at(*keys) not in (None, "")
 
     def _wrong(self, keys: tuple[str, ...], text: str) -> None:
         self._problems.append(f"{self._where}: [{'.'.join(keys[:-1])}] {keys[-1]} {text}")

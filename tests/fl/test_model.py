@@ -29,7 +29,8 @@ print(json.dumps(outputs.ravel().tolist()))
 """
 
 
-def python(*words: str, **more: Any) -> bytes:
+def python(*words: str, fails: bool = False, **more: Any) -> bytes:
+    """What Python with Flower and TensorFlow writes to stdout, or to stderr where it is to fail."""
     environment = measured(
         {
             "PATH": "/usr/bin:/bin",
@@ -41,13 +42,15 @@ def python(*words: str, **more: Any) -> bytes:
     done: subprocess.CompletedProcess[bytes] = subprocess.run(
         [PYTHON, *words], check=False, capture_output=True, timeout=120, env=environment, **more
     )
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
+    assert done.returncode == int(fails), done.stderr.decode()
+    assert not (fails and done.stdout), "it fails after it wrote"
+    return done.stderr if fails else done.stdout
 
 
-def exported(app: str, folder: Path) -> dict[str, Any]:
+def exported(app: str, folder: Path, **config: Any) -> dict[str, Any]:
     """What is made of the arrays in a folder of a run's model, beside them; and what is told of it."""
-    made = python("-m", "edgefl.serve.export", app, input=(folder / "model.npz").read_bytes())
+    words = (app, json.dumps(config)) if config else (app,)
+    made = python("-m", "edgefl.serve.export", *words, input=(folder / "model.npz").read_bytes())
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         about: dict[str, Any] = json.loads(archive.read("about.json"))
         if "model.keras" in archive.namelist():
@@ -105,15 +108,72 @@ def test_a_run_its_model_and_its_predictions(federation: Federation) -> None:
         assert program.end() < 2 and program.process.returncode == TOLD_TO_END
 
 
+NET = """
+import keras
+from flwr.clientapp import ClientApp
+
+client = ClientApp()
+
+
+def build(units, activation, dropout=0.1):
+    keras.utils.set_random_seed(7)
+    layers = [keras.Input((3,)), keras.layers.Dense(units, activation), keras.layers.Dropout(dropout), keras.layers.Dense(2, "softmax")]
+    return keras.Sequential(layers)
+"""
+PROJECT = """
+[project]
+name = "net"
+[tool.flwr.app.components]
+serverapp = "net:server"
+clientapp = "net:client"
+[tool.flwr.app.config]
+units = 5
+activation = "relu"
+[tool.edgefl]
+keras = "net:build"
+"""
+
+
+def test_a_flower_app_that_names_its_keras_model(federation: Federation) -> None:
+    """It is made with the values of the run, and served without the app, or from the arrays alone where no .keras was made."""
+    app, folder = federation.folder / "net", federation.folder / "run"
+    for path in (app, folder):
+        path.mkdir()
+    (app / "net.py").write_text(NET)
+    (app / "pyproject.toml").write_text(PROJECT)
+    random = np.random.default_rng(1)
+    shapes = ((3, 4), (4,), (4, 2), (2,))
+    arrays = {str(number): random.normal(size=shape).astype(np.float32) for number, shape in enumerate(shapes)}
+    np.savez(folder / "model.npz", **arrays)  # type: ignore[arg-type]
+    made = exported(str(app), folder, units=4)
+    assert [name.split("/")[-1] for name in made["keras"]["variables"]] == ["kernel", "bias"] * 2
+    (expected,) = made["example"]["outputs"]
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.npz", "model.keras")}
+    about = {"app": "net", "sha256": sums["model.npz"], "keras": {"sha256": sums["model.keras"]}}
+    (folder / "model.json").write_text(json.dumps(about))
+
+    def predicts(*arguments: str) -> None:
+        program, port = served(federation, folder, *arguments)
+        assert asked(port, "/v2/models/net")["platform"] == "keras"
+        (output,) = asked(port, "/v2/models/net/infer", (folder / "example.json").read_bytes())["outputs"]
+        np.testing.assert_allclose(output["data"], expected["data"], rtol=1e-4, atol=1e-5)
+        program.end()
+
+    predicts("--app=none")
+    (folder / "model.keras").unlink()
+    (app / "pyproject.toml").write_text(PROJECT.replace("units = 5", "units = 4"))
+    predicts(f"--app={app}")
+    (app / "net.py").write_text(NET.replace("Dropout", "Dropuot"))
+    told = python("-m", "edgefl.common.check_app", str(app), "clientapp", fails=True).decode()
+    assert "net.py line 10: AttributeError" in told and "Dropuot" in told
+
+
 def test_an_edited_app_is_told(tmp_path: Path) -> None:
     """Arrays of another model than build() makes now."""
     buffer = io.BytesIO()
     np.savez(buffer, np.zeros((3, 3), np.float32))
-    done = subprocess.run(
-        [PYTHON, "-m", "edgefl.serve.export", "fashion_mnist_cnn"], input=buffer.getvalue(), check=False, capture_output=True,
-        timeout=120, cwd=tmp_path, env=measured({"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCE)}),
-    )  # fmt: skip
-    assert done.returncode == 1 and done.stdout == b"" and b"the app was edited since this run" in done.stderr
+    told = python("-m", "edgefl.serve.export", "fashion_mnist_cnn", fails=True, input=buffer.getvalue(), cwd=tmp_path)
+    assert b"the app was edited since this run" in told
 
 
 def test_a_damaged_model_ends_the_endpoint(federation: Federation) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fl.test_flower_apps import rounds, started
+from fl.test_model import exported
 
 from support.helpers import BIN, ROOT, run
 from support.processes import Federation
@@ -41,3 +42,6 @@ def test_a_new_app(federation: Federation, tmp_path: Path, framework: str) -> No
     assert made[-1]["lost"] == [] and made[-1]["accuracy"] > 0.7
     assert other.out.read_text().count("it trains on made-up rows") == 1
     assert (federation.folder / "state/default/work/final_model.npz").exists()
+    if framework == "keras":
+        about = exported(str(app), federation.folder / "state/default/model", epochs=3)
+        assert len(about["keras"]["variables"]) == 4 and about["example"]["outputs"][0]["shape"] == [1, 3]

@@ -4,6 +4,7 @@
 [tool.flwr.app.config]       what the app is configured with; `flwr run -c` and --app_config replace values
 [tool.edgefl]                shards = true: the app divides a node's data among its pods by shard-index and shard-count of its node_config
                              classifier = "package": what its rounds need is in the package's data and model (edgefl.apps); it is the app's name, too
+                             keras = "module:function": makes the Keras model whose weights the arrays are; its parameters are values of the configuration
 [tool.edgefl.serve]          predict = "module:function", input-shape = [4], input-type = "FP32": how its model predicts (edgefl.serve.predictor)
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import linecache
 import operator
 import re
@@ -19,7 +21,7 @@ import tempfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +40,8 @@ TYPES = {
 }  # fmt: skip
 """Names of types in the Open Inference Protocol, and in NumPy."""
 _PAIR = re.compile(r"(\S+?)=('[^']*'|\"(?:[^\"\\]|\\.)*\"|\S+)")
+# Parameters that are given by their names, and needed
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _COMPONENT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -66,11 +70,18 @@ class AppFolder:
     """Names of the packages that the app depends on."""
     package: str = ""
     """Of a classifier's data and model."""
+    keras: str = ""
+    """What makes the model of an app that is no classifier."""
 
     @property
     def is_classifier(self) -> bool:
         """Whether its rounds are the coordinator's, rather than its ServerApp's."""
         return bool(self.package)
+
+    @property
+    def has_keras(self) -> bool:
+        """Whether it tells how its Keras model is made."""
+        return self.is_classifier or bool(self.keras)
 
     def classifier(self) -> Classifier:
         """Its data and model. Raises AppError with file and line."""
@@ -93,6 +104,30 @@ class AppFolder:
             raise AppError(f"app {self.name}: {self.serve['predict']} in {file} is no function")
         call: Callable[..., Any] = found
         return call
+
+    def keras_model(self, config: Mapping[str, Value]) -> Any:
+        """The Keras model, as it is made before any training, where the run has this configuration. Raises AppError with file and line."""
+        if self.is_classifier:
+            classifier = self.classifier()
+            return classifier.guarded(classifier.build)
+        make, file = self._imported("keras", self.keras)
+        named = f"app {self.name}: {self.keras} in {file}"
+        if not callable(make):
+            raise AppError(f"{named} is no function")
+        values = {re.sub("[-.]", "_", key): value for key, value in config.items()}
+        parameters = inspect.signature(make).parameters.values()
+        lacking = [each.name for each in parameters if each.default is each.empty and each.kind in _NAMED]
+        if lacking := [name for name in lacking if name not in values]:
+            raise AppError(
+                f"{named} takes {', '.join(lacking)}, but [tool.flwr.app.config] in {FILE} has no such value: add it, or give it a default"
+            )
+        try:
+            model = make(**{each.name: values[each.name] for each in parameters if each.name in values})
+        except Exception as err:
+            raise AppError(f"{self.where(err)}{type(err).__name__}: {err}") from err
+        if not hasattr(model, "get_weights"):
+            raise AppError(f"{named} gives a {type(model).__name__}, no Keras model")
+        return model
 
     def _imported(self, part: str, named: str) -> tuple[Any, str | None]:
         """What "module:attribute" names, and the module's file."""
@@ -158,15 +193,17 @@ def read(path: str | Path) -> AppFolder:
     tool = document["tool"]
     config = flat(tool["flwr"]["app"].get("config", {}), f"{file}: [tool.flwr.app.config]")
     ours = tool.get("edgefl", {})
-    shards, package = ours.get("shards", False), ours.get("classifier", "")
+    shards, package, keras = ours.get("shards", False), ours.get("classifier", ""), ours.get("keras", "")
     if not isinstance(shards, bool):
         raise AppError(f"app {name}: {file}: [tool.edgefl] shards must be true or false, is {shards!r}")
     if package != "" and not (isinstance(package, str) and package.isidentifier()):
         raise AppError(f"app {name}: {file}: [tool.edgefl] classifier must be the name of a package, is {package!r}")
+    if keras != "" and not _COMPONENT.fullmatch(str(keras)):
+        raise AppError(f'app {name}: {file}: [tool.edgefl] keras must be "module:function", is {keras!r}')
     serve = _serve(ours.get("serve", {}), f"app {name}: {file}: [tool.edgefl.serve]")
     name = package or name
     identity = f"{name}@{_digest(folder)}"
-    return AppFolder(folder, name, components, config, shards, identity, serve, _dependencies(document), package)
+    return AppFolder(folder, name, components, config, shards, identity, serve, _dependencies(document), package, keras)
 
 
 def _dependencies(document: dict[str, Any]) -> frozenset[str]:

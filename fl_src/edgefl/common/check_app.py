@@ -1,6 +1,7 @@
 """Try an app before anything is deployed: `python -m edgefl.common.check_app APP [serverapp|clientapp]`, one side of it or both. Takes seconds.
 
-Its components are imported; a classifier is also trained on a few samples, which is the client's part and needs TensorFlow.
+Its components are imported; a classifier is also trained on a few samples, and the Keras model that another app names is made:
+that is the client's part and needs TensorFlow.
 Exit code 1 and one message when the app would fail in the pods: the file and line, and what to change.
 """
 
@@ -20,6 +21,11 @@ def check(name: str, *wanted: str) -> str:
     app, parts = app_folder.read(name), wanted or PARTS
     if app.is_classifier:
         app.classifier()  # before Flower, which takes long
+    with_keras = bool(app.keras) and "clientapp" in parts
+    if with_keras:  # before the app: it may begin with TensorFlow, which is to be set up by then
+        from edgefl.client.trainer import tensorflow
+
+        tensorflow(1)
     from edgefl.link import flower
 
     for part, kind in flower.components():
@@ -29,6 +35,8 @@ def check(name: str, *wanted: str) -> str:
         from edgefl.client.trial import trial
 
         return trial(app.classifier())
+    if with_keras:
+        app.keras_model(app.config)
     return f"app {app.name} works: {' and '.join(app.components[part] for part in parts)} can be imported"
 
 

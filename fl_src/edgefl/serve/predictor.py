@@ -3,7 +3,7 @@
 What is in it decides how:
 * an app of its own that offers predict(): with NumPy alone, without TensorFlow;
 * model.keras;
-* model.npz, and a classifier, whose build() gives the model for the arrays.
+* model.npz, and an app that tells how its Keras model is made: a classifier, or one with [tool.edgefl] keras in its pyproject.toml.
 
 An app offers predict() by [tool.edgefl.serve] in its pyproject.toml: predict = "module:function", called with the arrays by name, in the order of the
 model, and a batch of inputs; input-shape = [4] and input-type = "FP32" tell what an input is.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,12 @@ def load(folder: Path, app: str, threads: int = 1) -> Predictor:
     if (folder / KERAS).exists():
         intact(folder / KERAS, about.get("keras", {}).get("sha256", ""))
         return from_keras(folder / KERAS, threads)
-    if own is None or not own.is_classifier:
+    if own is None or not own.has_keras:
         raise ModelError(
-            f"there is no {KERAS} in {folder}, and app {app} offers no predict(): give it one ([tool.edgefl.serve] predict in its pyproject.toml)"
+            f"there is no {KERAS} in {folder}, and app {app} offers no predict(): let its pyproject.toml name one ([tool.edgefl.serve] predict), "
+            "or what makes its Keras model ([tool.edgefl] keras)"
         )
-    return of_model(built(own, list(arrays.values()), threads), "keras")
+    return of_model(built(own, list(arrays.values()), threads, own.config), "keras")
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -127,20 +128,20 @@ def from_keras(path: Path, threads: int) -> Predictor:
         raise ModelError(f"{path} is no model that Keras loads: {err}") from err
 
 
-def built(app: AppFolder, weights: list[Array], threads: int) -> Any:
-    """The Keras model of a classifier, with these weights. Raises ModelError when they are not of that model."""
+def built(app: AppFolder, weights: list[Array], threads: int, config: Mapping[str, Any]) -> Any:
+    """The Keras model of an app in a run with this configuration, with these weights. Raises ModelError when they are not of that model."""
     from edgefl.client.trainer import tensorflow
 
     tensorflow(threads)
     try:
-        classifier = app.classifier()
-        model = classifier.guarded(classifier.build)
+        model = app.keras_model(config)
     except AppError as err:
         raise ModelError(str(err)) from err
     shapes, wanted = [array.shape for array in weights], [array.shape for array in model.get_weights()]
     if shapes != wanted:
         raise ModelError(
-            f"the arrays have shapes {shapes}, the model of build() in app {app.name} has {wanted}: the app was edited since this run"
+            f"the arrays have shapes {shapes}, the model of {app.keras or 'build()'} in app {app.name} has {wanted}: "
+            "the app was edited since this run, or configured otherwise"
         )
     model.set_weights(weights)
     return model

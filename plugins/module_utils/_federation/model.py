@@ -33,6 +33,8 @@ MODEL, WORK = "model", "work"
 ARRAYS, ABOUT, KERAS, EXAMPLE, MADE = "model.npz", "model.json", "model.keras", "example.json", "about.json"
 SAFETENSORS = "model.safetensors"
 _BLOCK = 1 << 20
+# Bytes of a run's first line, of which an argument is made
+_LONGEST_LINE = 1 << 16
 
 
 def find_run(state_dir: Path, run: str) -> str:
@@ -187,8 +189,11 @@ def export(state_dir: Path, run: str, image: str, app: str, most: int) -> tuple[
 
     Raises EdgeflError with the reason when it makes nothing of them.
     """
+    words = [app]
+    if config := _config(state_dir, run):
+        words.append(json.dumps(config))
     with foreign.open_file(state_dir, run, MODEL, ARRAYS, most=1 << 50) as arrays:
-        data = _run(image, app, arrays, most)
+        data = _run(image, words, arrays, most)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = set(archive.namelist())
@@ -204,6 +209,15 @@ def export(state_dir: Path, run: str, image: str, app: str, most: int) -> tuple[
             f"what {image} makes of the model can't be read ({printable(str(error), 100)}): build the images again"
         ) from error
     return _told(about, files)
+
+
+def _config(state_dir: Path, run: str) -> dict[str, Any]:
+    """The configuration of the app in this run, which its first line tells; empty where it tells none."""
+    try:
+        with foreign.open_file(state_dir, run, events.FILE, most=1 << 50) as file:
+            return _mapping(json.loads(file.readline(_LONGEST_LINE))["settings"]["config"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
 
 
 def _told(about: dict[str, Any], files: dict[str, bytes]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -229,7 +243,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _run(image: str, app: str, arrays: IO[bytes], most: int) -> bytes:
+def _run(image: str, words: list[str], arrays: IO[bytes], most: int) -> bytes:
     """What the program writes, at most `most` bytes. In a container without a network, as the app is tried."""
     limited = [
         "--entrypoint=timeout",
@@ -239,7 +253,7 @@ def _run(image: str, app: str, arrays: IO[bytes], most: int) -> bytes:
         "python3",
         "-m",
         "edgefl.serve.export",
-        app,
+        *words,
     ]
     with tempfile.TemporaryFile() as said:
         try:

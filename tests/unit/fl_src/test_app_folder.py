@@ -72,6 +72,8 @@ def test_identity_changes_with_each_file_of_the_app_and_no_other(tmp_path: Path)
         (GOOD + '[tool.edgefl]\nshards = "yes"\n', "shards must be true or false"),
         (GOOD + '[tool.edgefl]\nclassifier = "a.b"\n', "classifier must be the name of a package, is 'a.b'"),
         (GOOD + "[tool.edgefl]\nclassifier = true\n", "classifier must be the name of a package, is True"),
+        (GOOD + '[tool.edgefl]\nkeras = "model.py"\n', "keras must be \"module:function\", is 'model.py'"),
+        (GOOD + "[tool.edgefl]\nkeras = 1\n", "keras must be .*, is 1"),
     ],
 )
 def test_what_is_wrong(tmp_path: Path, text: str, reason: str) -> None:
@@ -149,3 +151,54 @@ def test_what_names_an_app() -> None:
         ".",
         "fashion_mnist",
     ]
+
+
+class Model:
+    """Has of a Keras model what it is known by."""
+
+    def __init__(self, *made_of: object) -> None:
+        self.made_of = made_of
+
+    def get_weights(self) -> list[object]:
+        return []
+
+
+def with_keras(path: Path, source: str) -> app_folder.AppFolder:
+    """An app whose Keras model is made by the function `make` of this source."""
+    app = app_folder.read(folder(path, f'{GOOD}[tool.edgefl]\nkeras = "{path.name}_model:make"\n', path.name))
+    (path / f"{path.name}_model.py").write_text(source)
+    return app
+
+
+def test_a_keras_model_is_made_of_values_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters are named after them, with _ for - and the dots."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "given_by_a_test", sys.modules[__name__])
+    source = "from given_by_a_test import Model\ndef make(model_rate, rounds=1, *, other=2):\n    return Model(model_rate, rounds, other)\n"
+    app = with_keras(tmp_path / "keras_made", source)
+    assert app.has_keras and not app.is_classifier
+    assert app.keras_model(app.config | {"model.rate": 0.25}).made_of == (0.25, 3, 2)
+    assert not app_folder.read(folder(tmp_path / "a")).has_keras
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "told"),
+    [
+        ("absent", "", "keras_absent_model.py defines no make"),
+        ("value", "make = 1", "is no function"),
+        (
+            "lacking",
+            "def make(a, rounds, b): pass",
+            r"takes a, b, but \[tool.flwr.app.config\] in pyproject.toml has no",
+        ),
+        ("list", "def make(): return []", "gives a list, no Keras model"),
+        ("raises", "def make():\n    1 / 0", r"keras_raises_model.py line 2: ZeroDivisionError"),
+    ],
+)
+def test_a_keras_model_that_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str, told: str
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    app = with_keras(tmp_path / f"keras_{name}", source)
+    with pytest.raises(AppError, match=told):
+        app.keras_model(app.config)

@@ -155,6 +155,7 @@ def test_tensors_beside_the_arrays(tmp_path: Path) -> None:
 DOCKER = """
 import io, json, sys, zipfile
 assert sys.stdin.buffer.read() == b"arrays" and sys.argv[1:4] == ["run", "--interactive", "--rm"] and "--network=none" in sys.argv
+open(__file__ + ".words", "w").write(json.dumps(sys.argv[sys.argv.index("edgefl.serve.export") + 1:]))
 out = io.BytesIO()
 with zipfile.ZipFile(out, "w") as archive:
     archive.writestr("about.json", json.dumps({"keras": {"variables": ["w\\x1b[2J"]}, "example": {"request": {"inputs": []}, "outputs": []}}))
@@ -187,6 +188,29 @@ def test_what_the_image_makes(tmp_path: Path, docker: Callable[[str], None]) -> 
         about["keras"]["sha256"] == hashlib.sha256(b"keras").hexdigest()
         and about["example"]["request"] == "example.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "config"),
+    [
+        (
+            '{"settings": {"config": {"features": 8, "name": "a b"}}}\n{"event": "round"}\n',
+            {"features": 8, "name": "a b"},
+        ),
+        ('{"settings": {}}\n', None),
+        ('{"settings": {"config": [1]}}\n', None),
+        ("[1]\n", None),
+        ("{", None),
+    ],
+)
+def test_the_image_is_told_how_the_run_was_configured(
+    tmp_path: Path, docker: Callable[[str], None], lines: str, config: dict[str, Any] | None
+) -> None:
+    (run_of(tmp_path / "state") / "rounds.jsonl").write_text(lines)
+    docker("")
+    model.export(tmp_path / "state", "one", "image", "means", ROOM)
+    name, *given = json.loads((tmp_path / "bin/docker.words").read_text())
+    assert name == "means" and [json.loads(text) for text in given] == ([config] if config else [])
 
 
 @pytest.mark.parametrize(
