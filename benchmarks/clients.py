@@ -2,7 +2,7 @@
 
 The clients train in NumPy on 100 samples each, up to 25 in a process (many.py), so that the aggregator is what is measured.
 In turn, as often as --repeats says:
-  ours   edgefl.aggregator, and clients through edgefl's own adapter, each a node of its own
+  ours   edgefl.aggregator, and clients on edgefl's link, each a node of its own
   plain  a plain Flower server with FedAvg, and Flower's NumPyClients
   floor  the same steps in one process, without Flower
 Clients and aggregator share the machine's cores: the aggregator's own part is its processor time.

@@ -1,6 +1,6 @@
 """Many small clients in one process, and what they are compared with; the programs that clients.py starts.
 
-    many.py ours --server_address=HOST:PORT --first=0 --count=25     clients 0 to 24 through edgefl's own adapter
+    many.py ours --server_address=HOST:PORT --first=0 --count=25     clients 0 to 24 on edgefl's link
     many.py plain --server_address=HOST:PORT --first=0 --count=25    the same as Flower's NumPyClients
     many.py server --server_address=HOST:PORT --count=50 --rounds=5  a plain Flower server for 50 of those
     many.py floor --count=50 --rounds=5                              the same steps in one process, without Flower

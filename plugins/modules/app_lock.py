@@ -47,7 +47,9 @@ options:
     type: str
     default: x86_64
   lock:
-    description: A lock to take instead, with versions and hashes.
+    description:
+      - A lock to take instead, with versions and hashes. Where the aggregator's dependencies are not the clients', it gets the part that its lines
+        C(# via) tell.
     type: path
     default: ""
   pip_options:

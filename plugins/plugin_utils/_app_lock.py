@@ -45,6 +45,8 @@ _WITH_NUMPY_OF_DEBIAN = ("pyarrow<26",)
 _LONGEST = 600
 _TOLD = 12
 _ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+))?", re.MULTILINE)
+# After it, who needs a package; several in lines of their own
+_VIA = re.compile(r"#[ \t]*via\b(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -141,15 +143,21 @@ class Locker:
             # Something that the app needs needs it
             framework = TENSORFLOW
 
-    def given(self, path: str) -> Locked:
-        """A lock that somebody has, without what is in the images."""
+    def given(self, path: str, wanted: Iterable[str] | None = None) -> Locked:
+        """A lock that somebody has, without what is in the images; of it the part that these dependencies need, where `wanted` are not None."""
         try:
             text = Path(path).expanduser().read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise EdgeflError(f"{path} (edgefl_app_lock) can't be read on the controller: {error}.") from error
+        kept, problems = [], []
+        if wanted is not None:
+            text, untold = needed_by(text, [*wanted, *([_NUMPY_OF_DEBIAN] if self.of_debian else [])])
+            problems += [
+                f"it does not say what needs {name} (`# via`), so the part for [tool.edgefl] aggregator-dependencies can't be told"
+                for name in untold[:1]
+            ]
         framework = TENSORFLOW if _OF_TENSORFLOW & names(text) else PLAIN
         there = self.there(framework)
-        kept, problems = [], []
         for name, block in blocks(text):
             if name in self._excluded(framework):
                 continue
@@ -255,18 +263,34 @@ def uv() -> str:
     return found
 
 
-def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Canonical names of a lock's packages, each with its lines."""
+def blocks(text: str, comments: bool = False) -> Iterator[tuple[str, str]]:
+    """Canonical names of a lock's packages, each with its lines, and those that are comments where they are asked for."""
     name, lines = "", ""
     for line in text.splitlines(keepends=True):
         if re.match(r"[A-Za-z0-9]", line):
             if name:
                 yield name, lines
             name, lines = canonicalize_name(re.split(r"[=<>!~ ;\[@]", line.strip(), maxsplit=1)[0]), ""
-        if name and not line.lstrip().startswith("#"):
+        if name and (comments or not line.lstrip().startswith("#")):
             lines += line
     if name:
         yield name, lines
+
+
+def needed_by(text: str, dependencies: Iterable[str]) -> tuple[str, list[str]]:
+    """The part of a lock that these dependencies need, by what its comments say (`# via scipy`); and names of packages of which they say nothing."""
+    users: dict[str, set[str]] = {}
+    untold = []
+    for name, block in blocks(text, comments=True):
+        told = _VIA.search(block)
+        users[name] = {canonicalize_name(each) for each in re.split(r"[\s#,]+", told[1])} if told else set()
+        if not told:
+            untold.append(name)
+    found: set[str] = {canonicalize_name(Requirement(each).name) for each in dependencies}
+    # What the engine needs is in the images
+    while more := {name for name, by in users.items() if by & found - {*_EXCLUDED}} - found:
+        found |= more
+    return "".join(block for name, block in blocks(text) if name in found), untold
 
 
 def without_nccl(text: str) -> str:
@@ -331,7 +355,8 @@ def keep(locker: Locker, app: Mapping[str, t.Any], folder: Path, given: str, che
         own = app["aggregator_dependencies"] != app["dependencies"] and program == "aggregator"
         where = f"{app['path']}: pyproject.toml: {'[tool.edgefl] aggregator-dependencies' if own else '[project] dependencies'}"
         if given:
-            found[program] = Kept(Path(given).expanduser().absolute(), locker.given(given), False)
+            locked = locker.given(given, app[key] if own else None)
+            found[program] = Kept(Path(given).expanduser().absolute(), locked, False)
             continue
         path = folder / f"{app['name']}-{locker.key(app[key])}.txt"
         other = next((kept for kept in found.values() if kept.path == path), None)

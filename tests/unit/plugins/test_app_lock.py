@@ -151,6 +151,60 @@ def test_a_lock_of_one_s_own(locker: Locker, tmp_path: Path) -> None:
         locker.given(str(tmp_path / "none.txt"))
 
 
+ANNOTATED = f"""\
+flwr==1.0 \\
+    {HASH}
+    # via seeing (pyproject.toml)
+cryptography==1.0 \\
+    {HASH}
+    # via flwr
+scikit-learn==1.9.1 \\
+    {HASH}
+    # via
+    #   -c requirements.txt
+    #   seeing (pyproject.toml)
+scipy==1.17.1 \\
+    {HASH}
+    # via scikit-learn, tensor-flow-tools
+joblib==1.5.0 \\
+    {HASH}
+    # via
+    #   keras
+    #   scipy
+tensorflow==2.21.0 \\
+    {HASH}
+    # via seeing (pyproject.toml)
+"""
+
+
+def test_a_lock_of_one_s_own_has_a_part_for_the_aggregator(locker: Locker, tmp_path: Path) -> None:
+    """Where [tool.edgefl] aggregator-dependencies ask for less: by its comments, without any index."""
+    own = tmp_path / "own.txt"
+    own.write_text(ANNOTATED)
+
+    def locked(*aggregator: str) -> dict[str, _app_lock.Locked]:
+        dependencies = ["flwr", "scikit-learn", "tensorflow"]
+        app = {
+            "name": "seeing",
+            "path": "/apps/seeing",
+            "dependencies": dependencies,
+            "aggregator_dependencies": [*aggregator],
+        }
+        return {
+            program: each.locked for program, each in _app_lock.keep(locker, app, tmp_path, str(own), False).items()
+        }
+
+    found = locked("flwr", "scikit_learn>=1.3")
+    assert _app_lock.names(found["client"].text) == {"cryptography", "scikit-learn", "scipy", "joblib"}
+    assert _app_lock.names(found["aggregator"].text) == {"scikit-learn", "scipy", "joblib"}
+    assert (found["client"].framework, found["aggregator"].framework) == (TENSORFLOW, PLAIN)
+    assert locked("flwr", "numpy")["aggregator"] == _app_lock.Locked(PLAIN, "")
+    assert locked("flwr", "scikit-learn", "tensorflow")["aggregator"] == found["client"]
+    own.write_text(LOCK)
+    with pytest.raises(EdgeflError, match=r"does not say what needs scipy .*aggregator-dependencies can't be told"):
+        locked("flwr", "numpy")
+
+
 def kept(locker: Locker, folder: Path, check_mode: bool = False, **more: Any) -> dict[str, _app_lock.Kept]:
     app = {
         "name": "seeing",
