@@ -1,6 +1,6 @@
 """Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
 
-    install.py --target DIR --lock FILE [--without FILE] [--slim FILE] [--check FILE] [--options FILE] [--with-source]
+    install.py --target DIR --lock FILE [--without FILE] [--slim FILE | --slim-some FILE] [--check FILE] [--options FILE] [--with-source]
 
 --without names a lock whose packages are left out: they are in a lower layer already. --slim names a list of what is
 taken out; a line of it is
@@ -11,6 +11,7 @@ taken out; a line of it is
     stub GLOB    put a module in the place of this library that says it was taken out, when it is used
 
 A line that matches nothing is an error: the list belongs to the locked versions and must be looked at when they change.
+With --slim-some it is none: the list is for packages that may be there, in any version.
 Modules are kept as bytecode only, without docstrings (Python's level 2 of optimization): they start quicker, and take
 less memory and disk; with --with-source they keep source and docstrings, for packages that nobody here knows read
 them. --check names a program that uses what is installed and proves that nothing needed is missing. --options names a
@@ -76,19 +77,19 @@ except ModuleNotFoundError as err:
 """
 
 
-def slim(target: Path, rules: Path) -> None:
+def slim(target: Path, rules: Path, some: bool = False) -> None:
     for number, line in enumerate(rules.read_text().splitlines(), 1):
         rule = line.partition("#")[0].strip()
         if not rule:
             continue
         verb, _dummy, pattern = rule.rpartition(" ")
         paths = [path for path in target.glob(pattern.strip()) if path.exists()]
-        if not paths:
+        if not paths and not some:
             sys.exit(f"{rules} line {number}: {pattern} matches nothing any more; take the line out or correct it")
         for path in paths:
             if verb == "strip":
                 if path.is_file() and not path.is_symlink():
-                    subprocess.run(["strip", "--strip-unneeded", path], check=True)
+                    subprocess.run(["strip", "--strip-unneeded", path], check=not some)
             elif verb == "pack":
                 path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
                 path.unlink()
@@ -129,7 +130,7 @@ def run(check: Path, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Install locked packages into a folder and slim it.")
-    for option in ("target", "lock", "slim", "check", "without", "options"):
+    for option in ("target", "lock", "slim", "slim-some", "check", "without", "options"):
         parser.add_argument(f"--{option}", type=Path, required=option in ("target", "lock"))
     parser.add_argument("--with-source", action="store_true")
     a = parser.parse_args()
@@ -158,6 +159,8 @@ def main() -> None:
     before = size(a.target)
     if a.slim:
         slim(a.target, a.slim)
+    if a.slim_some:
+        slim(a.target, a.slim_some, some=True)
     if a.with_source:
         bytecode_too(a.target)
     else:

@@ -14,6 +14,7 @@ from support.helpers import ROOT, Result, run
 from support.wheels import write_wheel
 
 INSTALL = ROOT / "fl_src/image/install.py"
+SLIM = ROOT / "fl_src/image/app-slim.txt"
 # Where the stage has them
 IN_THE_BUILD = b"/build/wheels"
 
@@ -61,15 +62,15 @@ def installed(folder: Path, locks: dict[str, _app_lock.Kept], wheels: Path, prog
             data = content if isinstance(content, bytes) else content.read_bytes()
             (build / Path(name).name).write_bytes(data.replace(IN_THE_BUILD, bytes(build)))
     words = (
-        "--target",
-        target,
         "--lock",
         build / f"{program}.txt",
         "--options",
         build / "pip-options.txt",
+        "--slim-some",
+        SLIM,
         "--with-source",
     )
-    return target, run(sys.executable, INSTALL, *words, timeout=120)
+    return target, run(sys.executable, INSTALL, "--target", target, *words, timeout=120)
 
 
 def test_a_package_from_a_wheel_to_the_image(tmp_path: Path, wheels: Path) -> None:

@@ -57,6 +57,43 @@ def test_a_rule_that_matches_nothing_is_told(install: ModuleType, tmp_path: Path
         install.slim(tmp_path, rules)
 
 
+def test_what_is_taken_out_of_an_app_s_frameworks(
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files as PyTorch and JAX have them: nothing that is imported, loaded or started goes, and no licence."""
+    goes = [
+        "torch/include/ATen/ATen.h", "torch/share/cmake/Torch/TorchConfig.cmake", "torch/bin/protoc-3.21.12.0", "torch/bin/test_api", "torch/test/a",
+        "torch/lib/libdnnl.a", "torch/_C/__init__.pyi", "jaxlib/include/xla/ffi/api/api.h", "jaxlib/mlir/_mlir_libs/include/mlir-c/IR.h",
+        "jaxlib/mlir/_mlir_libs/_mlir/ir.pyi",
+    ]  # fmt: skip
+    stays = [
+        "torch/__init__.py", "torch/bin/torch_shm_manager", "torch/lib/libtorch_cpu.so", "torch/testing/_internal/logging_tensor.py",
+        "torch-2.9.0.dist-info/licenses/LICENSE", "torch-2.9.0.dist-info/RECORD", "torch/_vendor/packaging/LICENSE", "jaxlib/libjax_common.so",
+        "jaxlib/mlir/ir.py", "jaxlib-0.10.2.dist-info/licenses/LICENSE.txt", "skimage/__init__.pyi", "other/include/a.h", "other/lib/a.a",
+    ]  # fmt: skip
+    there, none, stripped = tmp_path / "there", tmp_path / "none", tmp_path / "stripped"
+    for name in goes + stays:
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text("as it was")
+    none.mkdir()
+    # It can't do it, which is not the end of the build
+    (tmp_path / "strip").write_text(f'#!/bin/sh\necho "$2" >>{stripped}\nexit 1\n')
+    (tmp_path / "strip").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for folder in (there, none):
+        install.slim(folder, IMAGE / "app-slim.txt", some=True)
+    assert sorted(str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()) == sorted(stays)
+    assert {(there / name).read_text() for name in stays} == {"as it was"}
+    assert stripped.read_text().split() == [str(there / "jaxlib/libjax_common.so")]
+
+
+def test_each_stage_of_an_app_s_packages_has_these_rules() -> None:
+    stages = (ROOT / "fl_src/Dockerfile").read_text().split("\nFROM ")
+    of_apps = [stage for stage in stages if "--target /opt/edgefl/packages" in stage]
+    assert len(of_apps) == 2
+    assert all("image/app-slim.txt" in one and "--slim-some /build/wheels/app-slim.txt" in one for one in of_apps)
+
+
 def test_a_part_that_an_app_may_complete(install: ModuleType, tmp_path: Path) -> None:
     """Without the package its names are there and say what to add, once they are used; with it they are the real ones."""
     part, package = tmp_path / "engine/part", tmp_path / "packages"
