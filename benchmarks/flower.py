@@ -3,8 +3,11 @@
 In turn, as often as --repeats says:
   ours       edgefl.aggregator and two times edgefl.client, each with --app=flower_app
   superlink  flower-superlink, two times flower-supernode, and flwr run flower_app
-The app (flower_app) is NumPy that does next to nothing, so that the engines are what is measured, or with --learner=sklearn a logistic regression of
-scikit-learn, which is installed beside for that; it notes when each round ends.
+The app (flower_app) trains, one after the other or those that --learner names:
+  numpy       next to nothing, so that the engines are what is measured
+  sklearn     a logistic regression of scikit-learn, which is installed beside for that
+  tensorflow  a dense net in Keras: an app whose own work is most of a round
+It notes when each round ends.
 A start is from the launch of all processes to the beginning of the first round. Memory is the peak of the PSS of a side's processes
 together, CPU their processor time. Needs Flower and the app's packages: `make bench-flower` has them.
 """
@@ -44,8 +47,18 @@ SKLEARN = (
     "narwhals==2.29.0",
     "threadpoolctl==3.8.0",
 )
-GOALS = {"numpy": 20, "sklearn": 10}
-"""How many times as fast a round is to be, by what is trained."""
+GOALS = {"numpy": 20, "sklearn": 10, "tensorflow": 1}
+"""How many times as fast a round is to be, by what is trained: never slower."""
+SIZES = {"numpy": 100_000, "sklearn": 20_000, "tensorflow": 10_000}
+"""Numbers in the model, or samples of a client."""
+WORKS = (
+    "start",
+    "a round",
+    "server, peak PSS",
+    "clients, peak PSS",
+    "server, processor time",
+    "clients, processor time",
+)
 LONGEST = 900.0
 """Seconds after which a training is given up."""
 
@@ -219,54 +232,47 @@ def main() -> None:
     bench.parser.add_argument("--repeats", type=int, default=3, help="trainings of each (default: 3)")
     bench.parser.add_argument("--rounds", type=int, default=3, help="of a training (default: 3)")
     bench.parser.add_argument(
-        "--learner", choices=GOALS, default="numpy", help="what is trained (default: %(default)s)"
+        "--learner", choices=GOALS, nargs="+", default=list(GOALS), help="what is trained (default: each)"
     )
     bench.parser.add_argument(
-        "--size", type=int, default=100_000, help="numbers in the model, or samples of a client (default: 100000)"
+        "--size", type=int, help=f"numbers in the model, or samples of a client (default: {SIZES})"
     )
     options = bench.options()
-    with learns(options.learner):
-        measure(bench, options)
+    for learner in options.learner:
+        with learns(learner):
+            measure(bench, options, Training(learner, options.rounds, options.size or SIZES[learner]))
     bench.finish()
 
 
 @contextlib.contextmanager
 def learns(learner: str) -> Iterator[None]:
     """With the packages of this learner."""
+    before = os.environ.get("PYTHONPATH", "")
     with tempfile.TemporaryDirectory() as folder:
         if learner == "sklearn":
             # NumPy is there already
             install = [PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={folder}", *SKLEARN]
             subprocess.run(install, check=True)
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, before)))
         yield
+    os.environ["PYTHONPATH"] = before
 
 
-def measure(bench: Bench, options: argparse.Namespace) -> None:
-    training = Training(options.learner, options.rounds, options.size)
+def measure(bench: Bench, options: argparse.Namespace, training: Training) -> None:
+    learner = training.learner
     for repeat in range(options.repeats):
         for name, way in WAYS.items():
             with tempfile.TemporaryDirectory() as folder, closing(Federation(Path(folder))) as federation:
                 one = way(federation, training)
-            bench.add("start", name, "s", one.startup)
-            bench.add("a round", name, "s", sum(one.rounds) / len(one.rounds))
+            bench.add(f"{learner}: start", name, "s", one.startup)
+            bench.add(f"{learner}: a round", name, "s", sum(one.rounds) / len(one.rounds))
             for side in ("server", "clients"):
-                bench.add(f"{side}, peak PSS", name, "MB", one.memory[side] / 1e6)
-                bench.add(f"{side}, processor time", name, "s", one.cpu[side])
-        print(f"repeat {repeat + 1} of {options.repeats} is done", flush=True)
-    for work in (
-        "start",
-        "a round",
-        "server, peak PSS",
-        "clients, peak PSS",
-        "server, processor time",
-        "clients, processor time",
-    ):
-        bench.ratio(work, "superlink", "ours")
-    bench.goal(
-        "a round, superlink / ours", bench.ratio("a round", "superlink", "ours"), at_least=GOALS[options.learner]
-    )
-    bench.goal("server's memory, superlink / ours", bench.ratio("server, peak PSS", "superlink", "ours"), at_least=2)
+                bench.add(f"{learner}: {side}, peak PSS", name, "MB", one.memory[side] / 1e6)
+                bench.add(f"{learner}: {side}, processor time", name, "s", one.cpu[side])
+        print(f"{learner}: repeat {repeat + 1} of {options.repeats} is done", flush=True)
+    ratios = {work: bench.ratio(f"{learner}: {work}", "superlink", "ours") for work in WORKS}
+    bench.goal(f"{learner}: a round, superlink / ours", ratios["a round"], at_least=GOALS[learner])
+    bench.goal(f"{learner}: server's memory, superlink / ours", ratios["server, peak PSS"], at_least=2)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from timed.learners import LEARNERS, Regression, Vector
+from timed.learners import LEARNERS, Net, Regression, Vector
 
 app = ClientApp()
 
 
-def learner(context: Context) -> Vector | Regression:
+def learner(context: Context) -> Vector | Regression | Net:
     config = context.run_config
     return LEARNERS[str(config["learner"])](int(config["size"]), int(context.node_config["partition-id"]))
 

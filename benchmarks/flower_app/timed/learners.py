@@ -1,7 +1,8 @@
-"""What the app of benchmarks/flower.py trains: a vector in NumPy, or a logistic regression of scikit-learn."""
+"""What the app of benchmarks/flower.py trains: a vector in NumPy, a logistic regression of scikit-learn, or a net in Keras, made anew for each message."""
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -61,4 +62,45 @@ class Regression:
         return make_classification(self.samples, FEATURES, n_informative=10, n_classes=CLASSES, random_state=self._node)
 
 
-LEARNERS = {"numpy": Vector, "sklearn": Regression}
+class Net:
+    """A dense net on `size` made-up pictures of the node's own."""
+
+    LAYERS = (784, 128, 10)
+
+    def __init__(self, size: int, node: int = 0) -> None:
+        random = np.random.default_rng(0)
+        self.start = []
+        for inputs, outputs in itertools.pairwise(self.LAYERS):
+            self.start.append(random.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32))
+            self.start.append(np.zeros(outputs, np.float32))
+        self.samples, self._node = size, node
+
+    def train(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        model = self._model(arrays)
+        model.fit(*self._data(), batch_size=32, verbose=0)
+        return list(model.get_weights())
+
+    def loss(self, arrays: list[np.ndarray]) -> float:
+        return float(self._model(arrays).evaluate(*self._data(), batch_size=128, verbose=0))
+
+    def _model(self, arrays: list[np.ndarray]):
+        import keras
+
+        keras.backend.clear_session()
+        inputs, *hidden, outputs = self.LAYERS
+        layers = [keras.layers.Dense(units, "relu") for units in hidden]
+        model = keras.Sequential([keras.Input((inputs,)), *layers, keras.layers.Dense(outputs, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.set_weights(arrays)
+        return model
+
+    def _data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Classes that a line in the pictures tells."""
+        random = np.random.default_rng(self._node)
+        labels = random.integers(0, self.LAYERS[-1], self.samples)
+        data = random.random((self.samples, self.LAYERS[0]), np.float32)
+        data[np.arange(self.samples), labels * 50] += 2
+        return data, labels
+
+
+LEARNERS = {"numpy": Vector, "sklearn": Regression, "tensorflow": Net}
