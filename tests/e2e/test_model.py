@@ -30,11 +30,11 @@ def nothing_is_left(lab: Lab, default_training: None) -> Iterator[None]:
         lab.ssh(edge, f"rm -rf {MODELS}")
 
 
-def answer(lab: Lab, edge: str, path: str, body: str = "") -> str:
+def answer(lab: Lab, edge: str, path: str, body: str = "", model: str = "fashion_mnist") -> str:
     """What the endpoint of an edge answers at its own address; empty where nothing listens."""
     address = f"http://{lab.hosts[edge]['ansible_host']}:{PORT}"
     sent = f"--data @{body} " if body else ""
-    return lab.ssh(edge, f"curl --silent --max-time 5 {sent}{address}/v2/models/fashion_mnist{path} || true").strip()
+    return lab.ssh(edge, f"curl --silent --max-time 5 {sent}{address}/v2/models/{model}{path} || true").strip()
 
 
 def served(lab: Lab, edge: str) -> str:
@@ -100,3 +100,20 @@ def test_a_version_that_does_not_predict_is_rolled_back(lab: Lab, tmp_path: Path
     assert served(lab, lab.edges[1]) == before
     again = lab.play("deploy_model.yml", values(edgefl_serve=True, edgefl_model_version=before), show=False).ok()
     assert again.sums["changed"] == 0 and served(lab, lab.edges[0]) == before
+
+
+@pytest.mark.long
+def test_a_flower_app_with_a_keras_model_is_served(lab: Lab, tmp_path: Path) -> None:
+    """What new_app.yml writes in Keras: its pyproject.toml names what makes the model, with values of its configuration."""
+    lab.play("new_app.yml", "-e", "name=rows", "-e", "framework=keras", "-e", f"new_app_parent={tmp_path}").ok()
+    own = {"edgefl_app": str(tmp_path / "rows"), "edgefl_app_config": {"num-server-rounds": 2, "features": 5}}
+    lab.other_training.set()
+    lab.play("site.yml", values(**own)).ok()
+    about = json.loads((LATEST / "model.json").read_text())
+    assert about["app"] == "rows" and about["keras"]["sha256"] and about["arrays"][0]["shape"] == [5, 32]
+    lab.play("deploy_model.yml", values(**own, edgefl_serve=True)).ok()
+    wanted = about["example"]["outputs"][0]["data"]
+    for edge in lab.edges:
+        assert json.loads(answer(lab, edge, "", model="rows"))["platform"] == "keras"
+        predicted = json.loads(answer(lab, edge, "/infer", f"{MODELS}/current/example.json", "rows"))
+        assert predicted["outputs"][0]["data"] == pytest.approx(wanted, abs=1e-3)
