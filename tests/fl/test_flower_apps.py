@@ -180,6 +180,74 @@ def test_a_client_that_raises(federation: Federation, tmp_path: Path) -> None:
     assert made[-1]["lost"] == [] and len(made[-1]["clients"]) == 2 and good.lives
 
 
+SPOILED = {
+    "shape": "sent weights of another shape than the model's",
+    "nan": "sent weights that are not finite",
+    "no metrics": "the strategy can't take it: InconsistentMessageReplies: Expected exactly one MetricRecord",
+    "a list": "the strategy can't take it: InconsistentMessageReplies: Key `num-examples`",
+    "evaluation": "its answer is not as the others': it has metrics.eval_loss: several numbers and lacks metrics.eval_acc",
+}  # fmt: skip
+
+
+def spoilable(tmp_path: Path) -> Path:
+    """The means, whose nodes may answer wrongly."""
+    app = shutil.copytree(MEANS, tmp_path / "means", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).with_name("spoil.py"), app / "means/spoil.py")
+    client = app / "means/client_app.py"
+    text = client.read_text().replace("app = ClientApp()", "app = ClientApp(mods=[spoil])")
+    client.write_text(text.replace("from flwr.clientapp", "from means.spoil import spoil\nfrom flwr.clientapp"))
+    return app
+
+
+@pytest.mark.parametrize("way", SPOILED)
+def test_a_bad_answer(federation: Federation, tmp_path: Path, way: str) -> None:
+    """Of a client that is right in all but what it answers: it is lost with the reason, and the run ends as without it; also after a restart."""
+    app = spoilable(tmp_path)
+    options = ("--app_config=num-server-rounds=4 pause=0.2 learning-rate=1.0", "--min_nodes=3", "--min_num_clients=3")
+    aggregator = started(federation, app, *options)
+    for number, node in enumerate(("edge1", "edge2", "edge3")):
+        federation.app_client(node, app, f"--node_config=partition-id={number}", SPOIL=way if node == "edge3" else "")
+    federation.event(aggregator, "round", 2)
+    aggregator.end(signal.SIGKILL)
+    again = started(federation, app, *options)
+    federation.event(again, "done")
+    made = rounds(federation, again)
+    lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
+    assert lost == [(2, "edge3"), (3, "edge3"), (4, "edge3")] and again.told("replies of before")
+    assert all(SPOILED[way] in item["reason"] for one in made for item in one["lost"]), made[1]["lost"]
+    kind = 1 if way == "evaluation" else 0
+    assert [(one["exchanges"][kind]["answered"], one["exchanges"][kind]["errors"]) for one in made[1:]] == [(2, 1)] * 3
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tolist() == [2.0 if way == "evaluation" else 1.5] * 4
+    assert federation.lines(again)[-1]["lost_total"] == 3
+
+
+def test_two_nodes_of_which_one_is_wrong(federation: Federation, tmp_path: Path) -> None:
+    """From the first round on, and where the other one is gone nothing is left."""
+    app = spoilable(tmp_path)
+    aggregator = started(federation, app, "--app_config=num-server-rounds=2")
+    for number, way in enumerate(("shape", "")):
+        own = f"--node_config=partition-id={number}"
+        federation.app_client(f"edge{number}", app, own, SPOIL=way, SPOIL_SINCE="1")
+    assert federation.event(aggregator, "done")["lost_total"] == 2
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].shape == (4,)
+
+
+def test_answers_that_none_can_take(federation: Federation, tmp_path: Path) -> None:
+    """In the first round it is the app that is wrong; later, when it has worked, these answers are, and the model stays."""
+    app = spoilable(tmp_path)
+    aggregator = started(federation, app, "--app_config=num-server-rounds=3", "--run=later")
+    clients = federation.app_pair(app, SPOIL="no metrics")
+    assert federation.event(aggregator, "done")["lost_total"] == 4
+    aggregator.end()
+    for client in clients:
+        client.end()
+    aggregator = started(federation, app, "--run=first")
+    federation.app_pair(app, SPOIL="no metrics", SPOIL_SINCE="1")
+    assert "Expected exactly one MetricRecord" in federation.event(aggregator, "failed")["reason"]
+
+
 def weights(federation: Federation) -> bytes:
     return (state(federation) / "model" / "model.npz").read_bytes()
 

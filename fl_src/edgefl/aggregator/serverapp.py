@@ -15,6 +15,7 @@ from typing import IO, Any
 from edgefl.aggregator import lines, model
 from edgefl.aggregator.replies import Replies
 from edgefl.aggregator.rounds import Rounds
+from edgefl.aggregator.sieve import Sieve
 from edgefl.aggregator.status import Status
 from edgefl.apps import AppError
 from edgefl.common import app_folder
@@ -124,7 +125,7 @@ class AppRun:
         kind = dict(flower.components())["serverapp"]
         random.seed(s.seed)
         main = self.app.load("serverapp", kind)
-        flower.watch_strategies(self._after_round)
+        flower.watch_strategies(self._after_round, lambda *about: self._sieve.around(*about))
         flower.watch_strategies_of_parameters(self._evaluated)
         if not self.journal.lines:
             self.journal.append(self._start_line())
@@ -132,6 +133,7 @@ class AppRun:
             self._wait()
             self.rounds.begin_loop(loop)
             grid = LinkGrid(self.hub, self.number, self.replies, self.rounds, s.round_timeout)
+            self._sieve = Sieve(grid)
             self._seed(loop)
             told = {"data-path": str(self.settings.data_dir)} if self.settings.data_dir else {}
             context = flower.context(self.number, flower.SERVER, told, self.config)

@@ -41,7 +41,8 @@ class Watcher(Protocol):
     loop: int
 
     def sent(self, mark: object, kind: str, count: int, size: int) -> Any: ...
-    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None: ...
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> Any: ...
+    def refused(self, answer: Any, reason: str) -> None: ...
     def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None: ...
     def diverged(self) -> None: ...
 
@@ -66,7 +67,10 @@ class Nothing:
     def sent(self, mark: object, kind: str, count: int, size: int) -> Any:
         return None
 
-    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None:
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> Any:
+        return None
+
+    def refused(self, answer: Any, reason: str) -> None:
         pass
 
     def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None:
@@ -98,6 +102,7 @@ class LinkGrid(Grid):
         self._sent: dict[str, _Sent] = {}
         self._known: dict[str, Reply | None] = {}
         self._seen: dict[str, int] = {}
+        self._answered: dict[str, Any] = {}
         self.arrays: Any = None
 
     # -- Flower's interface ------------------------------------------------------------------------------------------
@@ -145,6 +150,8 @@ class LinkGrid(Grid):
         arrays = flower.arrays_of(first.content)
         if arrays is not None:
             self.arrays = arrays
+        if not self._sent:
+            self._answered.clear()
         self._remember(keys)
         for key, message in zip(keys, waiting):
             sure = {"message_id": key, "run_id": self._run.run_id, "src_node_id": flower.SERVER}
@@ -187,6 +194,13 @@ class LinkGrid(Grid):
                 for key in left & self._sent.keys():
                     self._memory.add(key, None)
                     self._missing(self._sent.pop(key))
+
+    def refuse(self, message: Any, reason: str) -> None:
+        """An answer that the app has got already is of no use to it: its node is lost. Those before the last sending are not known any more."""
+        with self._lock:
+            answer = self._answered.pop(message.metadata.reply_to_message_id, None)
+            if answer is not None:
+                self._watcher.refused(answer, reason)
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
@@ -263,5 +277,6 @@ class LinkGrid(Grid):
         if message.has_error():
             self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)
         else:
-            self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+            told = self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+            self._answered[key] = told
         return message
