@@ -73,6 +73,38 @@ def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     assert federation.event(again, "done") == done
 
 
+def test_the_log_of_flower(federation: Federation) -> None:
+    """What Flower says of its rounds is in the aggregator's log, as plain text, in the order of our own lines."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1")
+    clients = federation.app_pair(MEANS)
+    federation.event(aggregator, "done")
+    said = aggregator.err.read_text()
+    for text in ("Starting FedAvg strategy:", "[ROUND 1/1]", "aggregate_train: Received 2 results and 0 failures"):
+        assert [row for row in said.splitlines() if row.startswith("INFO :") and text in row], said
+    assert said.index("[ROUND 1/1]") < said.index("round 1: ") < said.index("Strategy execution finished")
+    assert "\x1b" not in said + "".join(one.err.read_text() + one.out.read_text() for one in clients)
+
+
+def test_no_hub_is_asked_and_nobody_is_told(federation: Federation, tmp_path: Path) -> None:
+    """Also without the images' environment. What the environment says holds."""
+    app = shutil.copytree(MEANS, tmp_path / "means", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("server_app.py", "client_app.py"):
+        path = app / "means" / part
+        shown = (
+            "print('environment', *(f'{k}={v}' for k, v in sorted(os.environ.items())), file=sys.stderr, flush=True)"
+        )
+        telemetry = "print('FLWR_TELEMETRY', telemetry.FLWR_TELEMETRY_ENABLED, file=sys.stderr, flush=True)"
+        begin = "import os, sys\nfrom flwr.supercore import telemetry"
+        path.write_text(f"{begin}\n{shown}\n{telemetry}\n" + path.read_text())
+    aggregator = started(federation, app, "--app_config=num-server-rounds=1", HF_DATASETS_OFFLINE="0")
+    clients = federation.app_pair(app, HF_DATASETS_OFFLINE="0")
+    federation.event(aggregator, "done")
+    for program in (aggregator, *clients):
+        (row,) = [row for row in program.err.read_text().splitlines() if row.startswith("environment")]
+        wanted = {"HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=0", "HF_HUB_DISABLE_TELEMETRY=1", "DO_NOT_TRACK=1"}
+        assert wanted <= set(row.split()) and program.told("FLWR_TELEMETRY 0"), row
+
+
 def test_a_fab(federation: Federation, tmp_path: Path) -> None:
     fab = tmp_path / "means.fab"
     with zipfile.ZipFile(fab, "w") as archive:

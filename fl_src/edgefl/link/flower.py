@@ -32,6 +32,9 @@ try:
 except ImportError:
     TaskIdentity = None
 
+for _handler in logging.getLogger("flwr").handlers:
+    _handler.colored = False  # type: ignore[attr-defined]  # a pod's log is no terminal
+
 SERVER = 1
 """Node id of the aggregator: flwr.common.constant.SUPERLINK_NODE_ID."""
 RAISED, UNAVAILABLE = 2, 5
