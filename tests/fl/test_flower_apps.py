@@ -151,6 +151,46 @@ def test_messages_of_its_own(federation: Federation) -> None:
     assert [client["metrics"]["train.count"]["count"] for client in made[2]["clients"]] == [3, 3]
 
 
+def test_queries_of_tables(federation: Federation, tmp_path: Path) -> None:
+    """In the shape of the quickstart with pandas: no strategy, lists of counts, a table that is found by a relative path."""
+    app = APPS / "histograms"
+    aggregator = started(federation, app)
+    for node, row in (("edge1", "2.5,9.5"), ("edge2", "4.5,9.5")):
+        table = tmp_path / node / "owner/iris/train.csv"
+        table.parent.mkdir(parents=True)
+        table.write_text("Length,Width\n" + f"{row}\n" * 50)
+        federation.app_client(node, app, f"--data_dir={tmp_path / node}")
+    federation.event(aggregator, "done")
+    found = json.loads((state(federation) / "work" / "histograms.json").read_text())
+    assert found == [{"Length": [50, 0, 50] + [0] * 6, "Width": [0] * 8 + [100]}] * 3
+    made = rounds(federation, aggregator)
+    assert [(one["exchanges"][0]["type"], one["exchanges"][0]["answered"]) for one in made] == [("query", 2)] * 3
+    assert aggregator.told("Received 2/2 results", 3) and all(one["lost"] == [] for one in made)
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_trees_in_bytes(federation: Federation, spoiled: bool) -> None:
+    """In the shape of the quickstart with XGBoost: the model grows with each round, and no two answers are of one length."""
+    app = APPS / "boosted"
+    aggregator = started(federation, app, "--min_nodes=3", "--min_num_clients=3")
+    for number in range(3):
+        bad = "1" if spoiled and number == 2 else ""
+        own = f"--node_config=partition-id={number} num-partitions={2 if spoiled else 3}"
+        federation.app_client(f"edge{number}", app, own, SPOIL=bad)
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)
+    lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
+    assert lost == ([(2, "edge2"), (3, "edge2")] if spoiled else [])
+    assert all("JSONDecodeError" in item["reason"] for one in made for item in one["lost"])
+    errors = [one["metrics"]["evaluate"]["mse"] for one in made]
+    assert errors[0] > errors[1] > errors[2], errors
+    written = (state(federation) / "work" / "final_model.json").read_bytes()
+    trees = json.loads(written)["learner"]["gradient_booster"]["model"]["trees"]
+    assert len(trees) == (6 + 4 + 4 if spoiled else 18)
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tobytes() == written
+
+
 @pytest.mark.parametrize("client", ["client", "adaptive", "local"])
 def test_mods(federation: Federation, tmp_path: Path, client: str) -> None:
     """Each client's step of length 300 is clipped to 1, twice."""
