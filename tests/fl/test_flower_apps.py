@@ -222,6 +222,22 @@ def test_the_api_of_before(federation: Federation, config: str) -> None:
     assert kept.tolist() == [2, 2, 2] and about["round"] == 2
 
 
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_bad_answer_by_the_api_of_before(federation: Federation, size: int) -> None:
+    """Arrays that are not finite, or of another shape."""
+    aggregator = started(
+        federation, APPS / "legacy", "--app_config=num-server-rounds=3", "--min_nodes=3", "--min_num_clients=3"
+    )
+    federation.app_pair(APPS / "legacy")
+    federation.app_client("edge3", APPS / "legacy", "--node_config=partition-id=2", SPOIL=str(size))
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)
+    assert [(one["round"], item["node"]) for one in made for item in one["lost"]] == [(2, "edge3"), (3, "edge3")]
+    assert ("not finite" if size == 3 else "another shape") in made[1]["lost"][0]["reason"]
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tolist() == [3, 3, 3]
+
+
 def test_secure_aggregation(federation: Federation) -> None:
     """Two clipped steps, one in each of two directions, twice."""
     aggregator = started(federation, APPS / "masked")

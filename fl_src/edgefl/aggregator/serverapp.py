@@ -125,8 +125,8 @@ class AppRun:
         kind = dict(flower.components())["serverapp"]
         random.seed(s.seed)
         main = self.app.load("serverapp", kind)
-        flower.watch_strategies(self._after_round, lambda *about: self._sieve.around(*about))
-        flower.watch_strategies_of_parameters(self._evaluated)
+        flower.watch_strategies(self._after_round, self._sieved)
+        flower.watch_strategies_of_parameters(self._evaluated, self._sieved)
         if not self.journal.lines:
             self.journal.append(self._start_line())
         for loop in range(1, s.loops + 1):
@@ -191,6 +191,9 @@ class AppRun:
     def _evaluated(self, arrays: Any, metrics: dict[str, Any] | None) -> None:
         self._arrays = arrays
         self.rounds.found(metrics or {})
+
+    def _sieved(self, strategy: Any, kind: str, aggregate: Callable[..., Any]) -> Callable[..., Any]:
+        return self._sieve.around(strategy, kind, aggregate)
 
     def _keep(self, record: Any) -> None:
         if self.folder is None or record is None:

@@ -39,6 +39,8 @@ SERVER = 1
 """Node id of the aggregator: flwr.common.constant.SUPERLINK_NODE_ID."""
 RAISED, UNAVAILABLE = 2, 5
 """flwr.common.constant.ErrorCode: CLIENT_APP_RAISED_EXCEPTION, NODE_UNAVAILABLE."""
+EXAMPLES = "num-examples"
+"""What Flower calls a number of samples."""
 KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex numbers"}
 """NumPy's kinds of numbers."""
 
@@ -131,7 +133,7 @@ def numbers(content: RecordDict) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for record in content.metric_records.values():
-        found |= {"num-examples" if key == "num_examples" else key: value for key, value in record.items()}
+        found |= {EXAMPLES if key == "num_examples" else key: value for key, value in record.items()}
     for name in ("fitres.metrics", "evaluateres.metrics"):
         found |= dict(content.config_records.get(name, {}).items())
     return found
@@ -241,19 +243,22 @@ def counterparts(record: ArrayRecord, sent: ArrayRecord) -> list[tuple[Array, Ar
 
 def inner(strategy: Any) -> list[Any]:
     """A strategy, and those that it wraps, as those of differential privacy do."""
-    from flwr.serverapp.strategy import Strategy
-
     found: list[Any] = []
-    while isinstance(strategy, Strategy) and not any(one is strategy for one in found):
+    while _aggregates(strategy) and not any(one is strategy for one in found):
         found.append(strategy)
         strategy = getattr(strategy, "strategy", None)
     return found
 
 
+def _aggregates(one: Any) -> bool:
+    return not isinstance(one, type) and (hasattr(one, "aggregate_train") or hasattr(one, "aggregate_fit"))
+
+
 def weights_of(strategy: Any) -> dict[str, bool]:
     """Names of the metrics that a strategy calculates arrays with, and whether none may be negative."""
-    names = {getattr(one, "weighted_by_key", None): True for one in inner(strategy)}
-    names |= {getattr(one, "train_loss_key", None): False for one in inner(strategy)}
+    names: dict[Any, bool] = {} if hasattr(strategy, "aggregate_train") else {EXAMPLES: True}
+    for one in inner(strategy):
+        names |= {getattr(one, "weighted_by_key", None): True, getattr(one, "train_loss_key", None): False}
     return {name: positive for name, positive in names.items() if isinstance(name, str)}
 
 
@@ -322,7 +327,10 @@ def watch_strategies(
     Strategy.start = watched
 
 
-def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | None], None]) -> None:
+def watch_strategies_of_parameters(
+    evaluated: Callable[[Any, dict[str, Any] | None], None],
+    guarded: Callable[[Any, str, Callable[..., Any]], Callable[..., Any]],
+) -> None:
     """The same for strategies of the API of before 1.20: `evaluated` is called with the arrays and the metrics in each round, after the training."""
     try:
         from flwr.common import parameters_to_ndarrays
@@ -342,6 +350,8 @@ def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | No
             return result
 
         strategy.evaluate = evaluate
+        for kind, name in (("train", "aggregate_fit"), ("evaluate", "aggregate_evaluate")):
+            setattr(strategy, name, _with_messages(strategy, kind, getattr(strategy, name), guarded))
 
     fit, make = Server.fit, LegacyContext.__init__
 
@@ -354,6 +364,42 @@ def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | No
         watch(self.strategy)
 
     Server.fit, LegacyContext.__init__ = watched_fit, watched_make
+
+
+def _with_messages(strategy: Any, kind: str, method: Any, guarded: Callable[..., Callable[..., Any]]) -> Any:
+    """A method for results and failures of the API of before 1.20, guarded as one for messages is."""
+    pairs: dict[int, Any] = {}
+    failed_before: list[Any] = []
+
+    def of_messages(server_round: int, replies: list[Message]) -> Any:
+        lost = [RuntimeError(reply.error.reason) for reply in replies if reply.has_error()]
+        results = [pairs[reply.metadata.src_node_id] for reply in replies if not reply.has_error()]
+        return method(server_round, results, [*failed_before, *lost])
+
+    of_messages.__module__ = method.__module__
+    sieved = guarded(strategy, kind, of_messages)
+
+    def aggregate(server_round: int, results: list[Any], failures: list[Any]) -> Any:
+        pairs.clear()
+        pairs.update({proxy.node_id: (proxy, result) for proxy, result in results})
+        failed_before[:] = failures
+        return sieved(server_round, [_as_message(node, result) for node, (_proxy, result) in pairs.items()])
+
+    return aggregate
+
+
+def _as_message(node: int, result: Any) -> Message:
+    """A result of the API of before 1.20 as a message has it."""
+    told = {EXAMPLES: result.num_examples}
+    content = RecordDict({"metrics": ConfigRecord(result.metrics)})
+    if hasattr(result, "parameters"):
+        kind, tensors = result.parameters.tensor_type, result.parameters.tensors
+        content["parameters"] = ArrayRecord({str(at): Array("", (), kind, one) for at, one in enumerate(tensors)})
+    else:
+        told["loss"] = result.loss
+    content["result"] = MetricRecord(told)
+    head, body = encode(Message(content, dst_node_id=SERVER, message_type="train"))
+    return decode(head, b"".join(body), src_node_id=node)
 
 
 def asked_for_arrays(grid: Any, nodes: int) -> list[Any]:

@@ -102,7 +102,8 @@ class LinkGrid(Grid):
         self._sent: dict[str, _Sent] = {}
         self._known: dict[str, Reply | None] = {}
         self._seen: dict[str, int] = {}
-        self._answered: dict[str, Any] = {}
+        self._sending: tuple[str | None, str] | None = None
+        self._answered: dict[str | int, Any] = {}
         self.arrays: Any = None
 
     # -- Flower's interface ------------------------------------------------------------------------------------------
@@ -146,12 +147,14 @@ class LinkGrid(Grid):
             size += sum(map(len, body))
         first = waiting[0]
         kind = str(first.metadata.message_type)
-        exchange = self._watcher.sent(flower.round_mark(first), kind, len(waiting), size)
+        sending = flower.round_mark(first), kind
+        if sending != self._sending or None in sending:
+            self._sending = sending
+            self._answered.clear()
+        exchange = self._watcher.sent(sending[0], kind, len(waiting), size)
         arrays = flower.arrays_of(first.content)
         if arrays is not None:
             self.arrays = arrays
-        if not self._sent:
-            self._answered.clear()
         self._remember(keys)
         for key, message in zip(keys, waiting):
             sure = {"message_id": key, "run_id": self._run.run_id, "src_node_id": flower.SERVER}
@@ -196,9 +199,10 @@ class LinkGrid(Grid):
                     self._missing(self._sent.pop(key))
 
     def refuse(self, message: Any, reason: str) -> None:
-        """An answer that the app has got already is of no use to it: its node is lost. Those before the last sending are not known any more."""
+        """An answer that the app has got already is of no use to it: its node is lost. It is one to what was sent last in a round, by its key or its node."""
         with self._lock:
-            answer = self._answered.pop(message.metadata.reply_to_message_id, None)
+            about = message.metadata
+            answer = self._answered.get(about.reply_to_message_id) or self._answered.get(about.src_node_id)
             if answer is not None:
                 self._watcher.refused(answer, reason)
 
@@ -278,5 +282,5 @@ class LinkGrid(Grid):
             self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)
         else:
             told = self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
-            self._answered[key] = told
+            self._answered[key] = self._answered[sent.node] = told
         return message
