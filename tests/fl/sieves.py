@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import exception
 from flwr.serverapp import strategy as strategies
 
 from edgefl.aggregator.sieve import Sieve
@@ -272,6 +273,13 @@ def raises(call: Callable[[], Any], kind: type[Exception], text: str) -> None:
 def case_own_error() -> None:
     good = [answer(1), answer(2)]
     raises(lambda: sieved(Broken(2, IndexError("mine")), good, good), IndexError, "mine")
+
+
+def case_budget() -> None:
+    """A privacy budget that is used up ends the run, whatever the answers are."""
+    exhausted = getattr(exception, "PrivacyBudgetExhausted", OSError)
+    good = [answer(1), answer(2)]
+    raises(lambda: sieved(Broken(2, exhausted("no more")), good, good), exhausted, "no more")
 
 
 def case_own_disk() -> None:

@@ -70,6 +70,7 @@ class _Batch:
     ) -> None:
         self._aggregate, self._sent, self.replies = aggregate, sent, replies
         self._kept = flower.Kept(strategy, replies)
+        self._reasons_to_end = flower.reasons_to_end()
         self._known: dict[int, tuple[Any, bool]] = {}
         self.lost: Flaws = {}
         self._fits: dict[int, bool] = {}
@@ -124,7 +125,7 @@ class _Batch:
         """What the strategy makes of the answers that it can take. Raises what it raises of all, when it can take none and never could."""
         try:
             return self._call()
-        except OSError:
+        except self._reasons_to_end:
             raise
         except Exception as err:
             told = printable(f"{type(err).__name__}: {err}")
@@ -158,7 +159,7 @@ class _Batch:
         self._kept.restore()
         try:
             return (self._call(),)
-        except OSError:
+        except self._reasons_to_end:
             raise
         except Exception:
             return None
@@ -169,7 +170,7 @@ class _Batch:
         for at in self.left:
             try:
                 self._aggregate([self.replies[at]])
-            except OSError:
+            except self._reasons_to_end:
                 raise
             except Exception as err:
                 found[at] = f"the strategy can't take it: {type(err).__name__}: {err}"

@@ -254,6 +254,14 @@ def _aggregates(one: Any) -> bool:
     return not isinstance(one, type) and (hasattr(one, "aggregate_train") or hasattr(one, "aggregate_fit"))
 
 
+def reasons_to_end() -> tuple[type[Exception], ...]:
+    """What a strategy raises that no answer is the reason of: errors of the machine, and a privacy budget that is used up."""
+    from flwr.serverapp import exception
+
+    found = getattr(exception, "PrivacyBudgetExhausted", None)  # of newer ones
+    return (OSError, found) if found else (OSError,)
+
+
 def weights_of(strategy: Any) -> dict[str, bool]:
     """Names of the metrics that a strategy calculates arrays with, and whether none may be negative."""
     names: dict[Any, bool] = {} if hasattr(strategy, "aggregate_train") else {EXAMPLES: True}
