@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from faults.test_tls import folders
-from support.processes import TOLD_TO_END, Federation, Program, until
+from support.processes import ROOT, TOLD_TO_END, Federation, Program, until
 
 __all__ = ["folders"]  # the fixture of mutual TLS
 
@@ -280,7 +280,7 @@ SPOILED = {
 def spoilable(tmp_path: Path) -> Path:
     """The means, whose nodes may answer wrongly."""
     app = shutil.copytree(MEANS, tmp_path / "means", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(Path(__file__).with_name("spoil.py"), app / "means/spoil.py")
+    shutil.copy(ROOT / "tests/support/spoil.py", app / "means")
     client = app / "means/client_app.py"
     text = client.read_text().replace("app = ClientApp()", "app = ClientApp(mods=[spoil])")
     client.write_text(text.replace("from flwr.clientapp", "from means.spoil import spoil\nfrom flwr.clientapp"))

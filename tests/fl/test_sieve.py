@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 from support.processes import PYTHON, ROOT, SOURCE, measured
 
 
 def test_cases() -> None:
-    """Each function of sieves.py, in one process where Flower is."""
+    """Each function of support/sieves.py, in one process where Flower is."""
     variables = measured(os.environ | {"PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}"})
-    program = Path(__file__).with_name("sieves.py")
-    done = subprocess.run([PYTHON, program], capture_output=True, text=True, timeout=300, env=variables, check=False)
+    done = subprocess.run(
+        [PYTHON, "-m", "support.sieves"], capture_output=True, text=True, timeout=300, env=variables, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

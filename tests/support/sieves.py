@@ -1,4 +1,4 @@
-"""The cases of test_sieve.py, run where Flower is; prints what is wrong."""
+"""The cases of tests/fl/test_sieve.py, run where Flower is; prints what is wrong."""
 
 from __future__ import annotations
 
