@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from faults.test_tls import folders
-from support.processes import TOLD_TO_END, Federation, Program, until
+from support.processes import ROOT, TOLD_TO_END, Federation, Program, until
 
 __all__ = ["folders"]  # the fixture of mutual TLS
 
@@ -73,6 +73,38 @@ def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     assert federation.event(again, "done") == done
 
 
+def test_the_log_of_flower(federation: Federation) -> None:
+    """What Flower says of its rounds is in the aggregator's log, as plain text, in the order of our own lines."""
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1")
+    clients = federation.app_pair(MEANS)
+    federation.event(aggregator, "done")
+    said = aggregator.err.read_text()
+    for text in ("Starting FedAvg strategy:", "[ROUND 1/1]", "aggregate_train: Received 2 results and 0 failures"):
+        assert [row for row in said.splitlines() if row.startswith("INFO :") and text in row], said
+    assert said.index("[ROUND 1/1]") < said.index("round 1: ") < said.index("Strategy execution finished")
+    assert "\x1b" not in said + "".join(one.err.read_text() + one.out.read_text() for one in clients)
+
+
+def test_no_hub_is_asked_and_nobody_is_told(federation: Federation, tmp_path: Path) -> None:
+    """Also without the images' environment. What the environment says holds."""
+    app = shutil.copytree(MEANS, tmp_path / "means", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("server_app.py", "client_app.py"):
+        path = app / "means" / part
+        shown = (
+            "print('environment', *(f'{k}={v}' for k, v in sorted(os.environ.items())), file=sys.stderr, flush=True)"
+        )
+        telemetry = "print('FLWR_TELEMETRY', telemetry.FLWR_TELEMETRY_ENABLED, file=sys.stderr, flush=True)"
+        begin = "import os, sys\nfrom flwr.supercore import telemetry"
+        path.write_text(f"{begin}\n{shown}\n{telemetry}\n" + path.read_text())
+    aggregator = started(federation, app, "--app_config=num-server-rounds=1", HF_DATASETS_OFFLINE="0")
+    clients = federation.app_pair(app, HF_DATASETS_OFFLINE="0")
+    federation.event(aggregator, "done")
+    for program in (aggregator, *clients):
+        (row,) = [row for row in program.err.read_text().splitlines() if row.startswith("environment")]
+        wanted = {"HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=0", "HF_HUB_DISABLE_TELEMETRY=1", "DO_NOT_TRACK=1"}
+        assert wanted <= set(row.split()) and program.told("FLWR_TELEMETRY 0"), row
+
+
 def test_a_fab(federation: Federation, tmp_path: Path) -> None:
     fab = tmp_path / "means.fab"
     with zipfile.ZipFile(fab, "w") as archive:
@@ -119,6 +151,46 @@ def test_messages_of_its_own(federation: Federation) -> None:
     assert [client["metrics"]["train.count"]["count"] for client in made[2]["clients"]] == [3, 3]
 
 
+def test_queries_of_tables(federation: Federation, tmp_path: Path) -> None:
+    """In the shape of the quickstart with pandas: no strategy, lists of counts, a table that is found by a relative path."""
+    app = APPS / "histograms"
+    aggregator = started(federation, app)
+    for node, row in (("edge1", "2.5,9.5"), ("edge2", "4.5,9.5")):
+        table = tmp_path / node / "owner/iris/train.csv"
+        table.parent.mkdir(parents=True)
+        table.write_text("Length,Width\n" + f"{row}\n" * 50)
+        federation.app_client(node, app, f"--data_dir={tmp_path / node}")
+    federation.event(aggregator, "done")
+    found = json.loads((state(federation) / "work" / "histograms.json").read_text())
+    assert found == [{"Length": [50, 0, 50] + [0] * 6, "Width": [0] * 8 + [100]}] * 3
+    made = rounds(federation, aggregator)
+    assert [(one["exchanges"][0]["type"], one["exchanges"][0]["answered"]) for one in made] == [("query", 2)] * 3
+    assert aggregator.told("Received 2/2 results", 3) and all(one["lost"] == [] for one in made)
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_trees_in_bytes(federation: Federation, spoiled: bool) -> None:
+    """In the shape of the quickstart with XGBoost: the model grows with each round, and no two answers are of one length."""
+    app = APPS / "boosted"
+    aggregator = started(federation, app, "--min_nodes=3", "--min_num_clients=3")
+    for number in range(3):
+        bad = "1" if spoiled and number == 2 else ""
+        own = f"--node_config=partition-id={number} num-partitions={2 if spoiled else 3}"
+        federation.app_client(f"edge{number}", app, own, SPOIL=bad)
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)
+    lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
+    assert lost == ([(2, "edge2"), (3, "edge2")] if spoiled else [])
+    assert all("JSONDecodeError" in item["reason"] for one in made for item in one["lost"])
+    errors = [one["metrics"]["evaluate"]["mse"] for one in made]
+    assert errors[0] > errors[1] > errors[2], errors
+    written = (state(federation) / "work" / "final_model.json").read_bytes()
+    trees = json.loads(written)["learner"]["gradient_booster"]["model"]["trees"]
+    assert len(trees) == (6 + 4 + 4 if spoiled else 18)
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tobytes() == written
+
+
 @pytest.mark.parametrize("client", ["client", "adaptive", "local"])
 def test_mods(federation: Federation, tmp_path: Path, client: str) -> None:
     """Each client's step of length 300 is clipped to 1, twice."""
@@ -150,6 +222,22 @@ def test_the_api_of_before(federation: Federation, config: str) -> None:
     assert kept.tolist() == [2, 2, 2] and about["round"] == 2
 
 
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_bad_answer_by_the_api_of_before(federation: Federation, size: int) -> None:
+    """Arrays that are not finite, or of another shape."""
+    aggregator = started(
+        federation, APPS / "legacy", "--app_config=num-server-rounds=3", "--min_nodes=3", "--min_num_clients=3"
+    )
+    federation.app_pair(APPS / "legacy")
+    federation.app_client("edge3", APPS / "legacy", "--node_config=partition-id=2", SPOIL=str(size))
+    federation.event(aggregator, "done")
+    made = rounds(federation, aggregator)
+    assert [(one["round"], item["node"]) for one in made for item in one["lost"]] == [(2, "edge3"), (3, "edge3")]
+    assert ("not finite" if size == 3 else "another shape") in made[1]["lost"][0]["reason"]
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tolist() == [3, 3, 3]
+
+
 def test_secure_aggregation(federation: Federation) -> None:
     """Two clipped steps, one in each of two directions, twice."""
     aggregator = started(federation, APPS / "masked")
@@ -178,6 +266,74 @@ def test_a_client_that_raises(federation: Federation, tmp_path: Path) -> None:
     assert lost and {item["node"] for item in lost} == {"edge1"}
     assert "FileNotFoundError: no data any more" in [item["reason"] for item in lost][-1]
     assert made[-1]["lost"] == [] and len(made[-1]["clients"]) == 2 and good.lives
+
+
+SPOILED = {
+    "shape": "sent weights of another shape than the model's",
+    "nan": "sent weights that are not finite",
+    "no metrics": "the strategy can't take it: InconsistentMessageReplies: Expected exactly one MetricRecord",
+    "a list": "the strategy can't take it: InconsistentMessageReplies: Key `num-examples`",
+    "evaluation": "its answer is not as the others': it has metrics.eval_loss: several numbers and lacks metrics.eval_acc",
+}  # fmt: skip
+
+
+def spoilable(tmp_path: Path) -> Path:
+    """The means, whose nodes may answer wrongly."""
+    app = shutil.copytree(MEANS, tmp_path / "means", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/support/spoil.py", app / "means")
+    client = app / "means/client_app.py"
+    text = client.read_text().replace("app = ClientApp()", "app = ClientApp(mods=[spoil])")
+    client.write_text(text.replace("from flwr.clientapp", "from means.spoil import spoil\nfrom flwr.clientapp"))
+    return app
+
+
+@pytest.mark.parametrize("way", SPOILED)
+def test_a_bad_answer(federation: Federation, tmp_path: Path, way: str) -> None:
+    """Of a client that is right in all but what it answers: it is lost with the reason, and the run ends as without it; also after a restart."""
+    app = spoilable(tmp_path)
+    options = ("--app_config=num-server-rounds=4 pause=0.2 learning-rate=1.0", "--min_nodes=3", "--min_num_clients=3")
+    aggregator = started(federation, app, *options)
+    for number, node in enumerate(("edge1", "edge2", "edge3")):
+        federation.app_client(node, app, f"--node_config=partition-id={number}", SPOIL=way if node == "edge3" else "")
+    federation.event(aggregator, "round", 2)
+    aggregator.end(signal.SIGKILL)
+    again = started(federation, app, *options)
+    federation.event(again, "done")
+    made = rounds(federation, again)
+    lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
+    assert lost == [(2, "edge3"), (3, "edge3"), (4, "edge3")] and again.told("replies of before")
+    assert all(SPOILED[way] in item["reason"] for one in made for item in one["lost"]), made[1]["lost"]
+    kind = 1 if way == "evaluation" else 0
+    assert [(one["exchanges"][kind]["answered"], one["exchanges"][kind]["errors"]) for one in made[1:]] == [(2, 1)] * 3
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].tolist() == [2.0 if way == "evaluation" else 1.5] * 4
+    assert federation.lines(again)[-1]["lost_total"] == 3
+
+
+def test_two_nodes_of_which_one_is_wrong(federation: Federation, tmp_path: Path) -> None:
+    """From the first round on, and where the other one is gone nothing is left."""
+    app = spoilable(tmp_path)
+    aggregator = started(federation, app, "--app_config=num-server-rounds=2")
+    for number, way in enumerate(("shape", "")):
+        own = f"--node_config=partition-id={number}"
+        federation.app_client(f"edge{number}", app, own, SPOIL=way, SPOIL_SINCE="1")
+    assert federation.event(aggregator, "done")["lost_total"] == 2
+    kept = np.load(state(federation) / "model" / "model.npz")
+    assert kept[kept.files[0]].shape == (4,)
+
+
+def test_answers_that_none_can_take(federation: Federation, tmp_path: Path) -> None:
+    """In the first round it is the app that is wrong; later, when it has worked, these answers are, and the model stays."""
+    app = spoilable(tmp_path)
+    aggregator = started(federation, app, "--app_config=num-server-rounds=3", "--run=later")
+    clients = federation.app_pair(app, SPOIL="no metrics")
+    assert federation.event(aggregator, "done")["lost_total"] == 4
+    aggregator.end()
+    for client in clients:
+        client.end()
+    aggregator = started(federation, app, "--run=first")
+    federation.app_pair(app, SPOIL="no metrics", SPOIL_SINCE="1")
+    assert "Expected exactly one MetricRecord" in federation.event(aggregator, "failed")["reason"]
 
 
 def weights(federation: Federation) -> bytes:

@@ -20,6 +20,8 @@ FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
 """What a client tells of its work; further figures are left out of the lines."""
 
 
+ANOTHER_SHAPE = "sent weights of another shape than the model's; is its image of this version?"
+NOT_FINITE = "sent weights that are not finite; lower the learning rate"
 LEAST_FOR_MEDIAN = 3
 """Nodes that a median needs, to say which of them is unlike the others: of two nobody knows."""
 
@@ -99,12 +101,12 @@ def distance(weights: Sequence[Array], model: Weights) -> float:
 def flaw_of_weights(received: Sequence[Array], model: Weights) -> str:
     """Why `received` can't stand in for `model`; empty when it can."""
     if [array.shape for array in received] != [array.shape for array in model]:
-        return "sent weights of another shape than the model's; is its image of this version?"
+        return ANOTHER_SHAPE
     for index, (array, ours) in enumerate(zip(received, model)):
         if not np.can_cast(array.dtype, ours.dtype, "same_kind"):
             return f"sent weights of type {array.dtype}, the model's weight {index} is of {ours.dtype}; is its image of this version?"
-        if not _finite(array):
-            return "sent weights that are not finite; lower the learning rate"
+        if not finite(array):
+            return NOT_FINITE
         if array.size and max(abs(float(array.min())), abs(float(array.max()))) > largest(ours.dtype):
             return f"sent weights of more than {largest(ours.dtype):.0e}, which nothing can be calculated with; lower the learning rate"
     return ""
@@ -118,7 +120,7 @@ def largest(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
 
 
-def _finite(array: Array) -> bool:
+def finite(array: Array) -> bool:
     """Without an array of its own: least and largest are not-a-number when one of all is."""
     return not array.size or bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 

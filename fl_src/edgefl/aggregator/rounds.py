@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from edgefl.aggregator.answers import is_number
@@ -36,6 +37,17 @@ class Exchange:
         }  # fmt: skip
 
 
+@dataclass(eq=False)
+class Answer:
+    """What a node answered in an exchange: its metrics by their own names, and what its end of the link measured (`note`)."""
+
+    exchange: Exchange
+    node: str
+    pod: str
+    note: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+
 class Rounds:
     """Collects exchanges into rounds and writes their lines."""
 
@@ -49,6 +61,7 @@ class Rounds:
 
     def _reset(self) -> None:
         self._exchanges: list[Exchange] = []
+        self._answers: list[Answer] = []
         self._clients: dict[tuple[str, str], dict[str, Any]] = {}
         self._lost: list[dict[str, str]] = []
         self._sums: dict[str, dict[str, list[float]]] = {}
@@ -73,11 +86,26 @@ class Rounds:
 
     def answered(
         self, exchange: Exchange, node: str, pod: str, note: Mapping[str, Any], metrics: Mapping[str, Any], size: int
-    ) -> None:
-        """A node's answer: what its end of the link measured (`note`), and its metrics by their own names."""
+    ) -> Answer:
+        """A node's answer, which `refused` may take back until the round is closed."""
         exchange.answered += 1
         exchange.bytes_received += size
         exchange.ended = time.monotonic()
+        named = list(metrics.items())[:MOST_METRICS]
+        answer = Answer(exchange, node, pod, note, {printable(str(key), 100): value for key, value in named})
+        self._answers.append(answer)
+        return answer
+
+    def refused(self, answer: Answer, reason: str) -> None:
+        """An answer is of no use after all. That of a round which is closed stays in its line."""
+        if answer in self._answers:
+            self._answers.remove(answer)
+            answer.exchange.answered -= 1
+        self.lost(answer.exchange, answer.node, answer.pod, reason)
+
+    def _count(self, answer: Answer) -> None:
+        """Add an answer to what the line says of its node and of the round."""
+        kind, node, pod, note = answer.exchange.kind, answer.node, answer.pod, answer.note
         index, count = _shard(note)
         client = self._clients.setdefault(
             (node, pod),
@@ -90,17 +118,16 @@ class Rounds:
             if _plain(value) and is_number(value) and 0 <= value < 2**63:
                 before = client[name] or 0
                 client[name] = max(before, int(value)) if name.endswith("bytes") else round(before + value, 4)
-        named = list(metrics.items())[:MOST_METRICS]
-        plain = {printable(str(key), 100): value for key, value in named if _plain(value)}
-        client["metrics"].setdefault(exchange.kind, {}).update(plain)
+        plain = {key: value for key, value in answer.metrics.items() if _plain(value)}
+        client["metrics"].setdefault(kind, {}).update(plain)
         weight = plain.get("num-examples", 1)
-        if exchange.kind == "train" or not client["examples"]:
+        if kind == "train" or not client["examples"]:
             examples = plain.get("num-examples", 0)
             client["examples"] = int(examples) if math.isfinite(examples) and 0 <= examples < 2**53 else 0
         for key in ("loss", "accuracy"):
             value = _like(plain, key)
             client[key] = client[key] if value is None else round(value, 6)
-        sums = self._sums.setdefault(exchange.kind, {})
+        sums = self._sums.setdefault(kind, {})
         for key, value in plain.items():
             if key != "num-examples":
                 total = sums.setdefault(key, [0.0, 0.0])
@@ -124,6 +151,8 @@ class Rounds:
         if not self._open:
             return
         self._open = False
+        for answer in self._answers:
+            self._count(answer)
         metrics = {kind: self._mean(kind) for kind in self._sums}
         if self._own:
             metrics["aggregator"] = {str(key): value for key, value in self._own.items() if _plain(value)}

@@ -15,6 +15,7 @@ from typing import IO, Any
 from edgefl.aggregator import lines, model
 from edgefl.aggregator.replies import Replies
 from edgefl.aggregator.rounds import Rounds
+from edgefl.aggregator.sieve import Sieve
 from edgefl.aggregator.status import Status
 from edgefl.apps import AppError
 from edgefl.common import app_folder
@@ -124,14 +125,15 @@ class AppRun:
         kind = dict(flower.components())["serverapp"]
         random.seed(s.seed)
         main = self.app.load("serverapp", kind)
-        flower.watch_strategies(self._after_round)
-        flower.watch_strategies_of_parameters(self._evaluated)
+        flower.watch_strategies(self._after_round, self._sieved)
+        flower.watch_strategies_of_parameters(self._evaluated, self._sieved)
         if not self.journal.lines:
             self.journal.append(self._start_line())
         for loop in range(1, s.loops + 1):
             self._wait()
             self.rounds.begin_loop(loop)
             grid = LinkGrid(self.hub, self.number, self.replies, self.rounds, s.round_timeout)
+            self._sieve = Sieve(grid)
             self._seed(loop)
             told = {"data-path": str(self.settings.data_dir)} if self.settings.data_dir else {}
             context = flower.context(self.number, flower.SERVER, told, self.config)
@@ -189,6 +191,9 @@ class AppRun:
     def _evaluated(self, arrays: Any, metrics: dict[str, Any] | None) -> None:
         self._arrays = arrays
         self.rounds.found(metrics or {})
+
+    def _sieved(self, strategy: Any, kind: str, aggregate: Callable[..., Any]) -> Callable[..., Any]:
+        return self._sieve.around(strategy, kind, aggregate)
 
     def _keep(self, record: Any) -> None:
         if self.folder is None or record is None:

@@ -159,7 +159,6 @@ def run(chosen: ClientSettings, supervised: Supervised | None) -> None:
     """Load the app, then work for ever. Raises AppError when it can't be loaded."""
     begin = time.perf_counter()
     app = app_folder.read(chosen.app)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Relative paths, and datasets that are looked for by a name such as owner/name, are those of the node's data
     try:
         os.chdir(chosen.data_dir or tempfile.gettempdir())

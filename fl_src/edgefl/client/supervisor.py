@@ -20,7 +20,7 @@ from edgefl.common.forked import Forked
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 
-FRAMEWORKS = ("tensorflow", "torch")
+FRAMEWORKS = ("tensorflow", "torch", "jax")
 """What takes long to import, where the image has it."""
 POLL = 0.1
 """Seconds between two looks at the store."""

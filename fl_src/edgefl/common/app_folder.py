@@ -15,6 +15,7 @@ import importlib
 import inspect
 import linecache
 import operator
+import os
 import re
 import sys
 import tempfile
@@ -33,6 +34,8 @@ from edgefl.apps import AppError, Classifier
 FILE = "pyproject.toml"
 OWN = Path(apps.__file__).parent
 """The folders of apps that are found by name."""
+ALONE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""What apps and their packages read: no hub is asked for data and models, nobody is told of the run. Where the environment says otherwise, that holds."""
 Value = bool | int | float | str
 TYPES = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -142,6 +145,8 @@ class AppFolder:
 
     def _module(self, part: str, named: str, module: str) -> ModuleType:
         """A module, which `named` asks for as `part`."""
+        for key, value in ALONE.items():
+            os.environ.setdefault(key, value)
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         try:

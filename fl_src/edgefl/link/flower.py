@@ -32,10 +32,17 @@ try:
 except ImportError:
     TaskIdentity = None
 
+for _handler in logging.getLogger("flwr").handlers:
+    _handler.colored = False  # type: ignore[attr-defined]  # a pod's log is no terminal
+
 SERVER = 1
 """Node id of the aggregator: flwr.common.constant.SUPERLINK_NODE_ID."""
 RAISED, UNAVAILABLE = 2, 5
 """flwr.common.constant.ErrorCode: CLIENT_APP_RAISED_EXCEPTION, NODE_UNAVAILABLE."""
+EXAMPLES = "num-examples"
+"""What Flower calls a number of samples."""
+KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex numbers"}
+"""NumPy's kinds of numbers."""
 
 __all__ = ["Array", "ArrayRecord", "ConfigRecord", "Context", "Message", "MetricRecord", "RecordDict"]
 
@@ -126,7 +133,7 @@ def numbers(content: RecordDict) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for record in content.metric_records.values():
-        found |= {"num-examples" if key == "num_examples" else key: value for key, value in record.items()}
+        found |= {EXAMPLES if key == "num_examples" else key: value for key, value in record.items()}
     for name in ("fitres.metrics", "evaluateres.metrics"):
         found |= dict(content.config_records.get(name, {}).items())
     return found
@@ -181,10 +188,124 @@ def combine(chosen: Any, number: int, before: list[Any], results: list[tuple[int
     return list(ndarrays(combined).values())
 
 
-def watch_strategies(after_round: Callable[[int, Any, dict[str, Any] | None], None]) -> None:
+def spoiled(message: Message, reason: str) -> Message:
+    """The reply that tells an error in place of what it has."""
+    proto = _proto(message, RecordDict()) if message.has_content() else message_to_proto(message)
+    proto.ClearField("content")
+    proto.error.code, proto.error.reason = RAISED, reason
+    return message_from_proto(proto)
+
+
+def form(content: RecordDict, sizes: bool) -> tuple[str, ...]:
+    """What a content is made of, in words that can be compared: records, keys, types, and with `sizes` how long they are."""
+    found = []
+    for name, record in content.items():
+        found.append(f"{type(record).__name__} {name}")
+        if isinstance(record, ArrayRecord):
+            found += [f"{name}.{key}: {text}" for key, text in form_of_arrays(record, sizes)]
+        elif isinstance(record, MetricRecord):
+            for key, value in sorted(record.items()):
+                many = f": {len(value) if sizes else 'several'} numbers" if isinstance(value, list) else ""
+                found.append(f"{name}.{key}{many}")
+        else:
+            found += [f"{name}.{key}" for key in sorted(record)]
+    return tuple(found)
+
+
+def form_of_arrays(record: ArrayRecord, sizes: bool) -> list[tuple[str, str]]:
+    """The kind of numbers and the shape of each array as it is, whatever the record says of it."""
+    found = []
+    for key, array in record.items():
+        values = as_numpy(array)
+        if values is None:
+            text = "can't be read"
+        else:
+            kind = KINDS.get(values.dtype.kind, str(values.dtype))
+            text = f"{kind} {values.shape}" if sizes else f"{kind}, {values.ndim}-dimensional"
+        found.append((str(key), text))
+    return found
+
+
+def as_numpy(array: Array) -> Any:
+    """The values of an array, or None where its bytes are none."""
+    try:
+        return array.numpy()
+    except Exception:  # whatever a client's bytes make NumPy raise
+        return None
+
+
+def counterparts(record: ArrayRecord, sent: ArrayRecord) -> list[tuple[Array, Array]]:
+    """Each array with the one that it was made of: by their names, else by their order; none where both differ."""
+    if record.keys() == sent.keys():
+        return [(array, sent[key]) for key, array in record.items()]
+    return list(zip(record.values(), sent.values())) if len(record) == len(sent) else []
+
+
+def inner(strategy: Any) -> list[Any]:
+    """A strategy, and those that it wraps, as those of differential privacy do."""
+    found: list[Any] = []
+    while _aggregates(strategy) and not any(one is strategy for one in found):
+        found.append(strategy)
+        strategy = getattr(strategy, "strategy", None)
+    return found
+
+
+def _aggregates(one: Any) -> bool:
+    return not isinstance(one, type) and (hasattr(one, "aggregate_train") or hasattr(one, "aggregate_fit"))
+
+
+def reasons_to_end() -> tuple[type[Exception], ...]:
+    """What a strategy raises that no answer is the reason of: errors of the machine, and a privacy budget that is used up."""
+    from flwr.serverapp import exception
+
+    found = getattr(exception, "PrivacyBudgetExhausted", None)  # of newer ones
+    return (OSError, found) if found else (OSError,)
+
+
+def weights_of(strategy: Any) -> dict[str, bool]:
+    """Names of the metrics that a strategy calculates arrays with, and whether none may be negative."""
+    names: dict[Any, bool] = {} if hasattr(strategy, "aggregate_train") else {EXAMPLES: True}
+    for one in inner(strategy):
+        names |= {getattr(one, "weighted_by_key", None): True, getattr(one, "train_loss_key", None): False}
+    return {name: positive for name, positive in names.items() if isinstance(name, str)}
+
+
+def is_flowers(method: Any) -> bool:
+    """Whether a method of a strategy is Flower's own."""
+    return str(getattr(method, "__module__", "")).startswith("flwr.")
+
+
+class Kept:
+    """A strategy and its replies as they are now, to have them so again: some use their records up.
+
+    Records, lists and dictionaries are copied; what is in them is not.
+    """
+
+    def __init__(self, strategy: Any, replies: list[Message]) -> None:
+        self._strategies = [(one, {key: _copied(value) for key, value in vars(one).items()}) for one in inner(strategy)]
+        self._contents = [(reply, _copied(reply.content)) for reply in replies if reply.has_content()]
+
+    def restore(self) -> None:
+        for one, values in self._strategies:
+            vars(one).update({key: _copied(value) for key, value in values.items()})
+        for reply, content in self._contents:
+            reply.content = _copied(content)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, RecordDict):
+        return RecordDict({name: record.copy() for name, record in value.items()})
+    return value.copy() if isinstance(value, (ArrayRecord, ConfigRecord, MetricRecord, dict, list)) else value
+
+
+def watch_strategies(
+    after_round: Callable[[int, Any, dict[str, Any] | None], None],
+    guarded: Callable[[Any, str, Callable[..., Any]], Callable[..., Any]],
+) -> None:
     """Have `after_round` called with number, arrays and the aggregator's own metrics after each round of every strategy (0: before the first).
 
     Strategy.start calls an `evaluate_fn` at just these moments; it gets one that asks the app's, if it has one, and tells us.
+    What `guarded` makes of a strategy's aggregate_train and aggregate_evaluate is called in their place.
     """
     from flwr.serverapp.strategy import Strategy
 
@@ -201,12 +322,23 @@ def watch_strategies(after_round: Callable[[int, Any, dict[str, Any] | None], No
             return metrics
 
         bound.arguments["evaluate_fn"] = evaluate
-        return start(*bound.args, **bound.kwargs)
+        ours = {f"aggregate_{kind}": kind for kind in ("train", "evaluate")}
+        before = {name: vars(self)[name] for name in ours if name in vars(self)}
+        vars(self).update({name: guarded(self, kind, getattr(self, name)) for name, kind in ours.items()})
+        try:
+            return start(*bound.args, **bound.kwargs)
+        finally:
+            for name in ours:
+                vars(self).pop(name, None)
+            vars(self).update(before)
 
     Strategy.start = watched
 
 
-def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | None], None]) -> None:
+def watch_strategies_of_parameters(
+    evaluated: Callable[[Any, dict[str, Any] | None], None],
+    guarded: Callable[[Any, str, Callable[..., Any]], Callable[..., Any]],
+) -> None:
     """The same for strategies of the API of before 1.20: `evaluated` is called with the arrays and the metrics in each round, after the training."""
     try:
         from flwr.common import parameters_to_ndarrays
@@ -226,6 +358,8 @@ def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | No
             return result
 
         strategy.evaluate = evaluate
+        for kind, name in (("train", "aggregate_fit"), ("evaluate", "aggregate_evaluate")):
+            setattr(strategy, name, _with_messages(strategy, kind, getattr(strategy, name), guarded))
 
     fit, make = Server.fit, LegacyContext.__init__
 
@@ -238,6 +372,42 @@ def watch_strategies_of_parameters(evaluated: Callable[[Any, dict[str, Any] | No
         watch(self.strategy)
 
     Server.fit, LegacyContext.__init__ = watched_fit, watched_make
+
+
+def _with_messages(strategy: Any, kind: str, method: Any, guarded: Callable[..., Callable[..., Any]]) -> Any:
+    """A method for results and failures of the API of before 1.20, guarded as one for messages is."""
+    pairs: dict[int, Any] = {}
+    failed_before: list[Any] = []
+
+    def of_messages(server_round: int, replies: list[Message]) -> Any:
+        lost = [RuntimeError(reply.error.reason) for reply in replies if reply.has_error()]
+        results = [pairs[reply.metadata.src_node_id] for reply in replies if not reply.has_error()]
+        return method(server_round, results, [*failed_before, *lost])
+
+    of_messages.__module__ = method.__module__
+    sieved = guarded(strategy, kind, of_messages)
+
+    def aggregate(server_round: int, results: list[Any], failures: list[Any]) -> Any:
+        pairs.clear()
+        pairs.update({proxy.node_id: (proxy, result) for proxy, result in results})
+        failed_before[:] = failures
+        return sieved(server_round, [_as_message(node, result) for node, (_proxy, result) in pairs.items()])
+
+    return aggregate
+
+
+def _as_message(node: int, result: Any) -> Message:
+    """A result of the API of before 1.20 as a message has it."""
+    told = {EXAMPLES: result.num_examples}
+    content = RecordDict({"metrics": ConfigRecord(result.metrics)})
+    if hasattr(result, "parameters"):
+        kind, tensors = result.parameters.tensor_type, result.parameters.tensors
+        content["parameters"] = ArrayRecord({str(at): Array("", (), kind, one) for at, one in enumerate(tensors)})
+    else:
+        told["loss"] = result.loss
+    content["result"] = MetricRecord(told)
+    head, body = encode(Message(content, dst_node_id=SERVER, message_type="train"))
+    return decode(head, b"".join(body), src_node_id=node)
 
 
 def asked_for_arrays(grid: Any, nodes: int) -> list[Any]:

@@ -41,7 +41,8 @@ class Watcher(Protocol):
     loop: int
 
     def sent(self, mark: object, kind: str, count: int, size: int) -> Any: ...
-    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None: ...
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> Any: ...
+    def refused(self, answer: Any, reason: str) -> None: ...
     def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None: ...
     def diverged(self) -> None: ...
 
@@ -66,7 +67,10 @@ class Nothing:
     def sent(self, mark: object, kind: str, count: int, size: int) -> Any:
         return None
 
-    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> None:
+    def answered(self, exchange: Any, node: str, pod: str, note: Any, metrics: Any, size: int) -> Any:
+        return None
+
+    def refused(self, answer: Any, reason: str) -> None:
         pass
 
     def lost(self, exchange: Any, node: str, pod: str, reason: str) -> None:
@@ -98,6 +102,8 @@ class LinkGrid(Grid):
         self._sent: dict[str, _Sent] = {}
         self._known: dict[str, Reply | None] = {}
         self._seen: dict[str, int] = {}
+        self._sending: tuple[str | None, str] | None = None
+        self._answered: dict[str | int, Any] = {}
         self.arrays: Any = None
 
     # -- Flower's interface ------------------------------------------------------------------------------------------
@@ -141,7 +147,11 @@ class LinkGrid(Grid):
             size += sum(map(len, body))
         first = waiting[0]
         kind = str(first.metadata.message_type)
-        exchange = self._watcher.sent(flower.round_mark(first), kind, len(waiting), size)
+        sending = flower.round_mark(first), kind
+        if sending != self._sending or None in sending:
+            self._sending = sending
+            self._answered.clear()
+        exchange = self._watcher.sent(sending[0], kind, len(waiting), size)
         arrays = flower.arrays_of(first.content)
         if arrays is not None:
             self.arrays = arrays
@@ -187,6 +197,14 @@ class LinkGrid(Grid):
                 for key in left & self._sent.keys():
                     self._memory.add(key, None)
                     self._missing(self._sent.pop(key))
+
+    def refuse(self, message: Any, reason: str) -> None:
+        """An answer that the app has got already is of no use to it: its node is lost. It is one to what was sent last in a round, by its key or its node."""
+        with self._lock:
+            about = message.metadata
+            answer = self._answered.get(about.reply_to_message_id) or self._answered.get(about.src_node_id)
+            if answer is not None:
+                self._watcher.refused(answer, reason)
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
@@ -263,5 +281,6 @@ class LinkGrid(Grid):
         if message.has_error():
             self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)
         else:
-            self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+            told = self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+            self._answered[key] = self._answered[sent.node] = told
         return message

@@ -51,6 +51,24 @@ def test_a_round_of_two_exchanges() -> None:
     assert len(journal.lines) == 2
 
 
+def test_an_answer_that_is_refused() -> None:
+    """It counts for nothing but the bytes that came. That of a round which is closed stays there, and is told in this one."""
+    rounds, journal, _out = made()
+    train = rounds.sent("round 1", "train", 2, 100)
+    bad = rounds.answered(train, "edge1", "a", NOTE, {"train_loss": 9.0, "num-examples": 30}, 10)
+    rounds.answered(train, "edge2", "b", NOTE, {"train_loss": 4.0, "num-examples": 10}, 10)
+    rounds.refused(bad, "not finite")
+    rounds.sent("round 2", "train", 1, 100)
+    rounds.refused(bad, "too late")
+    rounds.close()
+    first, second = journal.lines
+    assert [one["node"] for one in first["clients"]] == ["edge2"] and first["metrics"] == {"train": {"train_loss": 4.0}}
+    assert [(one["node"], one["pod"], one["reason"]) for one in first["lost"]] == [("edge1", "a", "not finite")]
+    exchange = first["exchanges"][0]
+    assert (exchange["answered"], exchange["errors"], exchange["missing"], exchange["bytes_received"]) == (1, 1, 0, 20)
+    assert [one["reason"] for one in second["lost"]] == ["too late"] and first["lost"] != second["lost"]
+
+
 def test_without_a_mark_each_sending_is_a_round() -> None:
     rounds, journal, _out = made()
     for _dummy in range(3):

@@ -1,5 +1,6 @@
 """In the shapes of Flower before 1.20, which most apps are still written in: functions that make a NumPyClient, and a strategy of parameters."""
 
+import os
 import time
 
 import numpy as np
@@ -18,6 +19,9 @@ class Counting(NumPyClient):
 
     def fit(self, parameters, config):
         time.sleep(self._pause)
+        if os.environ.get("SPOIL") and parameters[0][0] >= 1:
+            size = int(os.environ["SPOIL"])
+            return [np.full(size, np.nan if size == 3 else 1.0, np.float32)], 30, {}
         return [parameters[0] + 1], 30, {"train_loss": 0.5}
 
     def evaluate(self, parameters, config):

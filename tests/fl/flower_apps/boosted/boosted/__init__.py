@@ -1,0 +1,1 @@
+"""Stumps that are boosted on each node, and put together by bagging."""

@@ -1,0 +1,1 @@
+"""Histograms of columns that lie on each node."""
