@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fl.test_sieve import cases
 
 from support import old_python, processes
 from support.helpers import CACHE, held
@@ -82,7 +83,7 @@ def works(federation: Federation, rounds: list[tuple[int, int]], *start: Callabl
 def test_what_is_known_of_the_newest_flower_is_true(
     federation: Federation, newest: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training of ours, and two apps: one in NumPy, one with messages of its own."""
+    """A training of ours, two apps (one in NumPy, one with messages of its own), and what strategies are spared."""
     version, python = newest
     monkeypatch.setattr(processes, "PYTHON", str(python))
     state = f"--state_dir={federation.folder / 'state'}"
@@ -91,7 +92,9 @@ def test_what_is_known_of_the_newest_flower_is_true(
         app, own = APPS / name, (state, f"--run={name}")
         begin = partial(federation.aggregator, f"--app={app}", *own)
         good &= works(federation, [(1, 1), (1, 2), (1, 3)], begin, partial(federation.app_pair, app))
-    said = "\n".join(one.err.read_text()[-1500:] for one in federation.programs)
+    sieved = cases(str(python))
+    good &= sieved.returncode == 0
+    said = "\n".join(one.err.read_text()[-1500:] for one in federation.programs) + sieved.stdout
     pinned = re.findall(r"^flwr==(\S+)", (SOURCE / "requirements-aggregator.in").read_text(), re.M)[0]
     advice = (
         f"the link works with flwr {version}: move the pin ({pinned}) in fl_src/requirements-aggregator.in when it suits"
