@@ -45,6 +45,7 @@ _BOTH = {
     "http2.max_pings_without_data": 0,
     "http2.min_ping_interval_without_data_ms": 5_000,
     "http2.bdp_probe": 0,  # else windows grow to megabytes a stream, and with a thousand clients that is the memory
+    "http2.max_frame_size": MOST_CHUNK,  # a call of the kernel for each 16 KiB otherwise
     "max_receive_message_length": MOST_FRAME,
     "max_send_message_length": MOST_FRAME,
 }
@@ -58,6 +59,7 @@ _SERVER = _BOTH | {
 }
 _CLIENT = _BOTH | {
     "use_local_subchannel_pool": 1,  # a new channel must not inherit the back-off of the last one
+    "http2.lookahead_bytes": 2 * MOST_CHUNK,  # the aggregator has one connection with each, the client only this one
     "min_reconnect_backoff_ms": 5_000,  # how long one attempt to connect may take
 }
 
