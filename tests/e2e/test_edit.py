@@ -18,17 +18,11 @@ pytestmark = pytest.mark.usefixtures("other_training")
 
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
     sources, number = edited(tmp_path, "layers.Dense", "layers.Dens")
-
-    def there() -> set[str]:
-        """Pods but those on their way out: `make lab` may have replaced some a moment ago."""
-        return {pod["metadata"]["uid"] for clients in (True, False) for pod in lab.pods(clients)}
-
-    before = there()
-
+    before = lab.pod_ids()
     run = lab.play("site.yml", sources)
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
-    assert there() == before
+    assert lab.pod_ids() == before
 
 
 # As a cluster's own rules may say; what is wrong for any cluster is refused before

@@ -108,16 +108,17 @@ def test_a_flower_app_of_somebody_s_own(lab: Lab, data: str, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_a_new_app_and_an_edit(lab: Lab, tmp_path: Path) -> None:
-    """What new_app.yml writes, on rows of each edge; an edit is trained by retrain.yml, and leaves nothing to do."""
+    """What new_app.yml writes, on rows of each edge; an edit is trained by retrain.yml in the pods that are there, and leaves nothing to do."""
     lab.play("new_app.yml", "-e", "name=rows", "-e", "framework=numpy", "-e", f"new_app_parent={tmp_path}").ok()
     given = values(edgefl_app=str(tmp_path / "rows"))
     lab.play("site.yml", given).ok()
-    first = rounds()[0]
+    first, pods = rounds()[0], lab.pod_ids()
     model = tmp_path / "rows/rows/model.py"
     model.write_text(model.read_text() + "# An edit\n")
     lab.play("retrain.yml", given).ok()
     begun, *_made, done = rounds()
     assert begun["settings"]["identity"] != first["settings"]["identity"] and done["lost_total"] == 0
+    assert lab.pod_ids() == pods
     assert lab.play("retrain.yml", given, show=False).ok().sums["changed"] == 0
     assert lab.play("site.yml", given, show=False).ok().sums["changed"] == 0
 
@@ -127,6 +128,7 @@ def kinds(lab: Lab) -> set[str]:
     return {item["kind"] for item in lab.ours("deployments,statefulsets") if "client" in item["metadata"]["name"]}
 
 
+@pytest.mark.long
 def test_one_edge_only_by_any_name_and_another_kind(lab: Lab, tmp_path: Path) -> None:
     """Nothing is left of the other edge, nor of the kind there was."""
     given = values(edgefl_kind="StatefulSet")

@@ -122,6 +122,10 @@ class Lab:
         there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
         return [pod for pod in there if (pod["metadata"].get("labels", {}).get("app") == CLIENT) == clients]
 
+    def pod_ids(self) -> set[str]:
+        """Those of all pods of the training; a pod that replaces another has one of its own."""
+        return {pod["metadata"]["uid"] for clients in (True, False) for pod in self.pods(clients)}
+
     def play(
         self,
         playbook: str,

@@ -104,7 +104,7 @@ FAULTS = [
     Fault("containerd restarted on an edge", "edge1", "systemctl restart containerd", program="/containerd$"),
     Fault("etcd killed", "cloud", killed(ETCD), program=ETCD),
     Fault("cloudcore stopped for a whole training", "cloud", "systemctl stop cloudcore", "systemctl start cloudcore", hold=None, storm=False),
-    Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10, always=True),
+    Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
     Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
     Fault("edge node without power", "edge1", CRASH, START, host="", always=True),
     # kubelet waits before each further restart: 10, 20, 40, 80 s
