@@ -14,7 +14,17 @@ from ansible_collections.edgefl.kubeedge.plugins.action import training_results
 from ansible_collections.edgefl.kubeedge.plugins.action.training_results import LOCK, MODULE, TELEMETRY
 
 WANTED = {"interval": 5, "after": 0}
-READ = {"events": [], "reset": False, "problems": [], "reason": "", "status": {}, "offset": 0, "sha256": "", "age": 1}
+READ = {
+    "events": [],
+    "reset": False,
+    "problems": [],
+    "evicted": [],
+    "reason": "",
+    "status": {},
+    "offset": 0,
+    "sha256": "",
+    "age": 1,
+}
 # Seconds that a read takes
 TAKES = 5
 
