@@ -20,7 +20,8 @@ from edgefl.link.protocol import BLOCK, Answer, Link, Lost
 
 FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
 """What a client tells of its work; further figures are left out of the lines."""
-
+PARTS = ("parts", "parts_lost")
+"""What a region tells beside these: how many parts its task had that were answered, and that were lost."""
 
 ANOTHER_SHAPE = "sent weights of another shape than the model's; is its image of this version?"
 NOT_FINITE = "sent weights that are not finite; lower the learning rate"
@@ -91,7 +92,7 @@ def trained(answer: Answer, model: Weights) -> Answer | Lost:
 
 
 def evaluated(answer: Answer | Lost) -> Answer | Lost:
-    """The answer, when it holds a loss and an accuracy of as many samples as were given; else lost with what is wrong."""
+    """The answer, when it holds a loss and an accuracy of as many samples as were given (of a region, of some); else lost with what is wrong."""
     if isinstance(answer, Lost):
         return answer
     missing = [name for name in ("loss", "accuracy") if name not in answer.figures]
@@ -172,14 +173,17 @@ def finite(array: Array) -> bool:
 
 
 def _flaw_of_count(answer: Answer) -> str:
-    if answer.examples == answer.task.samples:
+    samples = answer.task.samples
+    if answer.examples == samples or (
+        answer.task.member.region and isinstance(answer.examples, int) and 0 < answer.examples <= samples
+    ):
         return ""
     return f"worked on {answer.examples} samples instead of the {answer.task.samples} of its part"
 
 
 def _flaw_of_figures(answer: Answer) -> str:
     for name, value in answer.figures.items():
-        if name in FIGURES and not is_number(value):
+        if name in (*FIGURES, *PARTS) and not is_number(value):
             return f"sent a figure that is no finite number: {name} {value!r}"
     return ""
 

@@ -64,8 +64,8 @@ class Attempt:
 
     @property
     def returned(self) -> int:
-        """Samples of the tasks that were answered."""
-        return sum(answer.task.samples for answer in self.answers)
+        """Samples that were trained; of a region's task that may be some."""
+        return sum(answer.examples for answer in self.answers)
 
     @property
     def suspect(self) -> int:
@@ -353,7 +353,7 @@ class Coordinator:
 
     def _evaluate_there(self, weights: Weights, link: Link) -> tuple[float | None, float | None, list[Lost]]:
         """The same by the clients, each on its share of the test set; averaged over the samples that came back."""
-        tasks = plan.shares(self._roster.fitting(link.members()), self._test_size)
+        tasks = plan.shares(self._roster.fitting(link.members()), 0, self._test_size)
         outcomes = link.evaluate(weights, tasks, self.settings.round_timeout)
         answers, lost = examine.separated(map(examine.evaluated, outcomes))
         figures = examine.averaged(answers, ("loss", "accuracy"))
