@@ -81,7 +81,7 @@ def in_round(federation: Federation, round_: int) -> None:
 
 
 def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(federation: Federation) -> None:
-    root = federation.aggregator("--rounds=40", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3")
+    root = federation.aggregator("--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3")
     regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
     own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
     until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
@@ -100,7 +100,7 @@ def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(federation: Fed
 
 def test_a_client_that_is_killed_costs_its_region_its_samples(federation: Federation) -> None:
     """In that round it is a part that the region lost; from then on the root asks for less, and for all again when it is back."""
-    root = federation.aggregator("--rounds=60", "--min_sample_size=1")
+    root = federation.aggregator("--rounds=10000", "--min_sample_size=1")
     regions = {name: federation.region(name) for name in SLICES}
     own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
     until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
@@ -121,6 +121,29 @@ def test_a_client_that_is_killed_costs_its_region_its_samples(federation: Federa
     regions["north"][0].light_client("north0", 0, 400, fit=1)
     until(lambda: asked_of_north() == (SAMPLES["north"], SAMPLES["north"], 3), "a round of all again")
     assert not any(entry["lost"] for entry in rounds(federation, root)) and regions["north"][1].lives
+
+
+def test_regions_outlive_their_root(federation: Federation, tmp_path: Path) -> None:
+    """A root that is killed goes on with them, and another run of the root's has them too."""
+    options = ("--rounds=4", f"--state_dir={tmp_path / 'state'}")
+    root = federation.aggregator(*options)
+    regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
+    for name, (inside, _program) in regions.items():
+        clients(inside, name, fit=0.5)
+    in_round(federation, 2)
+    root.end(signal.SIGKILL)
+    again = federation.aggregator(*options)
+    federation.event(again, "done")
+    made = rounds(federation, again)
+    assert [entry["round"] for entry in made] == [1, 2, 3, 4] and parts(made[-1]) == WHOLE
+    north, program = regions["north"]
+    until(lambda: north.status()["state"] == "done", "the region's end")
+    again.end()
+    other = federation.aggregator("--run=other", *options)
+    until(lambda: north.status()["state"] == "training", "the next run")
+    federation.event(other, "done")
+    assert parts(rounds(federation, other)[-1]) == WHOLE
+    assert program.told("joined the aggregator", 3)
 
 
 def test_a_region_of_clients_that_evaluate(federation: Federation) -> None:
