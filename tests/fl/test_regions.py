@@ -81,7 +81,9 @@ def in_round(federation: Federation, round_: int) -> None:
 
 
 def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(federation: Federation) -> None:
-    root = federation.aggregator("--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3")
+    root = federation.aggregator(
+        "--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3"
+    )
     regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
     own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
     until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
