@@ -1,4 +1,4 @@
-"""The program that scale.py starts: hundreds of light clients of the app light_app in one process.
+"""The program that scale.py and regions.py start: hundreds of light clients of the app light_app in one process.
 
     light.py HOST:PORT FIRST COUNT GO [KEYS]   clients FIRST to FIRST + COUNT - 1, each a node of its own, on connections of their own
 

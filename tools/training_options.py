@@ -80,6 +80,7 @@ TYPES = {
     "folder": "Path | None",
     "tls": "Tls | None",
     "addresses": "tuple[str, ...]",
+    "upstream": "Upstream | None",
     "numbers": "dict[str, float]",
     "names": "dict[str, str]",
     "pairs": "dict[str, app_folder.Value]",

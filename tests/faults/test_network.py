@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import Recovered
-from faults.namespaces import SERVER, Cable
+from faults.namespaces import CLIENT, SERVER, Cable
 from faults.test_peers import BACK, JOINED, since, with_both
 from support.helpers import bring
 from support.processes import Federation, Program, until
@@ -93,3 +93,38 @@ def test_an_aggregator_that_is_replaced_during_a_cut(
     until(lambda: again.told(JOINED, 2), "the client")
     recovered("aggregator replaced while the network is cut: it is back -> the edge has joined", since(begin), BACK)
     with_both(federation, again, len(federation.rounds(again)))
+
+
+def test_a_region_that_is_cut_off(federation: Federation, cable: Cable, tmp_path: Path, recovered: Recovered) -> None:
+    """Its clients stay with it: it is one part that is lost, and is back as soon as its network is."""
+    made = Federation(tmp_path, host=SERVER)
+    made.programs = federation.programs
+    root = made.aggregator(
+        "--rounds=10000", "--min_round_samples=0.3", "--min_sample_size=1", "--min_num_clients=1", netns=cable.cloud
+    )
+    made.light_client("edge3", 1_500, 2_500, fit=0.6, netns=cable.cloud)
+    inside, region = made.region("north", host=CLIENT, netns=cable.edge)
+    clients = [
+        inside.light_client(f"edge{number}", start, stop, fit=0.6, netns=cable.edge)
+        for number, start, stop in ((1, 0, 500), (2, 500, 1_500))
+    ]
+    with_both(made, root, 0)
+    time.sleep(0.3)  # into the next round
+    before = len(made.rounds(root))
+    cable.cut()
+    begin = time.monotonic()
+    until(lambda: root.told("north/") and root.told(" left"), "the root notices")
+    recovered("region cut off in a round: cut -> the root goes on without it", since(begin), 30)
+    (lost,) = made.event(root, "round", before + 1)["lost"]
+    assert (lost["node"], lost["reason"]) == ("north", "the connection was lost")
+    until(lambda: region.told("no aggregator at"), "the region notices", 30)
+    time.sleep(4)  # until it tries at the longest distance
+    before = len(made.rounds(root))
+    cable.mend()
+    begin = time.monotonic()
+    until(lambda: root.told("north/", 3), "the region")
+    recovered("region cut off in a round: its network is back -> it has joined", since(begin), BACK)
+    with_both(made, root, before)
+    assert all(
+        one.lives and one.told("joined the aggregator") and not one.told("no aggregator at", 2) for one in clients
+    )

@@ -64,6 +64,25 @@ def test_training_over_mutual_tls(federation: Federation, folders: dict[str, Pat
     assert not aggregator.told("refused")
 
 
+def test_a_region_has_one_certificate_for_both_sides(federation: Federation, folders: dict[str, Path]) -> None:
+    """Its name for the root, its address for its clients; with another name it has no part."""
+    ca = folders["aggregator"].parent / "ca"
+    own = certificate(ca, ca.parent / "north", "north", "DNS:north,IP:127.0.0.1")
+    root = federation.aggregator(
+        "--rounds=1", "--min_num_clients=1", "--min_sample_size=1", f"--tls_dir={folders['aggregator']}"
+    )
+    regions = {
+        name: federation.region(name, f"--tls_dir={own}", "--min_num_clients=1", "--min_sample_size=1")[0]
+        for name in ("south", "north")
+    }
+    regions["south"].light_client("edge2", 500, 1_500, f"--tls_dir={folders['edge2']}")
+    until(lambda: root.told("with the certificate of 127.0.0.1, north says it is node south"), "the pretender")
+    regions["north"].light_client("edge1", 0, 500, f"--tls_dir={folders['edge1']}")
+    federation.event(root, "done")
+    (made,) = [entry for entry in federation.lines(root) if entry["event"] == "round"]
+    assert [(one["node"], one["examples"]) for one in made["clients"]] == [("north", 500)]
+
+
 def test_who_is_not_that_node_is_refused(federation: Federation, folders: dict[str, Path]) -> None:
     aggregator = federation.aggregator(
         "--rounds=1", "--min_num_clients=1", "--min_sample_size=1", f"--tls_dir={folders['aggregator']}"

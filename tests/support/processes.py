@@ -117,6 +117,13 @@ class Federation:
         addresses = (f"--server_address={self.host}:{self.port}", f"--status_address={self.host}:{self.status_port}")
         return self._add(Program(self.folder, f"aggregator{number}", module, *addresses, *arguments, **more))
 
+    def region(self, name: str, *arguments: str, host: str = "", **more: str) -> tuple[Federation, Program]:
+        """An aggregator that is one client of this one's, for clients of its own on `host`; it is closed with this."""
+        (self.folder / name).mkdir(exist_ok=True)
+        inside = Federation(self.folder / name, host or self.host)
+        inside.programs = self.programs
+        return inside, inside.aggregator(f"--upstream={name}@{self.host}:{self.port}", *arguments, **more)
+
     def client(
         self,
         node: str,

@@ -43,7 +43,7 @@ def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
         folder = chosen.state_dir / chosen.run if chosen.state_dir else None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        else:
+        elif not chosen.upstream:
             say("no --state_dir: nothing survives a restart")
         port = status.serve(state, *chosen.status_address)
         say(f"status at port {port}: /healthz /readyz /status /metrics")
@@ -54,6 +54,11 @@ def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
 
             run = TrainingRun(chosen, app, state, folder)
         else:
+            if chosen.upstream:
+                raise AppError(
+                    f"app {app.name} can't be trained in a region: its ServerApp talks to its clients itself, and nobody else knows how their answers "
+                    "are combined; leave out --upstream and have its clients join the root, or give a classifier"
+                )
             from edgefl.aggregator.serverapp import AppRun, stdout_for_lines
 
             run = AppRun(chosen, app, state, folder, stdout_for_lines())

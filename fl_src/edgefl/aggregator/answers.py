@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from edgefl.apps import Array, Weights
-from edgefl.common.journal import printable
-from edgefl.link.protocol import BLOCK, Answer, Lost
+from edgefl.aggregator.spool import Spool
+from edgefl.apps import AppError, Array, Classifier, Weights
+from edgefl.common.journal import printable, say
+from edgefl.common.plan import Member
+from edgefl.link.protocol import BLOCK, Answer, Link, Lost
 
 FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes", "loss", "accuracy")
 """What a client tells of its work; further figures are left out of the lines."""
-
+PARTS = ("parts", "parts_lost")
+"""What a region tells beside these: how many parts its task had that were answered, and that were lost."""
 
 ANOTHER_SHAPE = "sent weights of another shape than the model's; is its image of this version?"
 NOT_FINITE = "sent weights that are not finite; lower the learning rate"
@@ -38,6 +41,48 @@ def separated(outcomes: Iterable[Answer | Lost]) -> tuple[list[Answer], list[Los
     return answers, lost
 
 
+def collected(
+    outcomes: Iterable[Answer | Lost], model: Weights, spool: Spool, factor: float
+) -> tuple[list[Answer], list[Lost]]:
+    """What came of a training that began with `model`: answers that can be used, their weights in the spool, and lost tasks. `factor` is --norm_bound."""
+
+    def received(outcome: Answer | Lost) -> Answer | Lost:
+        if isinstance(outcome, Answer):
+            outcome = trained(outcome, model)
+        if isinstance(outcome, Lost):
+            return outcome
+        norm = distance(outcome.weights, model) if factor else 0.0
+        return replace(outcome, norm=norm, weights=spool.keep(list(outcome.weights)))
+
+    answers, lost = separated(map(received, outcomes))
+    answers, refused = separated(bounded(answers, factor))
+    return answers, [*lost, *refused]
+
+
+def first_model(app: Classifier, link: Link, members: Iterable[Member], timeout: float) -> Weights | None:
+    """The fresh model of the first member that gives a usable one."""
+    for member in members:
+        try:
+            weights = app.check_weights(link.initial_weights(member, timeout))
+            flaw = flaw_of_weights(weights, weights)
+        except (ConnectionError, AppError) as err:
+            flaw = str(err)
+        if not flaw:
+            return weights
+        say(printable(f"{member.node}/{member.pod} gave no initial model: {flaw}"))
+    return None
+
+
+def averaged(answers: Sequence[Answer], names: Iterable[str]) -> dict[str, float]:
+    """The figures of these names, averaged over the samples of those that have them; empty of no answer."""
+    found = {}
+    for name in names:
+        told = [(answer.examples, answer.figures[name]) for answer in answers if name in answer.figures]
+        if told:
+            found[name] = sum(examples * figure for examples, figure in told) / sum(examples for examples, _ in told)
+    return found
+
+
 def trained(answer: Answer, model: Weights) -> Answer | Lost:
     """The answer with its weights in the model's types, or lost with what is wrong. `model` is what was sent out."""
     flaw = _flaw_of_count(answer) or _flaw_of_figures(answer) or flaw_of_weights(answer.weights, model)
@@ -46,8 +91,10 @@ def trained(answer: Answer, model: Weights) -> Answer | Lost:
     return replace(answer, weights=[np.asarray(array, ours.dtype) for array, ours in zip(answer.weights, model)])
 
 
-def evaluated(answer: Answer) -> Answer | Lost:
-    """The answer, when it holds a loss and an accuracy of as many samples as were given; else lost with what is wrong."""
+def evaluated(answer: Answer | Lost) -> Answer | Lost:
+    """The answer, when it holds a loss and an accuracy of as many samples as were given (of a region, of some); else lost with what is wrong."""
+    if isinstance(answer, Lost):
+        return answer
     missing = [name for name in ("loss", "accuracy") if name not in answer.figures]
     flaw = f"sent no {' and no '.join(missing)}" if missing else _flaw_of_count(answer) or _flaw_of_figures(answer)
     return Lost(answer.task, f"evaluation: {flaw}", error=True) if flaw else answer
@@ -126,14 +173,17 @@ def finite(array: Array) -> bool:
 
 
 def _flaw_of_count(answer: Answer) -> str:
-    if answer.examples == answer.task.samples:
+    samples = answer.task.samples
+    if answer.examples == samples or (
+        answer.task.member.region and isinstance(answer.examples, int) and 0 < answer.examples <= samples
+    ):
         return ""
     return f"worked on {answer.examples} samples instead of the {answer.task.samples} of its part"
 
 
 def _flaw_of_figures(answer: Answer) -> str:
     for name, value in answer.figures.items():
-        if name in FIGURES and not is_number(value):
+        if name in (*FIGURES, *PARTS) and not is_number(value):
             return f"sent a figure that is no finite number: {name} {value!r}"
     return ""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,16 @@ from edgefl.aggregator import answers as examine
 from edgefl.aggregator import lines, model
 from edgefl.aggregator.aside import IN_A_ROW, Aside, Division
 from edgefl.aggregator.checkpoint import Checkpoint, Store
+from edgefl.aggregator.roster import Roster
 from edgefl.aggregator.spool import Spool
 from edgefl.aggregator.status import Status
-from edgefl.apps import AppError, Classifier, Weights
+from edgefl.apps import Classifier, Weights
 from edgefl.common import plan
 from edgefl.common.journal import Journal, line, printable, say
-from edgefl.common.plan import Member, Task
+from edgefl.common.plan import Task
 from edgefl.common.settings import AggregatorSettings
 from edgefl.link.protocol import Answer, Link, Lost
 
-REPORT_EVERY = 10.0
-"""Seconds between two messages of the same kind."""
-KINDS_REMEMBERED = 1000
-"""Beyond it all are forgotten: clients that come and go must not fill the memory."""
 ERRORS_IN_A_ROW = 5
 """A round that fails this often, with nothing but errors and in every node, ends the run: the app is broken."""
 REPEATS_TOLD = 20
@@ -67,8 +64,8 @@ class Attempt:
 
     @property
     def returned(self) -> int:
-        """Samples of the tasks that were answered."""
-        return sum(answer.task.samples for answer in self.answers)
+        """Samples that were trained; of a region's task that may be some."""
+        return sum(answer.examples for answer in self.answers)
 
     @property
     def suspect(self) -> int:
@@ -117,7 +114,7 @@ class Coordinator:
         self.position = Position()
         self._test = app.guarded(app.test, 0, None) if app.evaluate else None
         self._test_size = app.sizes("test")
-        self._reported: dict[str, float] = {}
+        self._roster = Roster(settings, app.name, status)
         self._aside = Aside()
 
     # -- before the port opens -----------------------------------------------------------------------------------
@@ -224,16 +221,10 @@ class Coordinator:
     def _ask_for_weights(self, link: Link) -> Weights:
         """The fresh model of the first client that gives a usable one."""
         while True:
-            for member in self._wait(link):
-                try:
-                    given = link.initial_weights(member, self.settings.round_timeout)
-                    weights = self.app.check_weights(given)
-                    flaw = examine.flaw_of_weights(weights, weights)
-                except (ConnectionError, AppError) as err:
-                    flaw = str(err)
-                if not flaw:
-                    return weights
-                say(printable(f"{member.node}/{member.pod} gave no initial model: {flaw}"))
+            members = self._roster.wait(link)
+            weights = examine.first_model(self.app, link, members, self.settings.round_timeout)
+            if weights is not None:
+                return weights
             time.sleep(1)
 
     def _round(self, loop: int, round_: int, weights: Weights, link: Link) -> Weights:
@@ -261,8 +252,8 @@ class Coordinator:
         """Try, with the same model, until enough samples come back; gives that attempt, and what is to be told of those before."""
         repeats = Repeats()
         while True:
-            members = self._wait(link)
-            division = self._aside.divide(members, self._suffice)
+            members = self._roster.wait(link)
+            division = self._aside.divide(members, self._roster.suffice)
             attempt = self._attempt(loop, round_, repeats.count, division, weights, link)
             if attempt is None:
                 continue
@@ -308,25 +299,19 @@ class Coordinator:
         s = self.settings
         begin = time.perf_counter()
         rng = random.Random(f"{s.seed} {loop} {round_} {number}")
+        # Not what is left of `rng` after the choice: it is the same whether nodes are edges or regions
+        seed = random.Random(f"training {s.seed} {loop} {round_} {number}").randrange(2**31)
         choose = plan.by_node if s.selection == "node" else plan.by_pod
         tasks = choose(division.asked, s.sample_fraction, s.min_sample_size, rng)
         if not tasks:
             return None
         self.status.update(state="training", loop=loop, round=round_, waiting_for=None)
-        config = {"loop": loop, "round": round_, "seed": rng.randrange(2**31), **self._client_options()}
-        spool = Spool(self.store.folder if self.store else None)
-
-        def received(outcome: Answer | Lost) -> Answer | Lost:
-            if isinstance(outcome, Answer):
-                outcome = examine.trained(outcome, weights)
-            if isinstance(outcome, Lost):
-                return outcome
-            norm = examine.distance(outcome.weights, weights) if s.norm_bound else 0.0
-            return replace(outcome, norm=norm, weights=spool.keep(list(outcome.weights)))
-
-        answers, lost = examine.separated(map(received, link.train(weights, tasks, config, s.round_timeout)))
-        answers, refused = examine.separated(examine.bounded(answers, s.norm_bound))
-        return Attempt(begin, division, tasks, answers, [*lost, *refused], time.perf_counter() - begin)
+        config = {"loop": loop, "round": round_, "seed": seed, **self._client_options()}
+        outcomes = link.train(weights, tasks, config, s.round_timeout)
+        answers, lost = examine.collected(
+            outcomes, weights, Spool(self.store.folder if self.store else None), s.norm_bound
+        )
+        return Attempt(begin, division, tasks, answers, lost, time.perf_counter() - begin)
 
     def _combine(self, round_: int, weights: Weights, answers: list[Answer], link: Link) -> Weights:
         new = self.app.check_weights(link.combine(round_, weights, answers))
@@ -341,78 +326,6 @@ class Coordinator:
         if self.settings.strategy != "FedProx":
             return {}
         return {"proximal_mu": self.settings.strategy_options.get("proximal_mu", 0.1)}
-
-    def _wait(self, link: Link) -> list[Member]:
-        """Members, as soon as there are enough; says what is missing every ten seconds."""
-        while True:
-            members = self._fitting(link.members())
-            missing = self._missing(members)
-            self.status.update(waiting_for=missing or None)
-            if not missing:
-                return members
-            if self.status.state == "training":
-                self.status.update(state="waiting")
-            self._report(
-                "wait",
-                f"waiting for {missing}; connected: {', '.join(sorted(f'{m.node}/{m.pod}' for m in members)) or 'none'}",
-            )
-            link.wait(lambda found: not self._missing(self._fitting(found)), REPORT_EVERY)
-
-    def _fitting(self, members: list[Member]) -> list[Member]:
-        """Members that have the run's app and their node's slice; others (an image not yet replaced, say) are named and left out."""
-        fitting = []
-        for member in members:
-            flaw = self._misfit(member)
-            if flaw:
-                self._report(member.instance, f"{member.node}/{member.pod} {flaw}")
-            else:
-                fitting.append(member)
-        return fitting
-
-    def _misfit(self, member: Member) -> str:
-        """Why a member has no part in the run; empty when it has."""
-        s = self.settings
-        if member.app != self.app.name:
-            return f"has app {member.app}, not {self.app.name}: left out; give it the same --app"
-        own = f"{member.start}:{member.stop}"
-        if s.client_slices and own != s.client_slices.get(member.node):
-            wanted = s.client_slices.get(member.node, "none")
-            return f"says that it has samples {own}, its node's slice is {wanted} (--client_slices): left out; replace its pod"
-        return ""
-
-    def _missing(self, members: list[Member]) -> str:
-        """What there is too little of, in words; empty when the round can begin."""
-        s = self.settings
-        nodes = len({member.node for member in members})
-        have, needed = self._sample(members)
-        unit = "nodes" if s.selection == "node" else "clients"
-        lacks = []
-        if len(members) < s.min_num_clients:
-            lacks.append(f"{s.min_num_clients} clients (--min_num_clients; {len(members)} there)")
-        if nodes < s.min_nodes:
-            lacks.append(f"{s.min_nodes} nodes (--min_nodes; {nodes} there)")
-        if have < needed:
-            lacks.append(f"{needed} {unit} (--min_sample_size; {have} there)")
-        return " and ".join(lacks)
-
-    def _sample(self, members: list[Member]) -> tuple[int, int]:
-        """How many there are to choose from, nodes or pods, and how many a round takes."""
-        s = self.settings
-        have = len({member.node for member in members}) if s.selection == "node" else len(members)
-        return have, plan.sample_size(have, s.sample_fraction, s.min_sample_size)
-
-    def _suffice(self, members: list[Member]) -> bool:
-        """Whether a round can be done with these alone."""
-        have, needed = self._sample(members)
-        return have >= needed
-
-    def _report(self, kind: str, text: str) -> None:
-        now = time.monotonic()
-        if now - self._reported.get(kind, -REPORT_EVERY) >= REPORT_EVERY:
-            if len(self._reported) >= KINDS_REMEMBERED:
-                self._reported.clear()
-            self._reported[kind] = now
-            say(printable(text))
 
     def _keep(self, loop: int, weights: Weights) -> None:
         """The model that a loop ended with, as a result of the run; arrays are named by their place in the model."""
@@ -440,19 +353,11 @@ class Coordinator:
 
     def _evaluate_there(self, weights: Weights, link: Link) -> tuple[float | None, float | None, list[Lost]]:
         """The same by the clients, each on its share of the test set; averaged over the samples that came back."""
-        tasks = plan.shares(self._fitting(link.members()), self._test_size)
+        tasks = plan.shares(self._roster.fitting(link.members()), 0, self._test_size)
         outcomes = link.evaluate(weights, tasks, self.settings.round_timeout)
-        answers, lost = examine.separated(
-            examine.evaluated(outcome) if isinstance(outcome, Answer) else outcome for outcome in outcomes
-        )
-        total = sum(answer.task.samples for answer in answers)
-        if not total:
-            return None, None, lost
-        mean = {
-            key: sum(answer.figures[key] * answer.task.samples for answer in answers) / total
-            for key in ("loss", "accuracy")
-        }
-        return mean["loss"], mean["accuracy"], lost
+        answers, lost = examine.separated(map(examine.evaluated, outcomes))
+        figures = examine.averaged(answers, ("loss", "accuracy"))
+        return figures.get("loss"), figures.get("accuracy"), lost
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from edgefl import __version__
-from edgefl.aggregator.answers import FIGURES
+from edgefl.aggregator.answers import FIGURES, PARTS
 from edgefl.common import app_folder
 from edgefl.common.journal import Line, line
 from edgefl.common.settings import AggregatorSettings
@@ -28,7 +28,7 @@ def versions() -> dict[str, str | None]:
 
 
 def client(answer: Answer) -> dict[str, Any]:
-    """What a round's line says of one client's work."""
+    """What a round's line says of one client's work, or of a region's."""
     task = answer.task
     entry: dict[str, Any] = {
         "node": task.member.node, "pod": task.member.pod, "shard": task.shard, "start": task.start, "stop": task.stop, "examples": answer.examples,
@@ -36,6 +36,8 @@ def client(answer: Answer) -> dict[str, Any]:
     for name in FIGURES:
         value = answer.figures.get(name)
         entry[name] = None if value is None else int(value) if name.endswith("bytes") else round(float(value), 6)
+    if task.member.region:
+        entry |= {name: int(answer.figures.get(name, 0)) for name in PARTS}
     return entry
 
 

@@ -1,4 +1,4 @@
-"""A run of a classifier: the coordinator, on the link."""
+"""A run of a classifier: the coordinator, or a region, on the link."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from edgefl.aggregator.checkpoint import Store
 from edgefl.aggregator.coordinator import Coordinator
+from edgefl.aggregator.region import Region
 from edgefl.aggregator.status import Status
 from edgefl.common.app_folder import AppFolder
 from edgefl.common.journal import Journal
@@ -27,18 +28,22 @@ class TrainingRun:
         if chosen.data_dir:
             os.environ["EDGEFL_DATA_DIR"] = str(chosen.data_dir)
         self._settings, self._app, self._status, self._folder = chosen, app, status, folder
-        store = Store(folder) if folder else None
-        self._coordinator = Coordinator(chosen, app.classifier(), Journal(folder), store, status)
         number = flower.node_id(f"run {chosen.run}")
         flower.context(number, flower.SERVER, {}, {})
         self.hub = Hub(flower.node_id, flower.unavailable, shards=True, most_of_a_node=chosen.max_pods)
+        self._leader: Coordinator | Region
+        if chosen.upstream:
+            self._leader = Region(chosen, app.classifier(), app.identity, status, folder)
+        else:
+            store = Store(folder) if folder else None
+            self._leader = Coordinator(chosen, app.classifier(), Journal(folder), store, status)
         nothing = Nothing()
         grid = LinkGrid(self.hub, number, nothing, nothing, chosen.round_timeout)
         self._link = TrainingLink(chosen, self.hub, grid)
         self._welcome = {"run": number, "config": {}}
 
     def accept(self) -> None:
-        self._coordinator.accept()
+        self._leader.accept()
 
     def open(self) -> None:
         s = self._settings
@@ -54,7 +59,7 @@ class TrainingRun:
         self._status.members = self._link.members
 
     def run(self) -> None:
-        self._coordinator.run(self._link)
+        self._leader.run(self._link)
 
     def fail(self, reason: str) -> None:
-        self._coordinator.fail(reason)
+        self._leader.fail(reason)

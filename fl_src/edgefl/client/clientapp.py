@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 import traceback
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +18,13 @@ from edgefl.common.app_folder import AppFolder
 from edgefl.common.journal import say
 from edgefl.common.settings import ClientSettings
 from edgefl.link import flower
-from edgefl.link.connection import Connection
+from edgefl.link.answering import Answering, Reply
 
 LONGEST_REASON = 500
 
 
-class Client:
-    """One pod: the app, its context in each run, and its last answer, which it may have to give again."""
+class Client(Answering):
+    """One pod: the app, and its context in each run."""
 
     def __init__(
         self,
@@ -36,22 +35,15 @@ class Client:
     ) -> None:
         self._chosen, self._app, self._call = chosen, app, call
         self._supervised = supervised
-        self._instance = uuid.uuid4().hex
         self._contexts: dict[int, Any] = {}
         self._welcome: dict[str, Any] = {}
-        self._busy = ""
-        self._last: tuple[str, tuple[dict[str, Any], bytes, flower.Pieces]] | None = None
-        self._connection = Connection(chosen.server_address, chosen.tls, self)
+        who = {"node": chosen.node, "pod": chosen.pod, "app": app.identity, "settings": chosen.settings}
+        super().__init__(chosen.server_address, chosen.tls, who)
 
     # -- called by the connection -----------------------------------------------------------------------------------
 
-    def greeting(self) -> dict[str, Any]:
-        c = self._chosen
-        holds = [key for key in (self._busy, self._last[0] if self._last else "") if key]
-        return {
-            "node": c.node, "pod": c.pod, "instance": self._instance, "app": self._app.identity, "settings": c.settings,
-            "about": samples(c, self._app), "holds": holds,
-        }  # fmt: skip
+    def about(self) -> dict[str, Any]:
+        return samples(self._chosen, self._app)
 
     def refused(self, app: str) -> None:
         if self._supervised:
@@ -67,31 +59,15 @@ class Client:
         if self._supervised:
             self._supervised.joined(not welcome.get("over", False))
         self._welcome = welcome
-        last = self._last
-        if last and last[0] in welcome["wanted"]:  # the connection was lost before the aggregator had it
-            self._connection.send(*last[1])
+        super().welcomed(welcome)
 
     # -- the work ----------------------------------------------------------------------------------------------------
 
-    def work(self) -> None:
-        """Answer messages for ever, in the thread that calls this: apps expect it to be the main one."""
-        while True:
-            note, head, body = self._connection.inbox.get()
-            key = str(note["key"])
-            if self._last and self._last[0] == key:  # asked again, for the answer was lost on its way
-                self._connection.send(*self._last[1])
-                continue
-            if note["end"] <= time.monotonic():  # it came while the app was at work on another
-                say("a message is left out: nobody waits for its answer any more")
-                continue
-            self._busy = key
-            with limits.deadline(note["end"]):
-                answer = self._answer(note, head, body)
-            self._last, self._busy = (key, answer), ""
-            self._connection.send(*answer)
-            del body, answer
+    def answer(self, note: dict[str, Any], head: bytes, body: bytes) -> Reply:
+        with limits.deadline(note["end"]):
+            return self._answer(note, head, body)
 
-    def _answer(self, note: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Any], bytes, flower.Pieces]:
+    def _answer(self, note: dict[str, Any], head: bytes, body: bytes) -> Reply:
         usage = limits.Usage()
         run, node = int(self._welcome["run"]), int(self._welcome["node"])
         shard = note.get("shard", [0, 1])

@@ -19,7 +19,8 @@ class Member:
     """A pod that is connected and has said who it is.
 
     `id` names the connection, `instance` the process: a pod that comes back after a cut has a new id and the same
-    instance. `start` and `stop` bound the slice of its node, stop excluded, in samples of the training set.
+    instance. `start` and `stop` bound the slice of its node, stop excluded, in samples of the training set; of a region,
+    which is an aggregator with clients of its own, they tell how many samples all of these have together.
     """
 
     node: str
@@ -29,6 +30,7 @@ class Member:
     start: int
     stop: int
     app: str
+    region: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,15 @@ def split(members: Sequence[Member]) -> list[Task]:
     """Divide the slices of one node among its pods.
 
     Pods of one node normally have one slice. While a rollout moves it, some have the old and some the new one: each
-    of the two is divided among the pods that have it, so that no sample of either is lost. A pod for which no sample
+    of the two is divided among the pods that have it, so that no sample of either is lost. Pods of a region have clients
+    of their own each, and nothing is divided. A pod for which no sample
     is left (more pods than samples) gets no task.
     """
-    slices: dict[tuple[int, int], list[Member]] = defaultdict(list)
+    slices: dict[tuple[int, int, str], list[Member]] = defaultdict(list)
     for member in sorted(members):
-        slices[member.start, member.stop].append(member)
+        slices[member.start, member.stop, member.id if member.region else ""].append(member)
     tasks = []
-    for (start, stop), pods in sorted(slices.items()):
+    for (start, stop, _own), pods in sorted(slices.items()):
         count = min(len(pods), stop - start)
         for index in range(count):
             tasks.append(Task(pods[index], index, count, *part(start, stop, index, count)))
@@ -113,8 +116,8 @@ def by_pod(members: Iterable[Member], fraction: float, minimum: int, rng: random
     return [Task(member, 0, 1, member.start, member.stop) for member in sorted(rng.sample(pods, size))]
 
 
-def shares(members: Iterable[Member], total: int) -> list[Task]:
-    """Divide samples 0 to `total` of the test set among the members; for apps that are evaluated by the clients."""
+def shares(members: Iterable[Member], start: int, stop: int) -> list[Task]:
+    """Divide samples `start` to `stop` of the test set among the members; for apps that are evaluated by the clients."""
     pods = sorted(members)
-    count = min(len(pods), total)
-    return [Task(pods[index], index, count, *part(0, total, index, count)) for index in range(count)]
+    count = min(len(pods), stop - start)
+    return [Task(pods[index], index, count, *part(start, stop, index, count)) for index in range(count)]

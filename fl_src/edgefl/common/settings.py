@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgefl import __version__
 from edgefl.common import app_folder
@@ -33,6 +33,13 @@ class Tls:
     ca: bytes
     certificate: bytes
     key: bytes
+
+
+class Upstream(NamedTuple):
+    """The aggregator that a region is a client of, and the region's name there."""
+
+    region: str
+    address: str
 
 
 class AggregatorSettings(argparse.Namespace):
@@ -63,6 +70,8 @@ class AggregatorSettings(argparse.Namespace):
     run: str
     client_settings: dict[str, str]
     client_slices: dict[str, str]
+    upstream: Upstream | None
+    settings: str
     server_address: str
     status_address: tuple[str, ...]
     state_dir: Path | None
@@ -134,6 +143,17 @@ def address(text: str) -> str:
     ):
         raise argparse.ArgumentTypeError(f"must be HOST:PORT such as 0.0.0.0:8888 or [::]:8888, got {text!r}")
     return text
+
+
+def upstream(text: str) -> Upstream:
+    """REGION@HOST:PORT."""
+    region, _dummy, place = text.rpartition("@")
+    try:
+        return Upstream(name(region), address(place))
+    except argparse.ArgumentTypeError as err:
+        raise argparse.ArgumentTypeError(
+            f"must be REGION@HOST:PORT such as north@cloud:8888, got {text!r}: {err}"
+        ) from None
 
 
 def addresses(text: str) -> tuple[str, ...]:
@@ -221,6 +241,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "app": app_name,
     "address": address,
     "addresses": addresses,
+    "upstream": upstream,
     "folder": lambda text: Path(text).absolute(),
     "tls": tls_folder,
     "numbers": named_number,
@@ -284,5 +305,10 @@ def client(arguments: Sequence[str] | None = None) -> ClientSettings:
             f"--partition={chosen.partition} must be below --clients={chosen.clients}: they are the first sample and the end of this node's slice"
         )
     chosen.node_config = _together(chosen.node_config)
-    chosen.pod = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
+    chosen.pod = pod_name()
     return chosen
+
+
+def pod_name() -> str:
+    """Of the pod that this process is in."""
+    return os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()

@@ -53,6 +53,8 @@ class Connection:
         self._address, self._tls, self._owner = address, tls, owner
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._chunk = wire.MOST_CHUNK
+        self._call: Any = None
+        self._again = False
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._keep, name="link", daemon=True).start()
 
@@ -60,6 +62,13 @@ class Connection:
         """Send on the connection that is there now; where none is, it goes nowhere, and the next greeting says that it is held."""
         for frame in wire.frames(note, head, body, self._chunk):
             self._outbox.put(frame)
+
+    def greet_again(self) -> None:
+        """What the greeting said is no longer so: end the connection that is there now, for another one. What is on its way comes again."""
+        call = self._call
+        if call is not None:
+            self._again = True
+            call.cancel()
 
     def _keep(self) -> None:
         delay, told = SHORTEST, 0.0
@@ -77,6 +86,9 @@ class Connection:
             except (OSError, wire.FrameError) as err:
                 why = str(err)
             self._owner.left()
+            if self._again:
+                self._again = False
+                continue
             if time.monotonic() - begin > LONGEST:  # it was connected, or took long enough to fail
                 delay = SHORTEST
             if time.monotonic() - told >= REPORT_EVERY or not told:
@@ -95,7 +107,7 @@ class Connection:
                 self.inbox.get_nowait()
         outbox.put(wire.greeting(self._owner.greeting()))
         try:
-            call = channel.stream_stream(f"/{wire.SERVICE}/{wire.METHOD}")(iter(outbox.get, None))
+            call = self._call = channel.stream_stream(f"/{wire.SERVICE}/{wire.METHOD}")(iter(outbox.get, None))
             incoming = iter(call)
             first = next(incoming, None)
             if first is None:
@@ -111,6 +123,7 @@ class Connection:
                 self.inbox.put((note | {"end": time.monotonic() + float(note["seconds"])}, head, body))
                 del head, body
         finally:
+            self._call = None
             outbox.put(None)  # ends the thread in which gRPC waits for something to send
         return "the aggregator ended the connection"
 

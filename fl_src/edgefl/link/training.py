@@ -102,7 +102,9 @@ class TrainingLink:
 
     def combine(self, round_: int, weights: Weights, answers: Sequence[Answer]) -> Weights:
         came = [(answer.examples, answer.weights) for answer in answers]
-        name = self._settings.strategy
+        name = (
+            "FedAvg" if self._settings.upstream else self._settings.strategy
+        )  # which is the root's, of what its regions send
         bodies: list[tuple[int, Weights]] = [(examples, list(each)) for examples, each in came if name in EACH]
         if name in EACH and not self._told:
             self._told = True
@@ -138,7 +140,8 @@ def member(pod: Pod) -> Member:
     """A pod as the coordinator and the status know it."""
     about = pod.about
     start, stop = about.get("start", 0), about.get("stop", 0)
-    return Member(pod.node, pod.name, pod.instance, str(pod.id), start, stop, about["app"].partition("@")[0])
+    app, region = about["app"].partition("@")[0], about.get("region") is True
+    return Member(pod.node, pod.name, pod.instance, str(pod.id), start, stop, app, region)
 
 
 def arrays(sent: Sequence[bytes], weights: Weights, received: Sequence[bytes]) -> Weights:

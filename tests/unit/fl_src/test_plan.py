@@ -111,6 +111,6 @@ def test_the_sample_size_is_the_fraction_rounded_down_but_the_minimum_at_least()
 
 @given(clusters(), st.integers(1, 20_000))
 def test_shares_of_the_test_set_are_complete(members: list[Member], total: int) -> None:
-    tasks = plan.shares(members, total)
+    tasks = plan.shares(members, 0, total)
     assert sum(task.samples for task in tasks) == (total if members else 0)
     assert all(task.samples for task in tasks)

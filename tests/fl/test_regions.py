@@ -1,0 +1,175 @@
+"""Regions as real processes: an aggregator that is one client of another one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefl.aggregator.checkpoint import Store
+from support.processes import TOLD_TO_END, Federation, Program, until
+
+SLICES = {"north": ((0, 400), (400, 1_000), (1_000, 1_200)), "south": ((1_200, 2_000), (2_000, 2_600), (2_600, 3_000))}
+"""Of each region's three nodes."""
+SAMPLES = {name: sum(stop - start for start, stop in own) for name, own in SLICES.items()}
+OF_A_REGION = ("--min_nodes=3", "--min_sample_size=3", "--min_num_clients=3")
+
+
+def clients(federation: Federation, name: str, fit: float = 0) -> list[Program]:
+    """Light clients on the nodes of a region, connected to the aggregator of `federation`."""
+    return [
+        federation.light_client(f"{name}{number}", *bounds, fit=fit, pod=f"{name}{number}")
+        for number, bounds in enumerate(SLICES[name])
+    ]
+
+
+def weights(state: Path) -> list[Any]:
+    """The model that a run ended with."""
+    point = Store(state / "default").load()
+    assert point is not None
+    return point.weights
+
+
+def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
+    return [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+
+
+def parts(entry: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    """Of each region in a round: samples, parts that were answered, parts that were lost."""
+    return {one["node"]: (one["examples"], one["parts"], one["parts_lost"]) for one in entry["clients"]}
+
+
+WHOLE = {name: (samples, 3, 0) for name, samples in SAMPLES.items()}
+
+
+def test_two_regions_train_what_one_aggregator_does(federation: Federation, tmp_path: Path) -> None:
+    """The same clients under one aggregator and in two regions: the same model, to the rounding of its numbers."""
+    states = {way: tmp_path / way for way in ("flat", "regions")}
+    six = [one for name in SLICES for one in clients(federation, name)]
+    flat = federation.aggregator("--rounds=3", "--min_num_clients=6", f"--state_dir={states['flat']}")
+    federation.event(flat, "done")
+    assert all(one.end() <= 2 for one in (flat, *six))
+    root = federation.aggregator("--rounds=3", f"--state_dir={states['regions']}")
+    regions = [federation.region(name, *OF_A_REGION) for name in SLICES]
+    for name, (inside, _program) in zip(SLICES, regions):
+        clients(inside, name)
+    done = federation.event(root, "done")
+    made = rounds(federation, root)
+    assert [parts(entry) for entry in made] == [WHOLE] * 3 and not any(entry["lost"] for entry in made)
+    assert done["examples"] == 3 * sum(SAMPLES.values())
+    for ours, theirs in zip(weights(states["regions"]), weights(states["flat"])):
+        assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    (inside, north), _south = regions
+    assert set(federation.status()["nodes"]) == set(SLICES)
+    status = until(lambda: inside.status() if inside.status()["state"] == "done" else None, "the region's end")
+    assert set(status["nodes"]) == {"north0", "north1", "north2"} and inside.ready()
+    assert (status["round"], status["app"]) == (3, "fashion_mnist")
+    assert north.out.read_text() == "" and north.end() <= 2 and north.process.returncode == TOLD_TO_END
+
+
+def in_round(federation: Federation, round_: int) -> None:
+    """Wait until this round (or a later one) is at work in the regions."""
+    until(federation.ready, "ready")
+    until(
+        lambda: federation.status()["round"] >= round_ and federation.status()["state"] == "training", f"round {round_}"
+    )
+    time.sleep(0.5)
+
+
+def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(federation: Federation) -> None:
+    root = federation.aggregator(
+        "--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3"
+    )
+    regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
+    own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
+    until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
+    count = len(rounds(federation, root))
+    in_round(federation, count + 1)
+    inside, north = regions["north"]
+    north.end(signal.SIGKILL)
+    lost = until(lambda: [entry for entry in rounds(federation, root) if entry["lost"]], "the lost part")[0]
+    assert [(one["node"], one["reason"]) for one in lost["lost"]] == [("north", "the connection was lost")]
+    assert parts(lost) == {"south": WHOLE["south"]}
+    inside.aggregator(f"--upstream=north@{federation.host}:{federation.port}", *OF_A_REGION)
+    until(lambda: parts(rounds(federation, root)[-1]) == WHOLE, "the region's part again")
+    assert all(one.lives for one in (*own["north"], *own["south"]))
+    assert rounds(federation, root)[-1]["lost"] == []
+
+
+def test_a_client_that_is_killed_costs_its_region_its_samples(federation: Federation) -> None:
+    """In that round it is a part that the region lost; from then on the root asks for less, and for all again when it is back."""
+    root = federation.aggregator("--rounds=10000", "--min_sample_size=1")
+    regions = {name: federation.region(name) for name in SLICES}
+    own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
+    until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
+    in_round(federation, len(rounds(federation, root)) + 1)
+    own["north"][0].end(signal.SIGKILL)
+    short = SAMPLES["north"] - 400
+    hit = until(
+        lambda: [entry for entry in rounds(federation, root) if parts(entry).get("north") == (short, 2, 1)], "the round"
+    )[0]
+    assert parts(hit)["south"] == WHOLE["south"] and hit["lost"] == []
+    assert regions["north"][1].told("north0/north0 (part 1/1) is lost: the connection was lost")
+
+    def asked_of_north() -> Any:
+        last = {one["node"]: one for one in rounds(federation, root)[-1]["clients"]}.get("north")
+        return last and (last["stop"], last["examples"], last["parts"])
+
+    until(lambda: asked_of_north() == (short, short, 2), "a round of what is left")
+    regions["north"][0].light_client("north0", 0, 400, fit=1)
+    until(lambda: asked_of_north() == (SAMPLES["north"], SAMPLES["north"], 3), "a round of all again")
+    assert not any(entry["lost"] for entry in rounds(federation, root)) and regions["north"][1].lives
+
+
+def test_regions_outlive_their_root(federation: Federation, tmp_path: Path) -> None:
+    """A root that is killed goes on with them, and another run of the root's has them too."""
+    options = ("--rounds=4", f"--state_dir={tmp_path / 'state'}")
+    root = federation.aggregator(*options)
+    regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
+    for name, (inside, _program) in regions.items():
+        clients(inside, name, fit=0.5)
+    in_round(federation, 2)
+    root.end(signal.SIGKILL)
+    again = federation.aggregator(*options)
+    federation.event(again, "done")
+    made = rounds(federation, again)
+    assert [entry["round"] for entry in made] == [1, 2, 3, 4] and parts(made[-1]) == WHOLE
+    north, program = regions["north"]
+    until(lambda: north.status()["state"] == "done", "the region's end")
+    again.end()
+    other = federation.aggregator("--run=other", *options)
+    until(lambda: north.status()["state"] == "training", "the next run")
+    federation.event(other, "done")
+    assert parts(rounds(federation, other)[-1]) == WHOLE
+    assert program.told("joined the aggregator", 3)
+
+
+def test_a_region_of_clients_that_evaluate(federation: Federation) -> None:
+    """An app whose first model and evaluation are the clients' work."""
+    root = federation.aggregator("--rounds=1", "--app=fashion_mnist_cnn", "--min_num_clients=1", "--min_sample_size=1")
+    inside, _program = federation.region("north", "--app=fashion_mnist_cnn")
+    for node, start, stop in (("edge1", 0, 1_000), ("edge2", 1_000, 2_000)):
+        inside.client(node, start, stop, "--app=fashion_mnist_cnn")
+    done = federation.event(root, "done")
+    assert done["accuracy"] > 0.1 and done["lost_total"] == 0
+    (made,) = rounds(federation, root)
+    assert parts(made) == {"north": (2_000, 2, 0)}
+
+
+def test_a_region_takes_no_app_with_rounds_of_its_own(federation: Federation) -> None:
+    app = Path(__file__).with_name("flower_apps") / "means"
+    _inside, program = federation.region("north", f"--app={app}")
+    until(lambda: not program.lives, "its end")
+    assert program.process.returncode == 1
+    assert program.told("failed: app means can't be trained in a region: its ServerApp talks to its clients itself")
+
+
+@pytest.mark.parametrize("text", ["cloud:8888", "north@cloud", "-@cloud:8888"])
+def test_an_upstream_that_is_none_is_refused(federation: Federation, text: str) -> None:
+    program = federation.aggregator(f"--upstream={text}")
+    until(lambda: not program.lives, "its end")
+    assert program.process.returncode == 2 and program.told("must be REGION@HOST:PORT such as north@cloud:8888")
