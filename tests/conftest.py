@@ -72,13 +72,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first."""
+    """
+    Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, and
+    faults last, when the others need that no more.
+    """
 
-    def place(item: pytest.Item) -> tuple[bool, bool]:
+    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
         on_the_lab = item.nodeid.startswith(E2E)
-        return on_the_lab != hasattr(config, "workerinput"), on_the_lab and "default_training" not in getattr(
-            item, "fixturenames", ()
-        )
+        changes = on_the_lab and "default_training" not in getattr(item, "fixturenames", ())
+        return on_the_lab != hasattr(config, "workerinput"), changes, item.nodeid.startswith(f"{E2E}faults")
 
     items.sort(key=place)
 

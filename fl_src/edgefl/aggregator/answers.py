@@ -79,7 +79,9 @@ def averaged(answers: Sequence[Answer], names: Iterable[str]) -> dict[str, float
     for name in names:
         told = [(answer.examples, answer.figures[name]) for answer in answers if name in answer.figures]
         if told:
-            found[name] = sum(examples * figure for examples, figure in told) / sum(examples for examples, _ in told)
+            found[name] = sum(examples * figure for examples, figure in told) / sum(
+                examples for examples, _figure in told
+            )
     return found
 
 
