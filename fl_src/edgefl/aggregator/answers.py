@@ -142,7 +142,7 @@ def distance(weights: Sequence[Array], model: Weights) -> float:
         theirs, own = np.ravel(array), np.ravel(ours)
         for at in range(0, own.size, BLOCK):
             change = np.subtract(theirs[at : at + BLOCK], own[at : at + BLOCK], dtype=np.result_type(ours, np.float64))
-            # Not by BLAS, whose threads wait for each other: beside other work a distance took 80 times as long
+            # Not by BLAS, whose threads wait for each other: beside other work that takes many times as long
             squares += abs(np.einsum("i,i", change, change.conj()))
     return math.sqrt(squares)
 
