@@ -23,6 +23,7 @@ class FilterModule:
             edges="edges",
             clients="clients",
             aggregator="aggregator",
+            built_images="built_images",
             noted_engine="noted_engine",
             pods_stay="pods_stay",
             run_settings="run_settings",

@@ -106,6 +106,21 @@ def engine(image: str) -> str:
     return found[1] if found else image
 
 
+def built_images(tagged: Iterable[str], repository: str, version: str) -> dict[str, str]:
+    """
+    Names of C(aggregator) and C(client) with the tag of their content, of all names that Docker has for the newest build of both.
+
+    An image that another build has made byte for byte the same has that one's name, too: the build is the one that both have. Without such a tag, the
+    plain version.
+
+    :param tagged: C(RepoTags) of both images
+    """
+    plain_ = {target: f"{repository}-{target}:{version}" for target in ("aggregator", "client")}
+    found = [{name.removeprefix(start) for name in tagged if name.startswith(f"{start}-")} for start in plain_.values()]
+    common = min(set.intersection(*found), default="")
+    return {target: name + common for target, name in plain_.items()}
+
+
 def edges(
     hosts: Iterable[str],
     variables: Mapping[str, Mapping[str, Any]],

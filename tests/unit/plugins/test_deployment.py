@@ -341,3 +341,23 @@ def test_data_at_the_edge_is_part_of_the_training() -> None:
     assert len(settings) == 3
     (same,) = clients(edges({"edge1": {}}, edgefl_data="/srv/b"))
     assert same["settings"] in settings
+
+
+def test_images_of_one_build() -> None:
+    """A client that another build has made byte for byte the same has that one's name, too, and the versions of others."""
+    names = [
+        "fl-aggregator:v1-b-b",
+        "fl-aggregator:v1",
+        "fl-client:v1-a-a",
+        "fl-client:v1",
+        "fl-client:v1-b-b",
+        "fl-client:v10-a-a",
+    ]
+    newest = {"aggregator": "fl-aggregator:v1-b-b", "client": "fl-client:v1-b-b"}
+    assert deployment.built_images(names, "fl", "v1") == newest
+    assert deployment.built_images(names[::-1], "fl", "v1") == newest
+
+
+@pytest.mark.parametrize("names", [[], ["fl-aggregator:v1", "fl-client:v1"], ["fl-aggregator:v1-a", "fl-client:v1-b"]])
+def test_images_without_a_tag_in_common(names: list[str]) -> None:
+    assert deployment.built_images(names, "fl", "v1") == {"aggregator": "fl-aggregator:v1", "client": "fl-client:v1"}
