@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fl.test_flower_apps import APPS, rounds, started
 
-from support.processes import Federation, Program, until
+from support.processes import PYTHON, SOURCE, TOLD_TO_END, Federation, Program, until
 
 HUNGRY = APPS / "hungry"
 
@@ -81,6 +83,30 @@ def test_processes_of_the_app_s_own(federation: Federation, begun: Callable[...,
     federation.event(aggregator, "done")
     assert [one["lost"] for one in rounds(federation, aggregator)] == [[], []] and hungry.lives
     assert hungry.end() < 2 and hungry.told("SIGTERM: the client ends", 1) and hungry.times("SIGTERM") == 1
+
+
+FORKED = """
+import os, signal, sys, time
+from edgefl.client import __main__ as client
+# Earlier than what the client does in a new process, as on a machine that is busy
+os.register_at_fork(after_in_child=lambda: time.sleep(1))
+client._end_at_once()
+child = os.fork()
+if not child:
+    time.sleep(60)
+time.sleep(0.3)
+os.kill(child, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+time.sleep(0.3)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_ends_before_it_has_begun() -> None:
+    """Its signal is its own, though it has all of the client's still."""
+    done = subprocess.run([PYTHON, "-c", FORKED], cwd=SOURCE, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == (f"{-signal.SIGTERM}\n", TOLD_TO_END), done.stderr
 
 
 def test_a_file_that_grows(federation: Federation, begun: Callable[..., tuple[Program, Program]]) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from edgefl.apps import AppError
 from edgefl.client import limits, supervisor
@@ -45,13 +45,29 @@ def _end_at_once() -> None:
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
 
+    _keep_from_forks(ends)
+
+
+def _keep_from_forks(ends: Collection[signal.Signals]) -> None:
+    """A process that the app forks has the same pipe: the signal that ends that process would end this one.
+
+    Until the new process has let go of the pipe, such a signal waits.
+    """
+    of_thread = threading.local()
+
+    def before() -> None:
+        of_thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, of_thread.mask)
+
     def in_child() -> None:
         signal.set_wakeup_fd(-1)
         for number in ends:
             signal.signal(number, signal.SIG_DFL)
+        after()
 
-    # A process that the app forks has the same pipe: the signal that ends that process would end this one
-    os.register_at_fork(after_in_child=in_child)
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
