@@ -54,6 +54,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 E2E = "tests/e2e/"
+LONG = [E2E, "tests/molecule/", "tests/faults/", "tests/fl/", "tests/quality/"]
+"""Folders whose files take long, the longest first; all others fill what is left at the end."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -76,11 +78,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, and
     faults last, when the others need that no more.
     """
+    side_by_side = hasattr(config, "workerinput")
 
-    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
         on_the_lab = item.nodeid.startswith(E2E)
         changes = on_the_lab and "default_training" not in getattr(item, "fixturenames", ())
-        return on_the_lab != hasattr(config, "workerinput"), changes, item.nodeid.startswith(f"{E2E}faults")
+        length = next((index for index, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
+        return length if side_by_side else on_the_lab, changes, item.nodeid.startswith(f"{E2E}faults")
 
     items.sort(key=place)
 
