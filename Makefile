@@ -77,7 +77,7 @@ test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: grow
 	$(PYTEST) -m long --ignore=tests/e2e/faults
 
 test-faults: .venv-test  ## Faults on the lab while it trains, one after the other, and what each cost (less than an hour)
-	$(PYTEST) -m '' tests/e2e/faults/test_faults.py tests/e2e/faults/test_shipping.py tests/e2e/faults/test_own_training.py
+	$(PYTEST) -m '' tests/e2e/faults/test_faults.py tests/e2e/faults/test_shipping.py tests/e2e/faults/test_own_training.py tests/e2e/faults/test_absent.py
 
 MINUTES ?= 30
 SEED ?= 1

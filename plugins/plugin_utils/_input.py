@@ -26,6 +26,7 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 FACTS = (
     "build_images_engine",
     "build_images_result",
+    "edgefl_absent",
     "edgefl_app_info",
     "edgefl_app_locked",
     "edgefl_address",

@@ -358,6 +358,7 @@ NUMBERS: dict[str, tuple[str, float, float | None, str]] = {
     "edgefl_serve_timeout": ("int", 1, None, "seconds"),
     "edgefl_telemetry_interval": ("float", 0, 86400, "seconds"),
     "edgefl_telemetry_after": ("float", 0, 86400, "seconds"),
+    "edgefl_max_failed": ("float", 0, 1, ""),
     "edgefl_min_disk_mb": ("int", 0, None, "MB"),
     "edgefl_min_memory_mb": ("int", 0, None, "MB"),
     "autoscaler_hpa_min": ("int", 1, MOST_PODS, ""),
