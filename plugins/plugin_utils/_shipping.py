@@ -17,6 +17,9 @@ _REFUSED = {
     "false": "{node} got something else from {neighbour} than was built, and refused it: see to the disk and memory of {neighbour}, and who has access to it.",
 }
 
+# More rows of a table are summed up
+MOST_ROWS = 20
+
 
 def targets(
     hosts: Iterable[str],
@@ -53,8 +56,31 @@ def targets(
     return found
 
 
+def _summed(table: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that can be read: all of a few; of many those of nodes that failed, and one for all nodes with the same image and reason."""
+    failed = [row for row in table if row["reason"].startswith("failed: ")]
+    others = [row for row in table if not row["reason"].startswith("failed: ")]
+    if len(table) <= MOST_ROWS:
+        return failed + others
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in others:
+        groups.setdefault((row["image"], row["reason"]), []).append(row)
+    return failed + [
+        {
+            **rows[0],
+            "node": rows[0]["node"] if len(rows) == 1 else f"{len(rows)} nodes",
+            **{name: sum(row[name] for row in rows) for name in ("sent", "relayed", "saved")},
+            "seconds": max(row["seconds"] for row in rows),
+        }
+        for rows in groups.values()
+    ]
+
+
 def lines(result: Mapping[str, Any]) -> list[str]:
-    """What M(edgefl.kubeedge.image_ship) did, a line for each image that a node shall have, and one for each that was removed."""
+    """
+    What M(edgefl.kubeedge.image_ship) did, a line for each image that a node shall have, and one for each that was removed. What failed is first, and
+    many nodes with which the same was done have one line for all: their bytes together, and the seconds of the slowest.
+    """
     titles = ("node", "image", "reason", "MB sent", "MB relayed", "MB saved", "seconds")
     rows = [
         (
@@ -66,7 +92,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
             f"{row['saved'] / 1e6:.1f}",
             f"{row['seconds']:.1f}",
         )
-        for row in result["table"]
+        for row in _summed(result["table"])
     ]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     shown = "  ".join(f"{{:{'<' if number < 3 else '>'}{width}}}" for number, width in enumerate(widths)).format

@@ -125,3 +125,27 @@ def test_names_are_words_of_their_own() -> None:
     """Nothing that a runtime says is read by a shell."""
     name = "docker.io/library/app-client:$(reboot)"
     assert shipping.removals([f"containerd {name} sha256:1"], "app")[0][-1] == name
+
+
+def _rows(count: int) -> list[dict[str, Any]]:
+    done = {"image": "fl-client:v1", "reason": "1 of 9 layers differ", "sent": 1e6, "relayed": 2e6, "saved": 3e6}
+    return [{**done, "node": f"edge{number}", "seconds": float(number)} for number in range(1, count + 1)]
+
+
+def test_many_nodes_have_one_line() -> None:
+    """The failed first, each with its own reason; the bytes of all others together, and the time of the slowest."""
+    table = _rows(200)
+    table[57]["reason"] = "failed: edge58 is out of reach"
+    table[99]["reason"] = "up to date"
+    lines = shipping.lines({"table": table, "nodes": {}, "removed": []})
+    assert len(lines) == 4
+    assert lines[1].startswith("edge58 ") and "failed: edge58 is out of reach" in lines[1]
+    assert lines[2].startswith("198 nodes ") and lines[2].split()[-4:] == ["198.00", "396.00", "594.0", "200.0"]
+    assert lines[3].startswith("edge100 ") and "up to date" in lines[3]
+
+
+def test_few_nodes_have_a_line_each() -> None:
+    table = _rows(3)
+    table[2]["reason"] = "failed: no room"
+    lines = shipping.lines({"table": table, "nodes": {}, "removed": []})
+    assert [line.split()[0] for line in lines] == ["node", "edge3", "edge1", "edge2"]
