@@ -25,14 +25,31 @@ BANDWIDTH = "4MB"
 CHUNK = 8 << 20
 
 
+# An image has a second name, its digest, which keeps its layers as well: that of an image without another name goes, too
+TAKE_AWAY = f"""
+ctr --namespace=k8s.io images rm --sync docker.io/{IMAGE}
+ctr --namespace=k8s.io images ls | awk '
+  NR > 1 {{ if ($1 ~ /^sha256:/) second[$1] = $3; else kept[$3] = 1 }}
+  END {{ for (name in second) if (!(second[name] in kept)) print name }}
+' | xargs --no-run-if-empty ctr --namespace=k8s.io images rm --sync
+"""
+
+
+def take_away() -> None:
+    """No edge has the image, nor its layers."""
+    forget(REPOSITORY)
+    for edge in ("edge1", "edge2"):
+        done = console(edge, TAKE_AWAY)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture
 def image() -> Iterator[str]:
     """An image that no edge has; afterwards neither."""
+    take_away()
     build(IMAGE, MEGABYTES)
     yield IMAGE
-    forget(REPOSITORY)
-    for edge in ("edge1", "edge2"):
-        console(edge, f"ctr --namespace=k8s.io images rm --sync docker.io/{IMAGE}")
+    take_away()
 
 
 class Shipping:
