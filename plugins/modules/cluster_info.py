@@ -139,8 +139,8 @@ training:
       elements: str
     clients:
       description: >-
-        Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(settings), a checksum of all that its pods are
-        made of, and C(image), that of its pods when all of them run.
+        Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(node), C(settings), a checksum of all that its
+        pods are made of, and C(image), that of its pods when all of them run.
       type: list
       elements: dict
 """

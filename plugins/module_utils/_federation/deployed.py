@@ -114,6 +114,7 @@ def _client(item: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, str]
     return {
         "kind": item["kind"],
         "name": item["metadata"]["name"],
+        "node": _labels(item).get(NODE, ""),
         "settings": _labels(item).get(SETTINGS, ""),
         "image": containers[0]["image"] if containers and here and all(map(_runs, here)) else "",
     }

@@ -118,8 +118,8 @@ def test_a_run_and_its_clients() -> None:
     assert found["aggregator"] == "footwear" and found["failed_pods"] == ["footwear-4567"]
     assert found["broken_pods"] == ["edge3-0123", "edge3-4567"]
     assert found["clients"] == [
-        {"kind": "Deployment", "name": "edge1", "settings": "s2", "image": "app:1"},
+        {"kind": "Deployment", "name": "edge1", "node": "edge1", "settings": "s2", "image": "app:1"},
         # Held back, or about to be again
-        {"kind": "Pod", "name": "edge2-pod-0", "settings": "", "image": ""},
-        {"kind": "Deployment", "name": "edge3", "settings": "", "image": ""},
+        {"kind": "Pod", "name": "edge2-pod-0", "node": "edge2", "settings": "", "image": ""},
+        {"kind": "Deployment", "name": "edge3", "node": "edge3", "settings": "", "image": ""},
     ]
