@@ -121,3 +121,9 @@ def test_a_part_that_an_app_may_complete(install: ModuleType, tmp_path: Path) ->
     assert "part.work needs the module needed: add its package to the app's dependencies" in used()
     (package / "needed.py").write_text("value = 7\n")
     assert used() == "imported\n7\n"
+
+
+def test_each_argument_of_the_build_has_a_value() -> None:
+    """The builder before BuildKit runs all stages up to the wanted one, those as well that nobody gives arguments to."""
+    lines = (ROOT / "fl_src/Dockerfile").read_text().splitlines()
+    assert [line for line in lines if line.startswith("ARG ") and "=" not in line] == []
