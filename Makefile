@@ -71,7 +71,7 @@ COVERED := --cov --cov-report= --branches
 
 # What is on the lab waits more than it computes: all else runs beside it
 test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % of all branches
-	$(PYTEST) --numprocesses=4 $(COVERED)
+	$(PYTEST) --numprocesses=3 $(COVERED)
 
 test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
 	$(PYTEST) -m long --ignore=tests/e2e/faults

@@ -54,8 +54,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 E2E = "tests/e2e/"
-LONG = [E2E, "tests/molecule/", "tests/faults/", "tests/fl/", "tests/quality/"]
-"""Folders whose files take long, the longest first; all others fill what is left at the end."""
+LONG = [E2E, "tests/molecule/", "tests/quality/", "tests/fl/", "tests/faults/"]
+"""Folders whose files take long, in the order in which they come; all others fill what is left at the end."""
 
 
 class ByFile(LoadScopeScheduling):
