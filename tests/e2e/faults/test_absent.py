@@ -1,4 +1,4 @@
-"""Edges that are out of reach when a training begins: as many as may fail are left out, and have their part when they are back."""
+"""Edges that are out of reach when a training begins: as many as may fail are left out, and the others train."""
 
 from __future__ import annotations
 
