@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,7 +55,35 @@ def targets(
         if host != cloud:
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}
         found.append(target)
-    return found
+    near = _neighbours(found)
+    return [
+        {**target, "site": near.get(target["name"], "")} if target.get("site") == "auto" else target for target in found
+    ]
+
+
+def _neighbours(targets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Target -> network that it has in common with another one, of those whose site nobody named."""
+    near = [target for target in targets if target.get("site") == "auto"]
+    # An address of several is that of a router, behind which each has another one
+    hosts = Counter(target["host"] for target in near)
+    networks = {target["name"]: network(target["host"]) for target in near if hosts[target["host"]] == 1}
+    sizes = Counter(networks.values())
+    return {name: site for name, site in networks.items() if sizes[site] > 1}
+
+
+def network(host: str) -> str:
+    """
+    The network that an address is taken to be in where nobody tells: the /24 of IPv4, the /64 of IPv6; empty for a name.
+
+    >>> network("192.0.2.21"), network("2001:db8::21"), network("edge1.example.com")
+    ('192.0.2.0-24', '2001:db8::-64', '')
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    length = 24 if address.version == 4 else 64
+    return str(ipaddress.ip_network(f"{address}/{length}", strict=False)).replace("/", "-")
 
 
 def _summed(table: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -43,6 +43,34 @@ def test_runtimes() -> None:
     ]
 
 
+def test_edges_of_one_network_are_a_site() -> None:
+    """Unless somebody named it; neither names nor the address of a router, which several edges have, tell a network."""
+    addresses = {
+        "one": "192.0.2.21",
+        "two": "192.0.2.22",
+        "alone": "198.51.100.7",
+        "named": ("192.0.2.23", "harbour"),
+        "none": ("192.0.2.24", ""),
+        "by-name": "edge.example.com",
+        "behind-1": "203.0.113.9",
+        "behind-2": "203.0.113.9",
+        "three": "2001:db8::1",
+        "four": "2001:db8::2",
+    }
+    hosts = {
+        name: {"edgefl_address": dict(zip(("host", "site"), value if isinstance(value, tuple) else (value, "auto"), strict=True))}
+        for name, value in addresses.items()
+    }  # fmt: skip
+    found = shipping.targets(hosts, {"hq": {}, **hosts}, "hq", {"client": "client:1"}, "docker", "/ssh")
+    assert {target["name"]: target["site"] for target in found if target["site"]} == {
+        "one": "192.0.2.0-24",
+        "two": "192.0.2.0-24",
+        "named": "harbour",
+        "three": "2001:db8::-64",
+        "four": "2001:db8::-64",
+    }
+
+
 def test_lines() -> None:
     row = {
         "node": "edge1",
