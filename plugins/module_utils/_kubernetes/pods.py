@@ -33,6 +33,8 @@ TERMINAL = {
 # A client's exit code when its app or data is wrong (sysexits.h), which is the same each time
 BROKEN = os.EX_DATAERR
 BROKEN_APP = "BrokenApp"
+# Exit code of a container that was killed; where it was for its memory, the reason says so
+KILLED = 137
 # A pod that the kubelet ended to spare its node, and what is said of one that wrote too much
 EVICTED = "Evicted"
 FULL_DISK = "ephemeral local storage"
@@ -136,9 +138,11 @@ def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:
         return None
     if reason != "CrashLoopBackOff":
         return found(reason, waiting.get("message", ""))
+    # Killed from outside, the program is not what is wrong, and is started again
+    killed = end.get("exitCode") == KILLED and end.get("reason") != "OOMKilled"
     ended = _ended([container])
     why = f"it ended {found.restarts} times" + (f", the last time with {ended[0]}: {ended[1]}" if ended else "")
-    return found(reason, why, terminal=found.restarts > MANY_RESTARTS)
+    return found(reason, why, terminal=found.restarts > MANY_RESTARTS and not killed)
 
 
 def _not_ready(phase: str, found: _Found) -> Problem | None:

@@ -14,6 +14,8 @@ from e2e.faults.table import STORM, Fault
 from e2e.faults.training import ROUNDS, Row, Training, hole, lost, pauses
 from support.running_lab import Lab
 
+# A client that was killed often is started again after 5 minutes at most
+LAST = 360
 # Trainings in a minute at most, on an idle machine: enough for a storm of any length
 A_MINUTE = 2
 
@@ -39,7 +41,7 @@ def test_storm(lab: Lab, rows: list[Row], tmp_path: Path, request: pytest.Fixtur
             lab.show(f"  {time.time() - begin:6.0f} s  {fault.name}; training {training.place()}")
             time.sleep(dice.uniform(5, 25))
         end = time.time()
-        whole = wait_until_whole(Fault("storm", "cloud", "", limit=300), set(), end)
+        whole = wait_until_whole(Fault("storm", "cloud", "", limit=LAST), set(), end)
         assert training.wait() == 0, training.log.read_text()
         lines = training.of(1, training.loops)
         proof = training.prove(1, training.loops)

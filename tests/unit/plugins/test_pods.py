@@ -50,7 +50,7 @@ conditions: [{{type: Ready, status: "False"}}]
 containerStatuses:
   - restartCount: {restarts}
     state: {{waiting: {{reason: CrashLoopBackOff, message: back-off 40s restarting failed container}}}}
-    lastState: {{terminated: {{reason: Error, exitCode: 2}}}}
+    lastState: {{terminated: {{reason: {reason}, exitCode: {code}}}}}
 """
 BROKEN = """
 phase: Running
@@ -86,8 +86,15 @@ message: 'Pod was rejected: Node didn''t have enough resource: cpu, requested: 9
     ("status", "reason", "terminal", "words"),
     [
         (NEVER_PULL, "ErrImageNeverPull", True, "run edgefl.kubeedge.ship_images"),
-        (CRASH.format(restarts=2), "CrashLoopBackOff", False, "ended 2 times, the last time with Error: exit code 2"),
-        (CRASH.format(restarts=4), "CrashLoopBackOff", True, "ended 4 times"),
+        (
+            CRASH.format(restarts=2, reason="Error", code=2),
+            "CrashLoopBackOff",
+            False,
+            "ended 2 times, the last time with Error: exit code 2",
+        ),
+        (CRASH.format(restarts=4, reason="Error", code=2), "CrashLoopBackOff", True, "ended 4 times"),
+        (CRASH.format(restarts=9, reason="Error", code=137), "CrashLoopBackOff", False, "ended 9 times"),
+        (CRASH.format(restarts=4, reason="OOMKilled", code=137), "CrashLoopBackOff", True, "raise memory_limit"),
         (BROKEN, "BrokenApp", True, "correct it"),
         (BROKEN_AGAIN, "BrokenApp", True, "correct it"),
         (OUT_OF_MEMORY, "OOMKilled", False, "raise memory_limit"),
@@ -294,7 +301,11 @@ REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quot
         ),
         ({"pods": []}, "pending", "no pod yet"),
         ({"pods": [pod(NEVER_PULL)]}, "failed", "ErrImageNeverPull"),
-        ({"pods": [pod(CRASH.format(restarts=4))], "log": "port taken\n"}, "failed", "last log lines:\n  port taken"),
+        (
+            {"pods": [pod(CRASH.format(restarts=4, reason="Error", code=2))], "log": "port taken\n"},
+            "failed",
+            "last log lines:\n  port taken",
+        ),
         ({"pods": [pod(UNSCHEDULABLE)]}, "pending", "Insufficient cpu"),
         ({"readyz": (503, "not ready: x")}, "pending", "/readyz says 503: not ready: x"),
         ({"readyz": (0, "nothing answers (refused)")}, "pending", "/readyz says nothing answers"),
