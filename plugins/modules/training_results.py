@@ -22,10 +22,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Only reads.
+    description: Only reads. Else it may annotate a pod that its edge has forgotten (RV(told_anew)).
   diff_mode:
     support: none
-    description: Changes nothing.
+    description: Changes nothing of the training.
   idempotent:
     support: full
     description: A run that is done is returned at once; its rounds are shown when it ended within the last minute.
@@ -132,6 +132,13 @@ evicted:
   returned: success
   type: list
   elements: str
+told_anew:
+  description: >-
+    In words, a pod that its edge had forgotten while the cluster shows it as ready, which KubeEdge does when the API server is down at the wrong moment, and of
+    which the edge was told anew (an annotation of the pod). Empty as RV(problems) is, and in check mode.
+  returned: success
+  type: list
+  elements: str
 now:
   description: >-
     The newest telemetry: C(time), and C(nodes), by node C(wanted) and C(ready) pods, and C(cpu_cores) and C(memory_bytes) of its clients where they were
@@ -179,7 +186,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import 
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
     fetch = fetcher(options["status_url"], timeout=2)
-    reader = Reader(Path(options["state_dir"]), options["run"], fetch, Path(options["telemetry_dir"]))
+    folders = Path(options["state_dir"]), Path(options["telemetry_dir"])
+    reader = Reader(folders[0], options["run"], fetch, folders[1], check_mode=module.check_mode)
     kubectl = for_module(module, options["kubeconfig"]) if options["pods"] else None
     found = reader.read(
         options["offset"], options["sha256"], options["linger"], kubectl, options["namespace"], options["selector"]

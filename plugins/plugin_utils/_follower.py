@@ -26,6 +26,8 @@ RECENT = 60.0
 LINE = 20_000
 # kubectl takes CPU from the training: the pods are looked at when nothing comes, and when a part was lost
 PODS_AFTER = 3.0
+# And this often while rounds come, for edges that have no part in them
+PODS_EVERY = 60.0
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Follower:
         """
         if first["state"] == "done" and (first["age"] is None or first["age"] > RECENT):
             return first
-        begin = self._news_at = self._reported_at = self.clock()
+        begin = self._news_at = self._reported_at = self._looked_at = self.clock()
         self._shown: set[tuple[int, int]] = set()
         self._shown_usage = ""
         self._shown_problems: set[str] = set()
@@ -63,7 +65,9 @@ class Follower:
         def poll() -> Outcome:
             nonlocal last, fresh
             if not fresh:
-                looks = self._lost or self.clock() - self._news_at >= PODS_AFTER
+                now = self.clock()
+                looks = self._lost or now - self._news_at >= PODS_AFTER or now - self._looked_at >= PODS_EVERY
+                self._looked_at = now if looks else self._looked_at
                 left = max(0.0, self.timeout - (self.clock() - begin))
                 self._pods_read = looks
                 try:
@@ -119,6 +123,8 @@ class Follower:
         for text in sorted(problems - self._shown_problems):
             self._show(f"    {text}", True)
         self._shown_problems |= problems
+        for text in read["told_anew"]:
+            self._show(f"    {text}", True)
         self._wait_for(self._waits(read))
 
     def _wait_for(self, what: str) -> None:

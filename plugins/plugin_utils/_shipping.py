@@ -41,12 +41,12 @@ def targets(
     :param ssh_dir: folder on the cloud node with its key and known hosts
     """
     known = (variables[cloud].get("edgefl_cluster") or {}).get("nodes", {})
-    found = []
+    found: list[dict[str, Any]] = []
     for host in hosts:
         values = variables[host]
         node = values.get("edgefl_node_name") or host
         wanted = values.get("edgefl_runtime") or runtime
-        target = {
+        target: dict[str, Any] = {
             "name": host,
             "node": node,
             "runtime": (known.get(node, {}).get("runtime") or "auto") if wanted == "auto" else wanted,

@@ -16,7 +16,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import forei
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable, shown
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events, forgotten
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
@@ -36,6 +36,7 @@ class Reader:
     telemetry_dir: Path = Path(recorder.FOLDER)
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
+    check_mode: bool = False
 
     def read(
         self, offset: int, sha256: str, linger: float, kubectl: Kubectl | None, namespace: str, selector: str
@@ -52,7 +53,7 @@ class Reader:
             return done(found) if news or self.clock() >= end else pending("")
 
         found: dict[str, Any] = wait(poll, linger + 1, POLL_INTERVAL, "news", clock=self.clock, pause=self.pause)
-        found["problems"], found["evicted"] = [], []
+        found["problems"], found["evicted"], found["told_anew"] = [], [], []
         found["now"] = records.newest(self.telemetry_dir, self.run)
         if kubectl and found["state"] != "done":
             try:
@@ -63,7 +64,17 @@ class Reader:
             for item in pods.problems(items):
                 log = pods.log_tail(kubectl, item, namespace) if item.terminal else ""
                 found["problems"].append({**item.as_dict(), "text": str(item), "log": log})
+            found["told_anew"] = self._tell_anew(kubectl, items, found["status"], namespace)
         return found
+
+    def _tell_anew(self, kubectl: Kubectl, items: list[Any], status: dict[str, Any], namespace: str) -> list[str]:
+        """Of one of those pods that should be connected and are not; each read asks another one."""
+        if not status or self.check_mode:
+            return []
+        connected = {pod for names in status.get("nodes", {}).values() for pod in names}
+        absent = forgotten.suspects(items, connected)
+        said = forgotten.tell_anew(kubectl, absent[int(time.time()) % len(absent)], namespace) if absent else ""
+        return [said] if said else []
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
         path = self.state_dir / self.run / events.FILE

@@ -69,6 +69,22 @@ echo {program} | base64 -d | python3 - "${{address%:*}}" {port} {first} {seconds
 """
 
 
+# KubeEdge's edges forget a pod whose status they report while the API server is down, when they are restarted before the next report
+API_AWAY, API_BACK = (
+    f"docker exec edgefl-lab-cloud mv /etc/kubernetes/{here}/kube-apiserver.yaml /etc/kubernetes/{there}"
+    for here, there in (("manifests", ""), ("", "manifests"))
+)
+FORGET = f"""
+{API_AWAY}
+while docker exec edgefl-lab-cloud pgrep -f '{APISERVER}' >/dev/null; do sleep 0.5; done
+for time in 1 2; do
+  {CRASH}
+  {START}
+  sleep 15
+done
+"""
+
+
 @dataclass(frozen=True)
 class Fault:
     """
@@ -111,6 +127,7 @@ FAULTS = [
     Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
     Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
     Fault("edge node without power", "edge1", CRASH, START, host="", always=True),
+    Fault("edge node without power, twice, while the API server is down", "edge2", FORGET, API_BACK, host="", program=CLIENT, limit=240, storm=False),
     # kubelet waits before each further restart: 10, 20, 40, 80 s
     Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
     Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),

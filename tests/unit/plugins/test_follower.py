@@ -18,6 +18,7 @@ def answer(events: list[dict[str, Any]], state: str, **more: Any) -> dict[str, A
         "status": {},
         "problems": [],
         "evicted": [],
+        "told_anew": [],
         "now": {},
         "reset": False,
         "age": 100.0,
@@ -122,6 +123,17 @@ def test_a_pod_that_was_evicted_is_told_once_and_looked_for_when_a_part_is_lost(
     found, shown = follow(answer(events, "training"), told, told, answer(WHOLE[3:], "done"), looks=looks)
     assert found["state"] == "done" and [line for line in shown if "Evicted" in line] == [f"    {text}"]
     assert looks == [True, False, False]
+
+
+def test_an_edge_that_was_told_anew_is_shown_and_pods_are_looked_at_while_rounds_come() -> None:
+    text = "node edge1 had forgotten pod c"
+    looks: list[bool] = []
+    rounds = [answer([round_(number)], "training") for number in range(1, 20)]
+    rounds[16]["told_anew"] = [text]
+    found, shown = follow(answer([start()], "training"), *rounds, answer(WHOLE[3:], "done"), looks=looks)
+    assert found["state"] == "done" and f"    {text}" in shown
+    # After a minute
+    assert looks.index(True) in (14, 15) and looks.count(True) == 1
 
 
 def test_follow_when_the_cloud_node_is_gone() -> None:

@@ -19,6 +19,7 @@ READ = {
     "reset": False,
     "problems": [],
     "evicted": [],
+    "told_anew": [],
     "reason": "",
     "status": {},
     "offset": 0,

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,56 @@ def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Pat
     assert problems(Kubectl(away, "/k")) == [], "while the API server is away nothing is known of pods"
     file.write_bytes(data(*WHOLE))
     assert problems(Kubectl(Pods(), "/k")) == [], "a run that is done needs no pods"
+
+
+class Forgotten:
+    """Stands for run_command of a kubectl: three clients and the aggregator are ready, and the edge of one knows nothing of it."""
+
+    def __init__(self, forgotten: str = "") -> None:
+        self.forgotten, self.told = forgotten, list[str]()
+
+    def __call__(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
+        if "annotate" in arguments:
+            self.told.append(arguments[arguments.index("pod") + 1])
+            return 0, "", ""
+        if "logs" in arguments:
+            name = arguments[arguments.index("logs") + 1]
+            return 0, f'pod "{name}" does not exist' if name == self.forgotten else 'pod "x" does not exist', ""
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        apps = {
+            "client-1": "federated-learning-client",
+            "client-2": "federated-learning-client",
+            "server": "federated-learning",
+        }
+        pods = [
+            {"metadata": {"name": name, "labels": {"app": app}}, "spec": {"nodeName": "edge1"}, "status": ready}
+            for name, app in apps.items()
+        ]
+        return 0, json.dumps({"items": pods}), ""
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "connected", "check_mode", "told"),
+    [
+        ("client-1", ["client-2"], False, ["client-1"]),
+        ("client-1", ["client-1", "client-2"], False, []),
+        # What it wrote itself is no answer of its edge
+        ("", ["client-2"], False, []),
+        ("server", ["client-1", "client-2"], False, []),
+        ("client-1", ["client-2"], True, []),
+    ],
+)
+def test_an_edge_that_has_forgotten_its_pod_is_told_of_it(
+    tmp_path: Path, file: Path, forgotten: str, connected: list[str], check_mode: bool, told: list[str]
+) -> None:
+    file.write_bytes(data(start(), round_(1)))
+    kubectl = Forgotten(forgotten)
+    status = {"run": RUN, "state": "training", "nodes": {"edge1": connected}}
+    found = replace(reader(tmp_path, status), check_mode=check_mode).read(
+        0, "", 0, Kubectl(kubectl, "/k"), "edgefl", ""
+    )
+    assert kubectl.told == told
+    assert [forgotten in text for text in found["told_anew"]] == [True] * len(told)
 
 
 def test_reasons_that_the_file_tells(tmp_path: Path, file: Path) -> None:
