@@ -29,6 +29,10 @@ CLIENT = {
     "node": "edge1", "name": "app-client-edge1", "kind": "Deployment", "replicas": 1, "autoscale": "none", "arguments": ["--a=b"], "certificate": "c",
     "made_of": "m", "image": "i:1", "data": "/data", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi", "ephemeral-storage": "4Gi"}},
 }  # fmt: skip
+REGION = {
+    "region": "north", "node": "edge1", "name": "app-region-north", "address": "192.0.2.2", "image": "a:1", "arguments": ["--a=b"], "certificate": "c",
+    "resources": {"requests": {"cpu": "1"}},
+}  # fmt: skip
 SHARED: dict[str, Any] = {
     "ansible_managed": "made",
     "edgefl_names": {"aggregator": "app", "secret": "app-tls", "service": "svc", "clients": "app-client"},
@@ -45,7 +49,7 @@ SHARED: dict[str, Any] = {
     "__federation_images": {"aggregator": "a:1", "client": "c:1"},
     "__federation_aggregator": {"image": "a:1", "begun": "run", "arguments": ["--x=y"]}, "__federation_apps": "/apps",
     "__federation_address": "192.0.2.1",
-    "__federation_clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}],
+    "__federation_workloads": {"clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}], "regions": [REGION]},
     "__autoscaler_hpa": [CLIENT],
     "__autoscaler_vpa": [CLIENT],
     "__autoscaler_digests": {"recommender": "sha256:0"},
@@ -77,7 +81,7 @@ CHOICES = ("kind", "edgefl_network_policy", "autoscale", "ansible_managed", "con
 ELSEWHERE = ("__cloudcore_token_secret", "groups")
 MARK = "marked"
 # Whose rows a template goes through
-ITEMS = ("__federation_clients", "__autoscaler_hpa", "__autoscaler_vpa")
+ITEMS = ("__federation_workloads", "__autoscaler_hpa", "__autoscaler_vpa")
 
 
 @pytest.fixture(scope="module", autouse=True)
