@@ -90,9 +90,9 @@ def settings(options: Mapping[str, Any]) -> list[str]:
     return found + port_numbers(_ports_of(options))
 
 
-def taken(options: Mapping[str, Any]) -> list[str]:
-    """Ports of the module's `options` that something else has on this host."""
-    return ports(listening(_ports_of(options).values()), _ports_of(options))
+def taken(options: Mapping[str, Any], where: str = "the cloud node") -> list[str]:
+    """Ports of the module's `options` that something else has on this host, which is called as messages shall."""
+    return ports(listening(_ports_of(options).values()), _ports_of(options), where)
 
 
 def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
@@ -488,11 +488,11 @@ class Listener:
         return f"process {self.pid} ({self.command[:80]})"
 
 
-def ports(listeners: Iterable[Listener], wanted: Mapping[str, int]) -> list[str]:
+def ports(listeners: Iterable[Listener], wanted: Mapping[str, int], where: str = "the cloud node") -> list[str]:
     """Ports that something else than our own aggregator has."""
     listeners = list(listeners)
     return [
-        f"Port {port} of the cloud node is taken by {listener}: stop it, or set {name} to a free port."
+        f"Port {port} of {where} is taken by {listener}: stop it, or set {name} to a free port."
         for name, port in wanted.items()
         for listener in [each for each in listeners if each.port == port and not each.ours][:1]
     ]
