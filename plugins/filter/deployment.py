@@ -16,7 +16,9 @@ class FilterModule:
         own = _later.filters("plugin_utils._app", app_info="app_info")
         own |= _later.filters("plugin_utils._app_archive", app_identity="identity")
         own |= _later.filters("plugin_utils._build_context", build_engine="engine")
-        own |= _later.filters("plugin_utils._regions", absent_hosts="away", root_clients="root_clients")
+        own |= _later.filters(
+            "plugin_utils._regions", absent_hosts="away", root_clients="root_clients", region_edges="edges"
+        )
         return own | _later.filters(
             "plugin_utils._deployment",
             object_name="object_name",

@@ -27,6 +27,19 @@ def of_hosts(regions: Regions, groups: Groups) -> dict[str, str]:
     return {host: str(name) for name, region in regions.items() for host in hosts(region, groups)}
 
 
+def edges(regions: Regions, groups: Groups, variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """For the report: C(region) and C(edge) of each edge in one, and C(node), where the region's aggregator is. C(variables) are C(hostvars)."""
+
+    def node(host: str) -> str:
+        return str(variables[host].get("edgefl_node_name") or host)
+
+    return [
+        {"region": str(name), "node": node(region["node"]), "edge": node(host)}
+        for name, region in regions.items()
+        for host in hosts(region, groups)
+    ]
+
+
 def away(failed: Iterable[str], regions: Regions, groups: Groups) -> list[str]:
     """Hosts without which a training begins: those that failed, and all of a region whose node is among them."""
     failed = list(failed)

@@ -92,6 +92,14 @@ def test_a_region_whose_node_failed_is_left_out_with_its_edges() -> None:
     assert _regions.away(["edge5", "edge2"], REGIONS, GROUPS) == ["edge5", "edge2", "edge1"]
 
 
+def test_edges_for_the_report() -> None:
+    found = _regions.edges(REGIONS, GROUPS, {"edge1": {"edgefl_node_name": "e1"}, **{host: {} for host in HOSTS[1:]}})
+    assert found == [
+        {"region": "north", "node": "edge2", "edge": "e1"}, {"region": "north", "node": "edge2", "edge": "edge2"},
+        {"region": "south", "node": "edge3", "edge": "edge3"}, {"region": "south", "node": "edge3", "edge": "edge4"},
+    ]  # fmt: skip
+
+
 # What is deployed ---------------------------------------------------------------------------------------------------
 
 
