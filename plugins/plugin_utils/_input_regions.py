@@ -12,8 +12,8 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _regions
 
-# A label of a DNS name, as it is in certificates: no two of them give workloads the same name
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+# A label of a DNS name, as it is in certificates: no two of them give workloads the same name. YAML takes none for a number
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 KEYS = ("edges", "node", "min_nodes")
 _EXAMPLE = "use regions by name, each with edges and node, such as {north: {edges: north_edges, node: edge1}}"
 
@@ -22,7 +22,7 @@ def rule(value: Any) -> str:
     """What to write in place of a value of C(edgefl_regions), a mapping, that is wrong in itself; empty for one that is right."""
     for name, region in value.items():
         if not NAME.fullmatch(str(name)):
-            return f"the name of a region has small letters, digits and dashes, 40 at most; {_EXAMPLE}."
+            return f"the name of a region has small letters, digits and dashes, 40 at most, and begins with a letter; {_EXAMPLE}."
         if not isinstance(region, Mapping) or not {"edges", "node"} <= set(region) <= set(KEYS):
             return f"each region has {', '.join(KEYS[:-1])} and, where less than all of its edges are enough, {KEYS[-1]}; {_EXAMPLE}."
         edges = [region["edges"]] if isinstance(region["edges"], str) else region["edges"]

@@ -220,3 +220,29 @@ def test_images_of_a_registry_are_taken_by_their_digests(archive: str) -> None:
         assert digests == ["", "", ""]
     else:
         assert digests[1:] == ["sha256:1a", ""] and len(digests[0]) == len("sha256:") + 64
+
+
+def test_the_aggregator_of_a_region_is_on_its_node_and_keeps_nothing() -> None:
+    """The Service leads to the root alone, and an edge that is offline keeps the pod."""
+    given = variables("federation")
+    service, root, region = rendered("federation/templates/aggregator.yaml.j2", given)
+    pod, of_root = region["spec"]["template"], root["spec"]["template"]
+    assert service["spec"]["selector"].items() <= of_root["metadata"]["labels"].items()
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert region["spec"]["selector"]["matchLabels"] == {
+        "app": "federated-learning-region",
+        "edgefl.kubeedge/region": "north",
+    }
+    assert (pod["spec"]["nodeName"], pod["spec"]["hostNetwork"]) == ("edge1", True)
+    assert pod["spec"]["tolerations"] == [{"operator": "Exists"}] and "tolerations" not in of_root["spec"]
+    assert {volume["name"] for volume in pod["spec"]["volumes"]} == {"tmp", "tls"}
+    assert {"state", "apps", "data"} < {volume["name"] for volume in of_root["spec"]["volumes"]}
+    given["__federation_workloads"] = {**given["__federation_workloads"], "regions": []}
+    assert rendered("federation/templates/aggregator.yaml.j2", given) == [service, root]
+
+
+def test_clients_reach_the_root_and_the_regions() -> None:
+    policy = rendered("federation/templates/clients.yaml.j2", variables("federation"))[0]
+    (rule,) = policy["spec"]["egress"]
+    assert [to["ipBlock"]["cidr"] for to in rule["to"]] == ["192.0.2.1/32", "192.0.2.2/32"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 2}]

@@ -198,6 +198,7 @@ def test_the_certificate_of_a_region_is_for_both_sides() -> None:
     ("value", "told"),
     [
         ({"North Sea": {"edges": "harbour", "node": "edge1"}}, "small letters, digits and dashes"),
+        ({"7": {"edges": "harbour", "node": "edge1"}}, "begins with a letter"),
         ({"north": {"edges": "harbour"}}, "each region has edges, node"),
         ({"north": {"edges": "harbour", "node": "edge1", "nodes": 3}}, "each region has edges, node"),
         ({"north": {"edges": [], "node": "edge1"}}, "a group of the inventory, or a list"),
