@@ -38,8 +38,6 @@ _TAG = re.compile(r"(.*:.*-[0-9a-f]{12})-[0-9a-f]{12}")
 _SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
 # Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
 _IN_PLACE = ("Deployment", "Service", "NetworkPolicy")
-# Of a workload, that by which an aggregator takes it -> in the options of the aggregator
-_TAKEN_BY = {"settings": "settings", "slice": "slices"}
 # Of the training's variables, those that a region's aggregator takes from its root's: all others are the root's to decide
 _OF_A_REGION = ("edgefl_app", "edgefl_app_config", "edgefl_norm_bound", "edgefl_round_timeout")
 
@@ -329,7 +327,8 @@ def region_name(names: Mapping[str, str], region: str) -> str:
 def root_members(rows: Iterable[Mapping[str, Any]], regions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """C(client_settings) and C(client_slices) of the root's aggregator: those of regions, and of the edges, rows of C(clients), that are in none."""
     own = {row["node"]: row for row in rows if not row.get("region")} | {row["region"]: row for row in regions}
-    return {f"client_{plural}": {name: row[key] for name, row in own.items()} for key, plural in _TAKEN_BY.items()}
+    taken = {"client_settings": "settings", "client_slices": "slice"}
+    return {option: {name: row[key] for name, row in own.items()} for option, key in taken.items()}
 
 
 def pods_stay(training: Mapping[str, Any], engine_: str) -> dict[str, str]:
