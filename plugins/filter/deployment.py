@@ -16,6 +16,9 @@ class FilterModule:
         own = _later.filters("plugin_utils._app", app_info="app_info")
         own |= _later.filters("plugin_utils._app_archive", app_identity="identity")
         own |= _later.filters("plugin_utils._build_context", build_engine="engine")
+        own |= _later.filters(
+            "plugin_utils._regions", absent_hosts="away", root_clients="root_clients", region_edges="edges"
+        )
         return own | _later.filters(
             "plugin_utils._deployment",
             object_name="object_name",
@@ -23,6 +26,8 @@ class FilterModule:
             edges="edges",
             clients="clients",
             aggregator="aggregator",
+            workloads="workloads",
+            root_members="root_members",
             built_images="built_images",
             noted_engine="noted_engine",
             pods_stay="pods_stay",

@@ -12,6 +12,7 @@ version_added: "1.0.0"
 description:
   - Waits until the pod of the aggregator is ready, its C(/readyz) answers 200, its C(/status) names the run that the Deployment was
     made for, and the Service leads to the pod.
+  - With O(regions), until the pods of the aggregators of these are ready, too.
   - Fails early, with the pod, the reason and the last lines of its log, when that can never be, such as for an image that is not on the node.
 author:
   - edgefl developers (@edgefl)
@@ -39,6 +40,11 @@ options:
     description: Name of the Service that the clients connect to.
     type: str
     default: federated-learning-svc
+  regions:
+    description: Names of regions; the pods of their aggregators have to be ready, too.
+    type: list
+    elements: str
+    default: []
   status_url:
     description: Address of the aggregator's status endpoint, as it is reached from the host. The pod uses the network of its node.
     type: str
@@ -115,6 +121,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         options["deployment"],
         options["service"],
         options["status_url"],
+        regions=tuple(options["regions"]),
     )
     if not module.check_mode:
         found = wait(aggregator.ready, options["wait_timeout"], options["wait_sleep"], "the aggregator")
@@ -134,6 +141,7 @@ def main() -> None:
         argument_spec={
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "default": "federated-learning-svc"},
+            "regions": {"type": "list", "elements": "str", "default": []},
             "status_url": {"type": "str", "default": "http://127.0.0.1:8889"},
             **KUBECONFIG,
             **NAMESPACE,

@@ -137,6 +137,10 @@ training:
         Names of pods of its clients that were evicted, or whose app, or the one before, could not be used. Kubernetes lets them wait, whatever comes then.
       type: list
       elements: str
+    regions:
+      description: Deployments of the aggregators of regions, each with C(name), C(region) and C(node).
+      type: list
+      elements: dict
     clients:
       description: >-
         Workloads of clients, their Service and NetworkPolicy among them, each with C(kind), C(name), C(node), C(settings), a checksum of all that its

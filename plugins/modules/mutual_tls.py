@@ -58,6 +58,10 @@ options:
         description: Whether its holder is connected to. The certificate of one that is not can only be used to connect.
         type: bool
         default: false
+      client:
+        description: Whether a holder that is connected to connects to others with it, too, as the aggregator of a region does.
+        type: bool
+        default: false
   days:
     description: Days that a certificate is valid, more than O(renew_days).
     type: int
@@ -131,6 +135,7 @@ CERTIFICATE = {
     "name": {"type": "str", "required": True},
     "names": {"type": "list", "elements": "str", "required": True},
     "server": {"type": "bool", "default": False},
+    "client": {"type": "bool", "default": False},
 }
 
 
@@ -138,7 +143,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     options, check_mode = module.params, module.check_mode
     if IMPORT_ERROR:
         raise EdgeflError(missing_required_lib("cryptography >= 42"), exception=IMPORT_ERROR)
-    wanted = [Wanted(one["name"], tuple(one["names"]), one["server"]) for one in options["certificates"]]
+    wanted = [Wanted(one["name"], tuple(one["names"]), one["server"], one["client"]) for one in options["certificates"]]
     now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     authority = Authority(options["folder"], options["days"], options["renew_days"], now)
     held = authority.ensure(wanted, check_mode)

@@ -82,6 +82,14 @@ options:
         description: Requests and limits that replace the scaled ones (cpu_request, memory_request, cpu_limit, memory_limit, disk_limit).
         type: dict
         default: {}
+      region:
+        description: The region that it is in; empty for none.
+        type: str
+        default: ""
+      region_node:
+        description: Name of the node that the aggregator of its region is on.
+        type: str
+        default: ""
   server_port:
     description: Port of the aggregator for clients.
     type: int
@@ -157,6 +165,8 @@ EDGE = {
     "node_config": {"type": "raw", "default": {}},
     "training": {"type": "dict", "default": {}},
     "resources": {"type": "dict", "default": {}},
+    "region": {"type": "str", "default": ""},
+    "region_node": {"type": "str", "default": ""},
 }
 
 

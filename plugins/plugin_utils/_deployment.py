@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options, _regions
 
 # A StatefulSet's pods carry its name and a hash of ten characters in a label, which has 63 at most
 LONGEST = 52
@@ -38,6 +38,8 @@ _TAG = re.compile(r"(.*:.*-[0-9a-f]{12})-[0-9a-f]{12}")
 _SHAPING = ("node", "replicas", "kind", "autoscale", "settings", "resources")
 # Kinds of objects that kubectl replaces where they are; the pods of the others would wait for one that never gets ready, or cannot be changed
 _IN_PLACE = ("Deployment", "Service", "NetworkPolicy")
+# Of the training's variables, those that a region's aggregator takes from its root's: all others are the root's to decide
+_OF_A_REGION = ("edgefl_app", "edgefl_app_config", "edgefl_norm_bound", "edgefl_round_timeout")
 
 
 def object_name(app: str, *parts: str) -> str:
@@ -127,6 +129,8 @@ def edges(
     app: str,
     samples: int,
     defaults: Mapping[str, Any],
+    regions: Mapping[str, Mapping[str, Any]] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """
     What each edge contributes, in the order of the inventory.
@@ -134,8 +138,11 @@ def edges(
     :param variables: host -> its variables (C(hostvars)), which win over `defaults`
     :param app: what is trained; the C(name) of an edge's workload, HPA and VPA begins with it
     :param samples: number of training samples; they are shared out evenly among edges that have no slice of their own
+    :param regions: C(edgefl_regions); an edge in one has its C(region), and C(region_node), where that one's aggregator is
+    :param groups: of the inventory, by which regions name edges
     """
     hosts = list(hosts)
+    of_hosts = _regions.of_hosts(regions, groups or {}) if regions else {}
     found = []
     for index, host in enumerate(hosts):
         values = variables[host]
@@ -161,6 +168,12 @@ def edges(
         own = [option.variable for option in _options.of("all") if option.per_host]
         row["training"] = {variable: values[variable] for variable in own if values.get(variable) is not None}
         found.append(plain(row))
+    # Rows of a training without regions stay as they are: pods would be replaced for another key
+    named = {row["host"]: row["node"] for row in found} if of_hosts else {}
+    for row in found:
+        if regions and row["host"] in of_hosts:
+            at = regions[of_hosts[row["host"]]]["node"]
+            row |= {"region": of_hosts[row["host"]], "region_node": named.get(at, str(at))}
     return found
 
 
@@ -181,16 +194,19 @@ def clients(
 
     :param training: values by variable; those of an edge win
     :param nodes: of C(edgefl_cluster)
-    :param common: options without a variable that all clients have, by option
+    :param common: options without a variable that all clients have, by option; those of a region go to the same port of its node
     :param fingerprints: name of a Secret -> the certificate that it has
     :param there: C(clients) of C(training) of C(edgefl_cluster): pods that differ from the image in the app alone stay, as they get that beside the image
     """
     found = []
     images = {item["name"]: item["image"] for item in there if engine(item["image"]) == engine(image)}
+    port = str(common.get("server_address", "")).rpartition(":")[2]
     for edge in rows:
         given = {**training, **edge["training"]}
+        region = edge.get("region_node")
         filled = {
             **common,
+            **({"server_address": f"{nodes[region]['internal_ip']}:{port}"} if region else {}),
             "node": edge["node"],
             "partition": edge["slice_start"],
             "clients": edge["slice_stop"],
@@ -238,6 +254,83 @@ def aggregator(
     }
 
 
+def workloads(
+    rows: Iterable[Mapping[str, Any]],
+    regions: Mapping[str, Mapping[str, Any]],
+    names: Mapping[str, str],
+    training: Mapping[str, Any],
+    image: str,
+    nodes: Mapping[str, Mapping[str, Any]],
+    filled: Mapping[str, Any],
+    fingerprints: Mapping[str, str],
+) -> dict[str, list[Any]]:
+    """
+    C(clients), the rows as they are, and C(regions), the workload of each region's aggregator: C(region), C(node), C(name), C(address), C(image),
+    C(arguments), C(resources), C(certificate), and C(settings) and C(slice), by which the root knows it.
+
+    What is of a run of the root's is no part of a region: it goes on from one run to the next.
+
+    :param rows: C(clients)
+    :param regions: C(edgefl_regions)
+    :param names: C(object_names)
+    :param image: of the aggregator, with the newest state of the app
+    :param nodes: of C(edgefl_cluster)
+    :param filled: options without a variable that all of them have, by option; C(upstream) is the address of the root
+    :param fingerprints: name of a Secret -> the certificate that it has
+    """
+    rows = list(rows)
+    own: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows if regions else []:
+        if row.get("region"):
+            own.setdefault(row["region"], []).append(row)
+    found = []
+    for name, mine in own.items():
+        node = mine[0]["region_node"]
+        address = nodes[node]["internal_ip"]
+        least = min(int(regions[name].get("min_nodes") or len(mine)), len(mine))
+        # With all of those who are there: which share of the samples has to come back is the root's to judge
+        quorum = {"edgefl_min_nodes": least, "edgefl_min_num_clients": least, "edgefl_min_sample_size": 1}
+        given = {key: training[key] for key in _OF_A_REGION if key in training} | quorum
+        shaping = _options.arguments(given, "aggregator", {}, shaping=True)
+        settings = digest([shaping, engine(image), [row["settings"] for row in mine]])
+        status_port = filled["status_address"].rpartition(":")[2]
+        options = {
+            **filled,
+            "client_settings": {row["node"]: row["settings"] for row in mine},
+            "client_slices": {row["node"]: row["slice"] for row in mine},
+            "upstream": f"{name}@{filled['upstream']}",
+            "status_address": f"127.0.0.1:{status_port},{address}:{status_port}",
+            "settings": settings,
+            "run": f"region-{name}",
+        }
+        region = {
+            "region": name,
+            "node": node,
+            "name": region_name(names, name),
+            "address": address,
+            "image": image,
+            "settings": settings,
+            "slice": f"0:{sum(row['slice_stop'] - row['slice_start'] for row in mine)}",
+            "arguments": _options.arguments(given, "aggregator", options),
+            "resources": nodes[node]["aggregator_resources"],
+            "certificate": fingerprints.get(secret_name(region_name(names, name)), ""),
+        }
+        found.append(plain(region))
+    return {"clients": rows, "regions": found}
+
+
+def region_name(names: Mapping[str, str], region: str) -> str:
+    """Name of the workload of a region's aggregator."""
+    return object_name(names["aggregator"], "region", region)
+
+
+def root_members(rows: Iterable[Mapping[str, Any]], regions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """C(client_settings) and C(client_slices) of the root's aggregator: those of regions, and of the edges, rows of C(clients), that are in none."""
+    own = {row["node"]: row for row in rows if not row.get("region")} | {row["region"]: row for row in regions}
+    taken = {"client_settings": "settings", "client_slices": "slice"}
+    return {option: {name: row[key] for name, row in own.items()} for option, key in taken.items()}
+
+
 def pods_stay(training: Mapping[str, Any], engine_: str) -> dict[str, str]:
     """Images of C(aggregator) and C(client) whose pods stay, as they need nothing but the app, which comes beside their images; else nothing.
 
@@ -262,6 +355,7 @@ def run_settings(
     app: str,
     tls: bool,
     data: str,
+    regions: Iterable[Mapping[str, Any]] = (),
 ) -> str:
     """Checksum of all that shapes a training; when it changes, so does the run. What a host is called in the inventory is no part of it.
 
@@ -270,10 +364,12 @@ def run_settings(
     :param app: identity of the app; empty where it comes with its images alone
     :param tls: whether aggregator and clients prove to each other who they are
     :param data: the aggregator's folder with data, or nothing
+    :param regions: workloads of the regions' aggregators
     """
     trained = [{key: row[key] for key in _SHAPING} for row in rows]
     made_of = [app, {name: engine(image) for name, image in images.items()}] if app else images
-    return digest([_options.arguments(training, "aggregator", {}, shaping=True), bool(tls), trained, made_of, data])
+    shaping = [_options.arguments(training, "aggregator", {}, shaping=True), bool(tls), trained, made_of, data]
+    return digest([*shaping, *({key: row[key] for key in ("region", "node", "settings")} for row in regions)])
 
 
 def retired(
@@ -283,12 +379,13 @@ def retired(
     begins: bool,
     fresh: bool,
     network_policy: str,
+    regions: Iterable[Mapping[str, Any]] = (),
 ) -> list[str]:
     """
     What goes before a run begins, as kubectl takes it (C(Deployment/NAME)): an app's aggregator when another is trained; clients of an edge that left, of
     another kind, or that cannot be replaced where they are. And pods of the aggregator that failed: Kubernetes would wait for the end of the last old pod
     of a Deployment that is recreated, which they never tell. And pods of clients: those that were evicted, of which the next run would tell again, and those
-    that another state of the app has broken, which Kubernetes lets wait for minutes.
+    that another state of the app has broken, which Kubernetes lets wait for minutes. And aggregators of regions that are not wanted any more.
 
     :param training: of C(edgefl_cluster)
     :param rows: C(clients), those that are wanted
@@ -296,6 +393,7 @@ def retired(
     :param begins: whether another run begins
     :param fresh: whether all clients get new pods then
     :param network_policy: C(none) when the clients shall have none
+    :param regions: workloads of the regions' aggregators, those that are wanted
     """
     stay = set() if network_policy == "none" else {("NetworkPolicy", names["clients"], "")}
     for row in [] if begins and fresh else rows:
@@ -310,17 +408,36 @@ def retired(
     ]
     gone = {f"Pod/{name}" for name in training["failed_pods"] + (training["broken_pods"] if begins else [])}
     gone |= {f"{kind}/{name}" for kind, name, settings in there if (kind, name, settings) not in stay}
+    wanted = {row["name"] for row in regions}
+    gone |= {f"Deployment/{item['name']}" for item in training["regions"] if item["name"] not in wanted}
     if training["aggregator"] not in ("", names["aggregator"]):
         gone.add(f"Deployment/{training['aggregator']}")
     return sorted(gone)
 
 
 def certificates(
-    rows: Iterable[Mapping[str, Any]], names: Mapping[str, str], holders: Iterable[str]
+    rows: Iterable[Mapping[str, Any]],
+    names: Mapping[str, str],
+    holders: Iterable[str],
+    nodes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """The certificates of a training, as M(edgefl.kubeedge.mutual_tls) takes them. An edge's has the name of its node: nobody speaks for another.
+    """The certificates of a training, as M(edgefl.kubeedge.mutual_tls) takes them. An edge's has the name of its node; a region's, whose aggregator is
+    connected to and connects to the root, that of the region and the address of its node: nobody speaks for another.
 
     :param holders: names and addresses of the aggregator, like C(DNS:cloud)
+    :param nodes: of C(edgefl_cluster); needed where there are regions
     """
+    rows = list(rows)
     server = {"name": names["secret"], "names": list(holders), "server": True}
-    return [server, *({"name": secret_name(edge["name"]), "names": [f"DNS:{edge['node']}"]} for edge in rows)]
+    at = {row["region"]: row["region_node"] for row in rows if row.get("region")}
+    regions = [
+        {
+            "name": secret_name(region_name(names, region)),
+            "names": [f"DNS:{region}", f"IP:{(nodes or {})[node]['internal_ip']}"],
+            "server": True,
+            "client": True,
+        }
+        for region, node in at.items()
+    ]
+    edges_ = ({"name": secret_name(edge["name"]), "names": [f"DNS:{edge['node']}"]} for edge in rows)
+    return [server, *regions, *edges_]

@@ -18,7 +18,7 @@ from jinja2 import Undefined, UndefinedError
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _deployment, _options
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _app, _deployment, _input_regions, _options
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._input_rules import FILES, NUMBERS, RULES, Rule, whole
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -36,6 +36,7 @@ FACTS = (
     "edgefl_labels",
     "edgefl_names",
     "edgefl_own_namespace",
+    "edgefl_regions_there",
     "edgefl_results_path",
     "edgefl_telemetry_path",
     "edgefl_training",
@@ -301,11 +302,14 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
         if option.variable
     }
     app = _app.app_info(of("edgefl_app"), str(of("edgefl_source")), of("edgefl_app_config"))
-    edges = _deployment.edges(groups["edges"], hosts, app["name"], int(of("edgefl_samples")), {**defaults(), **cloud})
+    regions = of("edgefl_regions")
+    given = {**defaults(), **cloud}
+    edges = _deployment.edges(groups["edges"], hosts, app["name"], int(of("edgefl_samples")), given, regions, groups)
+    cloud_node = str(cloud.get("edgefl_node_name", groups["cloud"][0]))
     found = preflight.settings(
         {
             "edges": edges,
-            "cloud_node": cloud.get("edgefl_node_name", groups["cloud"][0]),
+            "cloud_node": cloud_node,
             "namespace": str(of("edgefl_namespace")),
             "run": str(of("edgefl_run")),
             "server_port": int(of("edgefl_server_port")),
@@ -317,6 +321,9 @@ def together(hosts: Mapping[str, Variables], groups: Mapping[str, Sequence[str]]
             "training_options": [option.described() for option in _options.of("all") if option.variable],
         }
     )
+    found += _input_regions.problems(regions, groups, edges, cloud_node)
+    ports = {name: int(of(name)) for name in ("edgefl_server_port", "edgefl_status_port", "edgefl_serve_port")}
+    found += _input_regions.fit(regions, str(training["edgefl_selection"]), app, ports)
     found += app["problems"]
     found += strategy(str(training["edgefl_strategy"]), training["edgefl_strategy_options"])
     return found + scaling(cloud, edges) + certificates(cloud) + shipped_to(cloud, groups)

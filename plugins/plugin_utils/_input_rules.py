@@ -20,6 +20,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import preflight
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import resources
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _input_regions
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._experiment import NAME
 
 Rule = Callable[[t.Any], str]
@@ -398,6 +399,7 @@ RULES: dict[str, Rule | None] = {
     "edgefl_node_config": None,
     "edgefl_aggregator_data": empty_or(absolute),
     "edgefl_strategy_options": None,
+    "edgefl_regions": _input_regions.rule,
     "edgefl_kubeconfig": absolute,
     "edgefl_ssh_dir": own_folder,
     "edgefl_ssh_host": address,

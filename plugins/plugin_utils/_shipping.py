@@ -30,27 +30,32 @@ def targets(
     images: Mapping[str, str],
     runtime: str,
     ssh_dir: str,
+    regions: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """
-    What M(edgefl.kubeedge.image_ship) takes: the aggregator's image for the cloud node itself, the clients' for an edge, with the way to it.
+    What M(edgefl.kubeedge.image_ship) takes: the aggregator's image for the cloud node itself, the clients' for an edge, with the way to it; both for the
+    node of a region.
 
     :param variables: host -> its variables (C(hostvars)); of an edge with C(edgefl_address), of the cloud node perhaps with C(edgefl_cluster)
     :param cloud: host of the cloud node
     :param images: names for C(aggregator) and C(client); none where the app goes alone
     :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
     :param ssh_dir: folder on the cloud node with its key and known hosts
+    :param regions: hosts on which the aggregator of a region runs
     """
     known = (variables[cloud].get("edgefl_cluster") or {}).get("nodes", {})
+    at_both = set(regions)
     found: list[dict[str, Any]] = []
     for host in hosts:
         values = variables[host]
+        kinds = ["aggregator"] if host == cloud else ["client", *(["aggregator"] if host in at_both else [])]
         node = values.get("edgefl_node_name") or host
         wanted = values.get("edgefl_runtime") or runtime
         target: dict[str, Any] = {
             "name": host,
             "node": node,
             "runtime": (known.get(node, {}).get("runtime") or "auto") if wanted == "auto" else wanted,
-            "images": [images["aggregator" if host == cloud else "client"]] if images else [],
+            "images": [images[kind] for kind in kinds] if images else [],
         }
         if host != cloud:
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}

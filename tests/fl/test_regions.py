@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment as deployment
 from edgefl.aggregator.checkpoint import Store
 from support.processes import TOLD_TO_END, Federation, Program, until
 
@@ -173,3 +176,80 @@ def test_an_upstream_that_is_none_is_refused(federation: Federation, text: str) 
     program = federation.aggregator(f"--upstream={text}")
     until(lambda: not program.lives, "its end")
     assert program.process.returncode == 2 and program.told("must be REGION@HOST:PORT such as north@cloud:8888")
+
+
+# What the roles give to the programs -----------------------------------------------------------------------------------
+
+ALONE, MEMBERS = "edge9", ("edge1", "edge2")
+BOUNDS = {"edge1": (0, 400), "edge2": (400, 1_000), ALONE: (1_000, 1_200)}
+"""Samples of the nodes of region `north`, and of a client of the root's own."""
+
+
+def certified(folder: Path, rows: list[dict[str, Any]], nodes: dict[str, Any]) -> dict[str, Path]:
+    """The folders with the certificates that the roles ask for, by the names of their Secrets."""
+    names = deployment.object_names("fashion_mnist")
+    wanted = deployment.certificates(rows, names, ["DNS:cloud", "IP:127.0.0.1"], nodes)
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    asked = [
+        Wanted(one["name"], tuple(one["names"]), one.get("server", False), one.get("client", False)) for one in wanted
+    ]
+    Authority(str(folder), 365, 30, now).ensure(asked, check_mode=False)
+    for one in wanted:
+        (folder / one["name"] / "ca.crt").write_bytes((folder / "ca.crt").read_bytes())
+    return {one["name"]: folder / one["name"] for one in wanted}
+
+
+def test_the_workloads_of_the_roles_train_together(federation: Federation, tmp_path: Path) -> None:
+    """Root, region and clients with the arguments and certificates that the roles make: an edge in no region trains beside the region."""
+    image, names = "aggregator:1", deployment.object_names("fashion_mnist")
+    training = {"edgefl_app": "fashion_mnist", "edgefl_rounds": 2, "edgefl_min_nodes": 2, "edgefl_min_num_clients": 2}
+    of_edges = {
+        "edgefl_replicas": 1,
+        "edgefl_kind": "Deployment",
+        "edgefl_runtime": "auto",
+        "edgefl_client_resources": {},
+    }
+    of_edges |= {"edgefl_autoscale": "none", "edgefl_data": "", "edgefl_node_config": {}}
+    variables = {
+        node: {"edgefl_slice_start": start, "edgefl_slice_stop": stop} for node, (start, stop) in BOUNDS.items()
+    }
+    regions = {"north": {"edges": "mine", "node": "edge1"}}
+    rows = deployment.edges(
+        list(BOUNDS), variables, "fashion_mnist", 60_000, of_edges, regions, {"mine": list(MEMBERS)}
+    )
+    addresses = {"cloud": "127.0.0.1", "edge1": "127.0.0.2", "edge2": "127.0.0.3", ALONE: "127.0.0.4"}
+    nodes = {
+        name: {"internal_ip": ip, "client_resources": {}, "aggregator_resources": {}} for name, ip in addresses.items()
+    }
+    keys = certified(tmp_path / "tls", rows, nodes)
+
+    port, status_port = federation.port, federation.status_port
+    filled = {"server_address": f"0.0.0.0:{port}", "status_address": f"127.0.0.1:{status_port}", "tls_dir": "/tls"}
+    common = {"server_address": f"127.0.0.1:{port}", "tls_dir": "/tls"}
+    clients_ = deployment.clients(rows, training, "client:1", nodes, common, {})
+    both = deployment.workloads(
+        clients_, regions, names, training, image, nodes, filled | {"upstream": f"127.0.0.1:{port}"}, {}
+    )
+    root = deployment.aggregator(training, "r1", image, filled | deployment.root_members(clients_, both["regions"]), {})
+
+    def given(arguments: list[str], secret: str, address: str = "") -> list[str]:
+        """As in the pod, but with keys that are here, no folder beside an image, and a place of its own among several nodes on one machine."""
+        left_out = ("--tls_dir=", "--made_for=", "--apps_dir=")
+        here = [f"--server_address={address}:{port}", f"--status_address={address}:{status_port}"] if address else []
+        return [*(text for text in arguments if not text.startswith(left_out)), f"--tls_dir={keys[secret]}", *here]
+
+    top = federation.aggregator(
+        *given(root["arguments"] + root["run"]["arguments"], names["secret"], addresses["cloud"])
+    )
+    (north,) = both["regions"]
+    region = federation.aggregator(*given(north["arguments"], f"{north['name']}-tls", addresses["edge1"]))
+    for row in clients_:
+        federation.light_client(
+            row["node"], *BOUNDS[row["node"]], *given(row["arguments"], f"{row['name']}-tls"), pod=row["node"]
+        )
+    federation.event(top, "done")
+    made = rounds(federation, top)
+    assert [{one["node"]: (one["examples"], one.get("parts")) for one in entry["clients"]} for entry in made] == [
+        {"north": (1_000, 2), ALONE: (200, None)}
+    ] * 2
+    assert not any(entry["lost"] for entry in made) and region.told("joined the aggregator")

@@ -156,6 +156,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mutual_tls": {"certificates": [{"name": "one", "names": ["DNS:edge1"]}], "folder": "{{ folder }}/tls"},
     "node_metrics_ready": {},
     "preflight": {"cloud_node": "cloud", "edges": [{"host": "edge1", "node": "edge1", "name": "client-edge1", "slice_start": 0, "slice_stop": 9}]},
+    "region_ports_info": {"host": "edge1", "server_port": 1024, "status_port": 1025},
     "static_pod_flag": {"flag": "v", "value": "4", "path": "{{ folder }}/pod.yaml"},
     "training_lock": {"namespace": "edgefl", "holder": "one"},
     "training_results": {"run": "one", "state_dir": "{{ folder }}"},

@@ -29,6 +29,10 @@ CLIENT = {
     "node": "edge1", "name": "app-client-edge1", "kind": "Deployment", "replicas": 1, "autoscale": "none", "arguments": ["--a=b"], "certificate": "c",
     "made_of": "m", "image": "i:1", "data": "/data", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi", "ephemeral-storage": "4Gi"}},
 }  # fmt: skip
+REGION = {
+    "region": "north", "node": "edge1", "name": "app-region-north", "address": "192.0.2.2", "image": "a:1", "arguments": ["--a=b"], "certificate": "c",
+    "resources": {"requests": {"cpu": "1"}},
+}  # fmt: skip
 SHARED: dict[str, Any] = {
     "ansible_managed": "made",
     "edgefl_names": {"aggregator": "app", "secret": "app-tls", "service": "svc", "clients": "app-client"},
@@ -45,7 +49,7 @@ SHARED: dict[str, Any] = {
     "__federation_images": {"aggregator": "a:1", "client": "c:1"},
     "__federation_aggregator": {"image": "a:1", "begun": "run", "arguments": ["--x=y"]}, "__federation_apps": "/apps",
     "__federation_address": "192.0.2.1",
-    "__federation_clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}],
+    "__federation_workloads": {"clients": [CLIENT, {**CLIENT, "kind": "StatefulSet"}, {**CLIENT, "kind": "Pod"}], "regions": [REGION]},
     "__autoscaler_hpa": [CLIENT],
     "__autoscaler_vpa": [CLIENT],
     "__autoscaler_digests": {"recommender": "sha256:0"},
@@ -77,7 +81,7 @@ CHOICES = ("kind", "edgefl_network_policy", "autoscale", "ansible_managed", "con
 ELSEWHERE = ("__cloudcore_token_secret", "groups")
 MARK = "marked"
 # Whose rows a template goes through
-ITEMS = ("__federation_clients", "__autoscaler_hpa", "__autoscaler_vpa")
+ITEMS = ("__federation_workloads", "__autoscaler_hpa", "__autoscaler_vpa")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -216,3 +220,29 @@ def test_images_of_a_registry_are_taken_by_their_digests(archive: str) -> None:
         assert digests == ["", "", ""]
     else:
         assert digests[1:] == ["sha256:1a", ""] and len(digests[0]) == len("sha256:") + 64
+
+
+def test_the_aggregator_of_a_region_is_on_its_node_and_keeps_nothing() -> None:
+    """The Service leads to the root alone, and an edge that is offline keeps the pod."""
+    given = variables("federation")
+    service, root, region = rendered("federation/templates/aggregator.yaml.j2", given)
+    pod, of_root = region["spec"]["template"], root["spec"]["template"]
+    assert service["spec"]["selector"].items() <= of_root["metadata"]["labels"].items()
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert region["spec"]["selector"]["matchLabels"] == {
+        "app": "federated-learning-region",
+        "edgefl.kubeedge/region": "north",
+    }
+    assert (pod["spec"]["nodeName"], pod["spec"]["hostNetwork"]) == ("edge1", True)
+    assert pod["spec"]["tolerations"] == [{"operator": "Exists"}] and "tolerations" not in of_root["spec"]
+    assert {volume["name"] for volume in pod["spec"]["volumes"]} == {"tmp", "tls"}
+    assert {"state", "apps", "data"} < {volume["name"] for volume in of_root["spec"]["volumes"]}
+    given["__federation_workloads"] = {**given["__federation_workloads"], "regions": []}
+    assert rendered("federation/templates/aggregator.yaml.j2", given) == [service, root]
+
+
+def test_clients_reach_the_root_and_the_regions() -> None:
+    policy = rendered("federation/templates/clients.yaml.j2", variables("federation"))[0]
+    (rule,) = policy["spec"]["egress"]
+    assert [to["ipBlock"]["cidr"] for to in rule["to"]] == ["192.0.2.1/32", "192.0.2.2/32"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 2}]

@@ -44,11 +44,14 @@ LABEL = "edgefl.kubeedge/workload=tls"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A certificate that is to be there: `name` of its folder, C(DNS:...) and C(IP:...) `names` of its holder, and whether the holder serves."""
+    """A certificate that is to be there: `name` of its folder, C(DNS:...) and C(IP:...) `names` of its holder, and whether the holder serves, and if so
+    connects to others as well.
+    """
 
     name: str
     names: tuple[str, ...]
     server: bool = False
+    client: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,8 @@ _USAGES = (
 
 
 def _purpose(one: Wanted) -> Any:
-    return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH if one.server else ExtendedKeyUsageOID.CLIENT_AUTH])
+    serves = [ExtendedKeyUsageOID.SERVER_AUTH] if one.server else []
+    return x509.ExtendedKeyUsage(serves + ([ExtendedKeyUsageOID.CLIENT_AUTH] if one.client or not one.server else []))
 
 
 def _alternative(names: tuple[str, ...]) -> Any:

@@ -23,6 +23,8 @@ SETTINGS = "edgefl.kubeedge/settings"
 ENGINE = "edgefl.kubeedge/engine"
 # The edge of a workload and its pods
 NODE = "edgefl.kubeedge/node"
+# The region of an aggregator that is one client of the root
+REGION = "edgefl.kubeedge/region"
 # What a Secret says of the certificate in it
 FINGERPRINT = "edgefl.kubeedge/certificate"
 
@@ -52,7 +54,7 @@ def read(kubectl: Kubectl, namespace: str) -> tuple[dict[str, Node], dict[str, A
 
 def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
     """The namespace (C(there), C(ours)), the C(run), C(settings) and C(engine) of its aggregator, its C(aggregator_pod) when nothing holds that back, its
-    C(clients): kind, name, settings, its C(failed_pods), its C(broken_pods), and C(certificates): fingerprints.
+    C(clients): kind, name, settings, its C(regions): name, region, node, its C(failed_pods), its C(broken_pods), and C(certificates): fingerprints.
 
     `found` are objects of the cluster, what is in other namespaces left out.
     """
@@ -76,7 +78,9 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         "failed_pods": [
             item["metadata"]["name"]
             for item in items
-            if item["kind"] == "Pod" and AGGREGATOR in _labels(item).items() and pods.has_failed(item)
+            if item["kind"] == "Pod"
+            and (AGGREGATOR in _labels(item).items() or REGION in _labels(item))
+            and pods.has_failed(item)
         ],
         "broken_pods": [
             item["metadata"]["name"]
@@ -85,6 +89,15 @@ def deployed(found: list[dict[str, Any]], namespace: str) -> dict[str, Any]:
         ],
         "clients": [
             _client(item, items) for item in items if _labels(item).get("edgefl.kubeedge/workload") == "client"
+        ],
+        "regions": [
+            {
+                "name": item["metadata"]["name"],
+                "region": _labels(item)[REGION],
+                "node": item.get("spec", {}).get("template", {}).get("spec", {}).get("nodeName", ""),
+            }
+            for item in items
+            if item["kind"] == "Deployment" and REGION in _labels(item)
         ],
     }
 

@@ -65,6 +65,9 @@ class Edge:
     node_config: Any = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    # The region that it is in, and the node that one's aggregator is on
+    region: str = ""
+    region_node: str = ""
 
 
 def settings(options: Mapping[str, Any]) -> list[str]:
@@ -87,16 +90,16 @@ def settings(options: Mapping[str, Any]) -> list[str]:
     return found + port_numbers(_ports_of(options))
 
 
-def taken(options: Mapping[str, Any]) -> list[str]:
-    """Ports of the module's `options` that something else has on this host."""
-    return ports(listening(_ports_of(options).values()), _ports_of(options))
+def taken(options: Mapping[str, Any], where: str = "the cloud node") -> list[str]:
+    """Ports of the module's `options` that something else has on this host, which is called as messages shall."""
+    return ports(listening(_ports_of(options).values()), _ports_of(options), where)
 
 
 def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
     """What of the module's `options` does not fit to the nodes of the cluster."""
     edges = _edges(options)
     found = cluster(edges, options["cloud_node"], options["aggregator_resources"], nodes)
-    return found + crowds(edges, nodes)
+    return found + crowds(edges, nodes, options["aggregator_resources"])
 
 
 def _ports_of(options: Mapping[str, Any]) -> dict[str, int]:
@@ -183,14 +186,23 @@ def _named_numbers(variable: str, value: Any) -> list[str]:
 def quorum(values: Mapping[str, Any], edges: Iterable[Edge]) -> list[str]:
     """Numbers of nodes and clients that a round would wait for in vain."""
     edges = list(edges)
-    clients = sum(max(edge.replicas, 0) for edge in edges)
+    regions = {edge.region for edge in edges if edge.region}
+    own = [edge for edge in edges if not edge.region]
+    clients = sum(max(edge.replicas, 0) for edge in own) + len(regions)
     by_pod = values.get("edgefl_selection") == "pod"
+    nodes = (
+        len(own) + len(regions),
+        "regions, and edges in none, there are" if regions else "edges are in the inventory",
+    )
+    counted = (
+        "clients there will be (each region is one)"
+        if regions
+        else "clients there will be (edgefl_replicas of each edge)"
+    )
     there = {
-        "edgefl_min_nodes": (len(edges), "edges are in the inventory"),
-        "edgefl_min_num_clients": (clients, "clients there will be (edgefl_replicas of each edge)"),
-        "edgefl_min_sample_size": (clients, "clients there will be")
-        if by_pod
-        else (len(edges), "edges are in the inventory"),
+        "edgefl_min_nodes": nodes,
+        "edgefl_min_num_clients": (clients, counted),
+        "edgefl_min_sample_size": (clients, "clients there will be") if by_pod else nodes,
     }
     found = []
     for variable, (most, what) in there.items():
@@ -388,22 +400,56 @@ def cluster(
                 f"{host}: edgefl_runtime is {runtime}, but node {name} runs its pods with {node.runtime}: set it to auto or {node.runtime}."
             )
         found += [f"{host}: {text}" for text in resource_problems(dict(resources), node, variable)]
+    return found + _of_regions(edges, aggregator_resources, nodes)
+
+
+def _regions(edges: Iterable[Edge]) -> dict[str, str]:
+    """The node of each region's aggregator -> the region."""
+    return {edge.region_node: edge.region for edge in edges if edge.region}
+
+
+def _of_regions(edges: Iterable[Edge], aggregator_resources: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
+    """Nodes that cannot run the aggregator of a region. That they are there, and ready, is told of edges."""
+    found = []
+    for name, region in _regions(edges).items():
+        node = nodes.get(name)
+        if node is None:
+            continue
+        if ":" in node.internal_ip or not node.internal_ip:
+            found.append(
+                f"Region {region}: node {name} has {f'the IPv6 address {node.internal_ip}' if node.internal_ip else 'no address'}, and its aggregator is"
+                " reached by IPv4 alone: let the node have an IPv4 address (nodeIP of edgecore), or name another edge as the region's node in edgefl_regions."
+            )
+        found += [
+            f"Region {region}: {text}"
+            for text in resource_problems(dict(aggregator_resources), node, "edgefl_aggregator_resources")
+        ]
     return found
 
 
-def crowds(edges: Iterable[Edge], nodes: Mapping[str, Node]) -> list[str]:
-    """Several pods of one edge that together ask for more than it has."""
-    found = []
+def crowds(
+    edges: Iterable[Edge], nodes: Mapping[str, Node], aggregator_resources: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Several pods of one edge, the aggregator of a region among them, that together ask for more than it has."""
+    edges = list(edges)
+    found, regions, given = [], _regions(edges), dict(aggregator_resources or {})
     for edge in edges:
-        node = nodes.get(edge.node)
-        if node is None or edge.replicas < 2 or resource_problems(dict(edge.resources), node, ""):
+        node, region = nodes.get(edge.node), regions.get(edge.node)
+        if (
+            node is None
+            or (edge.replicas < 2 and not region)
+            or resource_problems(dict(edge.resources), node, "")
+            or (region and resource_problems(given, node, ""))
+        ):
             continue
         requests = scale(dict(edge.resources), node)["requests"]
+        beside = scale(given, node)["requests"] if region else {"cpu": "0", "memory": "0"}
         for what, parse, capacity in (("cpu", millicores, node.cpu), ("memory", size, node.memory)):
-            if parse(requests[what]) * edge.replicas > capacity:
+            if parse(requests[what]) * edge.replicas + parse(beside[what]) > capacity:
+                more = f" and the aggregator of region {region} with {beside[what]}" if region else ""
                 found.append(
-                    f"{edge.host}: {edge.replicas} pods with a {what} request of {requests[what]} are more than node {edge.node} has:"
-                    f" lower edgefl_replicas or {what}_request in edgefl_client_resources."
+                    f"{edge.host}: {edge.replicas} pods with a {what} request of {requests[what]}{more} are more than node {edge.node} has:"
+                    f" lower edgefl_replicas or {what}_request in edgefl_client_resources{' or edgefl_aggregator_resources' if region else ''}."
                 )
     return found
 
@@ -442,11 +488,11 @@ class Listener:
         return f"process {self.pid} ({self.command[:80]})"
 
 
-def ports(listeners: Iterable[Listener], wanted: Mapping[str, int]) -> list[str]:
+def ports(listeners: Iterable[Listener], wanted: Mapping[str, int], where: str = "the cloud node") -> list[str]:
     """Ports that something else than our own aggregator has."""
     listeners = list(listeners)
     return [
-        f"Port {port} of the cloud node is taken by {listener}: stop it, or set {name} to a free port."
+        f"Port {port} of {where} is taken by {listener}: stop it, or set {name} to a free port."
         for name, port in wanted.items()
         for listener in [each for each in listeners if each.port == port and not each.ours][:1]
     ]

@@ -118,6 +118,15 @@ class Decisions(Block):
 
 
 @dataclass(frozen=True)
+class Tree(Block):
+    """What belongs to what: a root, its branches, and the leaves of each."""
+
+    title: str
+    root: str
+    branches: Sequence[tuple[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
 class Variables(Block):
     """Variables as the text of a JSON file to save and train again with."""
 

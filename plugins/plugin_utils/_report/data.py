@@ -124,6 +124,15 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class RegionEdge:
+    """An edge in a region, whose aggregator is on C(node)."""
+
+    region: str
+    node: str
+    edge: str
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a command printed."""
 
@@ -140,6 +149,7 @@ class Details:
     capacity: list[Capacity] = field(default_factory=list)
     shipping: list[Shipment] = field(default_factory=list)
     scalings: list[Scaling] = field(default_factory=list)
+    regions: list[RegionEdge] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
     versions: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
@@ -151,6 +161,7 @@ LISTS: dict[str, type] = {
     "capacity": Capacity,
     "shipping": Shipment,
     "scalings": Scaling,
+    "regions": RegionEdge,
     "listings": Listing,
 }
 

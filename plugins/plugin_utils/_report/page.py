@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _model
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import comparison, repetitions, training, usage
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import (
+    comparison,
+    regions,
+    repetitions,
+    training,
+    usage,
+)
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import (
     Block,
     Decisions,
@@ -149,6 +155,7 @@ def _training(run: Run, prefix: str) -> list[Section]:
     return [
         Section(f"{prefix}learning", "Learning", _plots(training.learning_plots(run, prefix))),
         Section(f"{prefix}nodes", "Nodes", [by_node, training.node_table(summary(run.events, run.name))]),
+        Section(f"{prefix}regions", "Regions", regions.blocks(run)),
         Section(f"{prefix}scaling", "Scaling", [*_plots(usage.scaling_plots(run, prefix)), *_decisions(run)]),
         Section(f"{prefix}use", "CPU and memory", _plots(usage.usage_plots(run, prefix))),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.events import Event
-from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import timeline
+from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report import regions, timeline
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.blocks import Plot, Table
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.data import ClusterEvent, Limits, Run
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._report.parts import (
@@ -242,7 +242,9 @@ def round_table(run: Run) -> Table:
         for key in ("accuracy", "loss")
         if not metric_names(every) or any(event.get(key) is not None for event in every)
     ]
-    head = ["round", *learnt, *own, "seconds", "nodes", "pods", "samples", "lost or repeated"]
+    regional = any("parts" in client for event in every for client in event.get("clients", []))
+    in_regions = {"parts": "parts in regions", "parts_lost": "lost there"} if regional else {}
+    head = ["round", *learnt, *own, "seconds", "nodes", "pods", *in_regions.values(), "samples", "lost or repeated"]
     rows = []
     for event in every:
         share = shares(event)
@@ -253,6 +255,7 @@ def round_table(run: Run) -> Table:
             number(event.get("seconds")),
             str(sum(each.pods > 0 for each in share.values())),
             str(len(event.get("clients", []))),
+            *(str(regions.parts(event, key)) for key in in_regions),
             number(sum(each.samples for each in share.values())),
             "\n".join(losses(event)) or "-",
         ]

@@ -39,3 +39,14 @@ def test_a_share_may_fail(lab: Lab, dead: str) -> None:
     assert [[one["node"] for one in line["clients"]] for line in done_rounds] == [["edge1"], ["edge1"]]
     assert {(one["start"], one["stop"]) for line in done_rounds for one in line["clients"]} == {(0, 10000)}
     assert all(line["lost"] == [] for line in done_rounds)
+
+
+def test_a_region_whose_node_is_dead_is_left_out(lab: Lab, dead: str) -> None:
+    """The other region trains, and the play says which is missing."""
+    regions = {"north": {"edges": ["edge1"], "node": "edge1"}, "south": {"edges": [dead], "node": dead}}
+    given = values(edgefl_rounds=2, edgefl_regions=regions)
+    done = lab.play("site.yml", given, "-e", "edgefl_max_failed=0.5", show=False)
+    assert done.result.code == 2 and done.sums["failed"] == 1, done.result.output
+    assert "south: the node of the region failed, and the training begins without its edges" in done.output
+    done_rounds = [line for line in rounds() if line["event"] == "round"]
+    assert [[(one["node"], one["parts"]) for one in line["clients"]] for line in done_rounds] == [[("north", 1)]] * 2

@@ -167,6 +167,14 @@ def test_who_is_let_in(tmp_path: Path) -> None:
     assert "purpose" in shake_hands(folder, "edge1", "edge2", name="edge1")  # nor an edge for the aggregator
 
 
+def test_a_region_serves_and_asks(tmp_path: Path) -> None:
+    north = Wanted("north", ("DNS:north", "IP:127.0.0.1"), server=True, client=True)
+    authority(tmp_path).ensure([*ALL, north], check_mode=False)
+    assert shake_hands(tmp_path / "tls", "server", "north") == shake_hands(tmp_path / "tls", "north", "edge1") == ""
+    wanted = [Wanted("north", north.names, server=True)]
+    assert reasons(authority(tmp_path).ensure(wanted, check_mode=False)) == ["its purpose is another"]
+
+
 class Cluster:
     """Secrets as kubectl shows them, and what was asked of kubectl."""
 

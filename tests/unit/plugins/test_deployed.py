@@ -65,6 +65,7 @@ def test_nothing_is_there() -> None:
         "failed_pods": [],
         "broken_pods": [],
         "clients": [],
+        "regions": [],
     }
     assert read(None) == nothing
     assert read(item("Namespace", "training", {})) == {**nothing, "there": True}
@@ -111,11 +112,17 @@ def test_a_run_and_its_clients() -> None:
         item("Pod", "footwear-0123", {**OURS, "app": "federated-learning"}),
         {**item("Pod", "footwear-4567", {**OURS, "app": "federated-learning"}), "status": {"phase": "Failed"}},
         item("Secret", "edge1-tls", OURS, {"edgefl.kubeedge/certificate": "0123"}),
+        {
+            **item("Deployment", "footwear-region-north", {**OURS, "edgefl.kubeedge/region": "north"}),
+            "spec": {"template": {"spec": {"nodeName": "edge1"}}},
+        },
+        {**item("Pod", "north-0123", {**OURS, "edgefl.kubeedge/region": "north"}), "status": {"phase": "Failed"}},
         item("Secret", "another", OURS),
     )
     assert found["certificates"] == {"edge1-tls": "0123"}
     assert (found["there"], found["ours"], found["run"], found["settings"]) == (True, True, "r1", "s1")
-    assert found["aggregator"] == "footwear" and found["failed_pods"] == ["footwear-4567"]
+    assert found["aggregator"] == "footwear" and found["failed_pods"] == ["footwear-4567", "north-0123"]
+    assert found["regions"] == [{"name": "footwear-region-north", "region": "north", "node": "edge1"}]
     assert found["broken_pods"] == ["edge3-0123", "edge3-4567"]
     assert found["clients"] == [
         {"kind": "Deployment", "name": "edge1", "node": "edge1", "settings": "s2", "image": "app:1"},

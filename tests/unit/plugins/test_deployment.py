@@ -41,6 +41,7 @@ def training(*workloads: tuple[str, str, str], aggregator: str = "fashion-mnist"
         "aggregator": aggregator,
         "failed_pods": [],
         "broken_pods": [],
+        "regions": [],
         "clients": [{"kind": kind, "name": name, "settings": settings} for kind, name, settings in workloads],
     }
 

@@ -226,8 +226,10 @@ def look(
     readyz: tuple[int, str] = (200, "ready"),
     log: str = "",
     service: Any = "there",
+    regions: Any = None,
 ) -> Any:
     answers = {
+        "deployments,pods": {"items": regions or []},
         "deployment": deployment,
         "pods": {"items": [pod(READY, "agg")] if pods is None else pods},
         "endpointslices.discovery.k8s.io": {"items": [SLICE] if slices is None else slices},
@@ -245,8 +247,9 @@ def look(
         return readyz if path == "/readyz" else (200, status or {"run": "r1", "state": "waiting"})
 
     return Aggregator(
-        Kubectl(run, "/k"), fetch, "edgefl", "fashion-mnist", "svc", "http://127.0.0.1:8889", Lasting(0)
-    ).ready()
+        Kubectl(run, "/k"), fetch, "edgefl", "fashion-mnist", "svc", "http://127.0.0.1:8889", Lasting(0),
+        () if regions is None else ("north", "south"), Lasting(0),
+    ).ready()  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -323,4 +326,39 @@ REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quot
 )
 def test_the_aggregator_is_not_ready(change: dict[str, Any], state: str, words: str) -> None:
     outcome = look(**change)
+    assert outcome.state == state and words in outcome.reason
+
+
+def of_region(region: str, item: dict[str, Any], kind: str = "Pod", **status: Any) -> dict[str, Any]:
+    found = {**item, "kind": kind, "metadata": {**item["metadata"], "labels": {"edgefl.kubeedge/region": region}}}
+    return {**found, "status": {**item["status"], **status}}
+
+
+def regions(north: Any, south: Any, **status: Any) -> list[dict[str, Any]]:
+    """Deployments and pods of two regions; of the second Deployment with this status."""
+    made = {"updatedReplicas": 1}
+    found = [of_region(name, DEPLOYMENT, "Deployment", **made) for name in ("north", "west")]
+    found.append(of_region("south", DEPLOYMENT, "Deployment", **(made | status)))
+    pods = {"north": north, "south": south, "west": NEVER_PULL}
+    return found + [of_region(name, pod(text, f"pod-{name}")) for name, text in pods.items() if text]
+
+
+def test_the_aggregator_is_ready_when_those_of_its_regions_are() -> None:
+    """A region that is not waited for may be on a node that is away."""
+    assert look(regions=regions(READY, READY)).value["pod"] == "agg"
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "words"),
+    [
+        ([], "failed", "no Deployment of region north"),
+        (regions(READY, READY, observedGeneration=1), "pending", "of region south was not looked at"),
+        (regions(READY, READY, updatedReplicas=0), "pending", "has no pod yet"),
+        (regions(READY, None), "pending", "has no pod yet"),
+        (regions(READY, UNSCHEDULABLE), "pending", "pod-south"),
+        (regions(NEVER_PULL, READY), "failed", "pod-north on node edge1: ErrImageNeverPull"),
+    ],
+)
+def test_a_region_is_not_ready(there: list[dict[str, Any]], state: str, words: str) -> None:
+    outcome = look(regions=there)
     assert outcome.state == state and words in outcome.reason

@@ -153,6 +153,8 @@ def test_a_taken_port_is_found_with_its_process() -> None:
         (problem,) = check.ports([listener], {"edgefl_server_port": port})
         assert problem.startswith(f"Port {port} of the cloud node is taken by process {os.getpid()} (")
         assert problem.endswith("stop it, or set edgefl_server_port to a free port.")
+        (problem,) = check.taken({"server_port": port, "status_port": 1024}, "edge1")
+        assert problem.startswith(f"Port {port} of edge1 is taken by process {os.getpid()} (")
     assert check.listening([port]) == []
 
 

@@ -280,6 +280,48 @@ def test_sections_without_data_are_left_out(whole: page.Report) -> None:
     assert titles(report_of(not_evaluated).html) == ["Nodes", "Rounds", "To repeat it"]
 
 
+def regional(name: str, examples: int, parts: int, parts_lost: int = 0) -> dict[str, Any]:
+    return client(name, examples) | {"parts": parts, "parts_lost": parts_lost}
+
+
+def test_regions_are_a_tree_and_their_parts_are_counted() -> None:
+    """Also of a region that had no part; an edge in none stands beside them."""
+    first = [regional("north", 30_000, 2), client("edge9", 500)]
+    events = [
+        start(),
+        round_(1, clients=first),
+        round_(2, clients=[regional("north", 10_000, 1, 1)], lost=[lost("south")]),
+        done(),
+    ]
+    edges = [
+        {"region": region, "node": node, "edge": f"edge{number}"}
+        for region, node, numbers in (("north", "edge1", (1, 2)), ("south", "edge30", range(30, 60)))
+        for number in numbers
+    ]
+    text = page.run_report(Run(RUN, events, details=parse_details({"regions": edges}))).html
+    section = (
+        text.partition('<h2 id="regions"')[2].partition("<h2")[0]
+        or text.partition(">Regions</h2>")[2].partition("<h2")[0]
+    )
+    leaves = re.findall(r"<li>([^<\n]*)", section)
+    assert leaves[:4] == [
+        "the aggregator on the cloud node",
+        "region north, its aggregator on edge1: 30 000 samples",
+        "edge edge1",
+        "edge edge2",
+    ]
+    assert leaves[4] == "region south, its aggregator on edge30: 0 samples" and leaves[-2:] == [
+        "and 11 more",
+        "edge edge9: 500 samples",
+    ]
+    cells = [re.findall(r"<td[^>]*>([^<]*)", row) for row in re.findall(r"<tr>(.*?)</tr>", section)]
+    assert cells[1:] == [["north", "2", "2", "40 000", "3", "1", "0"], ["south", "30", "0", "0", "0", "0", "1"]]
+    table = training.round_table(Run(RUN, events))
+    place = list(table.head).index("parts in regions")
+    assert [row[place : place + 2] for row in table.rows] == [["2", "0"], ["1", "1"]]
+    assert "parts in regions" not in training.round_table(Run(RUN, WHOLE)).head
+
+
 def test_csv_files_hold_every_round_node_and_sample() -> None:
     run_ = extended(3)
     report = page.run_report(run_)

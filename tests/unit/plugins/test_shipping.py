@@ -35,6 +35,11 @@ def test_an_edge_gets_the_client_by_its_address() -> None:
     }
 
 
+def test_the_node_of_a_region_gets_both() -> None:
+    found = shipping.targets(["hq", "edge1", "edge2"], VARIABLES, "hq", IMAGES, "auto", "/ssh", ["edge1"])
+    assert [target["images"] for target in found] == [["aggregator:1"], ["client:1", "aggregator:1"], ["client:1"]]
+
+
 def test_runtimes() -> None:
     assert [target["runtime"] for target in targets(["hq", "edge1", "edge2"], "containerd")] == [
         "containerd",
