@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,10 @@ def emulator() -> None:
 def mixed(lab: Lab, tmp_path: Path) -> Path:
     """An inventory with two of the lab's edges, whose second one is arm64 by the inventory's word."""
     names = {"cloud0": "cloud", "first": lab.edges[0], "second": lab.edges[1]}
-    own = {
-        name: {"edgefl_slice_start": start, "edgefl_slice_stop": start + FEW}
-        for name, start in (("first", 0), ("second", FEW))
+    own: dict[str, dict[str, Any]] = {
+        "first": {"edgefl_slice_start": 0, "edgefl_slice_stop": FEW},
+        "second": {"edgefl_slice_start": FEW, "edgefl_slice_stop": 2 * FEW, "edgefl_architecture": "arm64"},
     }
-    own["second"]["edgefl_architecture"] = "arm64"  # type: ignore[assignment]
     return lab.write_inventory(tmp_path / "hosts.yml", names, own)
 
 
