@@ -1,6 +1,7 @@
 """Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
 
     install.py --target DIR --lock FILE [--without FILE] [--slim FILE | --slim-some FILE] [--check FILE] [--options FILE] [--with-source]
+               [--machine NAME]
 
 --without names a lock whose packages are left out: they are in a lower layer already. --slim names a list of what is
 taken out; a line of it is
@@ -15,7 +16,8 @@ With --slim-some it is none: the list is for packages that may be there, in any 
 Modules are kept as bytecode only, without docstrings (Python's level 2 of optimization): they start quicker, and take
 less memory and disk; with --with-source they keep source and docstrings, for packages that nobody here knows read
 them. --check names a program that uses what is installed and proves that nothing needed is missing. --options names a
-file with more options of pip, one a line. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
+file with more options of pip, one a line. --machine, as uname(1) names it, installs for another processor than this one's: nothing of that is run, so
+nothing is checked; without a name it is this one's. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import argparse
 import compileall
 import lzma
 import os
+import platform
 import py_compile
 import re
 import shutil
@@ -44,6 +47,23 @@ def entries(lock: Path) -> dict[str, str]:
         if name and not line.lstrip().startswith("#"):
             found[name] = found.get(name, "") + line
     return found
+
+
+def for_machine(requirements: str, machine: str) -> str:
+    """The requirements as pip reads them for another machine: it takes wheels for any platform, but asks markers of this one, so both change places."""
+    here = platform.machine()
+    names = {
+        f"{quote}{name}{quote}": f"{quote}{other}{quote}"
+        for quote in "'\""
+        for name, other in ((here, machine), (machine, here))
+    }
+    return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], requirements)
+
+
+def wheels_for(machine: str) -> list[str]:
+    """Options of pip for wheels that Debian bookworm's C library (2.36) and Python run on a machine."""
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)] + [f"manylinux2014_{machine}"]
+    return ["--python-version=3.11", "--implementation=cp", *(f"--platform={name}" for name in platforms)]
 
 
 def size(folder: Path) -> str:
@@ -77,7 +97,7 @@ except ModuleNotFoundError as err:
 """
 
 
-def slim(target: Path, rules: Path, some: bool = False) -> None:
+def slim(target: Path, rules: Path, some: bool = False, strip: str = "strip") -> None:
     for number, line in enumerate(rules.read_text().splitlines(), 1):
         rule = line.partition("#")[0].strip()
         if not rule:
@@ -89,7 +109,7 @@ def slim(target: Path, rules: Path, some: bool = False) -> None:
         for path in paths:
             if verb == "strip":
                 if path.is_file() and not path.is_symlink():
-                    subprocess.run(["strip", "--strip-unneeded", path], check=not some)
+                    subprocess.run([strip, "--strip-unneeded", path], check=not some)
             elif verb == "pack":
                 path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
                 path.unlink()
@@ -133,7 +153,9 @@ def main() -> None:
     for option in ("target", "lock", "slim", "slim-some", "check", "without", "options"):
         parser.add_argument(f"--{option}", type=Path, required=option in ("target", "lock"))
     parser.add_argument("--with-source", action="store_true")
+    parser.add_argument("--machine", default="")
     a = parser.parse_args()
+    strip = f"{a.machine}-linux-gnu-strip" if a.machine else "strip"
     a.target.mkdir(parents=True, exist_ok=True)
     wanted = entries(a.lock)
     if not wanted:
@@ -142,7 +164,8 @@ def main() -> None:
         wanted = {name: text for name, text in wanted.items() if name not in entries(a.without)}
     with tempfile.TemporaryDirectory() as scratch:
         pip, subset = Path(scratch, "pip"), Path(scratch, "subset.txt")
-        subset.write_text("".join(wanted.values()))
+        requirements = "".join(wanted.values())
+        subset.write_text(for_machine(requirements, a.machine) if a.machine else requirements)
         subprocess.run([sys.executable, "-m", "venv", pip], check=True)
         command: list[str | Path] = [
             pip / "bin/pip",
@@ -154,18 +177,19 @@ def main() -> None:
             "--no-compile",
             "--quiet",
         ]
+        command += wheels_for(a.machine) if a.machine else []
         command += a.options.read_text().splitlines() if a.options else []
         subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
     before = size(a.target)
     if a.slim:
-        slim(a.target, a.slim)
+        slim(a.target, a.slim, strip=strip)
     if a.slim_some:
-        slim(a.target, a.slim_some, some=True)
+        slim(a.target, a.slim_some, some=True, strip=strip)
     if a.with_source:
         bytecode_too(a.target)
     else:
         bytecode_only(a.target)
-    if a.check:
+    if a.check and not a.machine:
         run(a.check, a.target)
     print(f"{a.target}: {before} installed, {size(a.target)} kept")
 

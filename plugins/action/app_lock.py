@@ -19,6 +19,7 @@ class ActionModule(ControllerAction):
             "dest": {"type": "path", "required": True},
             "source": {"type": "path", "default": ""},
             "machine": {"type": "str", "default": "x86_64"},
+            "others": {"type": "dict", "default": {}},
             "lock": {"type": "path", "default": ""},
             "pip_options": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "wheels": {"type": "path", "default": ""},
@@ -28,22 +29,32 @@ class ActionModule(ControllerAction):
     }
 
     def work(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
-        locker = _app_lock.Locker(
-            Path(options["source"] or _app.OWN_SOURCES),
-            options["machine"],
-            options["pip_options"],
-            options["wheels"],
-            options["ca_bundle"],
-            options["debian_packages"],
-        )
-        kept = _app_lock.keep(locker, options["app"], Path(options["dest"]), options["lock"], self._task.check_mode)
-        locks = {
-            program: {
-                "path": str(each.path),
-                "framework": each.locked.framework,
-                "text": each.locked.text,
-                "packages": sorted(_app_lock.names(each.locked.text)),
-            }
-            for program, each in kept.items()
+        def kept(machine: str, programs: tuple[str, ...]) -> dict[str, _app_lock.Kept]:
+            locker = _app_lock.Locker(
+                Path(options["source"] or _app.OWN_SOURCES),
+                machine,
+                options["pip_options"],
+                options["wheels"],
+                options["ca_bundle"],
+                options["debian_packages"],
+            )
+            folder = Path(options["dest"])
+            return _app_lock.keep(locker, options["app"], folder, options["lock"], self._task.check_mode, programs)
+
+        locks = kept(options["machine"], _app_lock.PROGRAMS)
+        others = {name: kept(machine, ("client",))["client"] for name, machine in options["others"].items()}
+        return {
+            "changed": any(each.made for each in [*locks.values(), *others.values()]),
+            "locks": {program: _told(each) for program, each in locks.items()},
+            "others": {name: _told(each) for name, each in others.items()},
+            "machines": {"": options["machine"], **options["others"]},
         }
-        return {"changed": any(each.made for each in kept.values()), "locks": locks}
+
+
+def _told(kept: _app_lock.Kept) -> dict[str, t.Any]:
+    return {
+        "path": str(kept.path),
+        "framework": kept.locked.framework,
+        "text": kept.locked.text,
+        "packages": sorted(_app_lock.names(kept.locked.text)),
+    }

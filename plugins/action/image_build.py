@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
             return result | self._follow(options, self._look(options, task_vars), task_vars)
         try:
             sources, options["arguments"] = _build_context.sources(options)
+            options["own_arguments"] = _build_context.architectures(options)
             if options.pop("flower_app", None):
                 options["stages"] = _build_context.STAGES
             options["sources"], options["engine"] = (

@@ -24,6 +24,8 @@ class FilterModule:
             object_name="object_name",
             object_names="object_names",
             edges="edges",
+            architectures="architectures",
+            client_image="client_image",
             clients="clients",
             aggregator="aggregator",
             workloads="workloads",

@@ -43,9 +43,15 @@ options:
     type: path
     default: ""
   machine:
-    description: Architecture of the nodes, as uname(1) names it.
+    description: Architecture of the cloud node, and of the edges that O(others) has not, as uname(1) names it.
     type: str
     default: x86_64
+  others:
+    description: >-
+      Architectures of other edges, by the names that they have in Kubernetes. For each the clients' dependencies are locked, too, which tells what has no
+      wheel for it before anything is built.
+    type: dict
+    default: {}
   lock:
     description:
       - A lock to take instead, with versions and hashes. Where the aggregator's dependencies are not the clients', it gets the part that its lines
@@ -87,6 +93,14 @@ locks:
   description:
     - For C(aggregator) and C(client) the C(path) of the file, its C(text), the names of the C(packages), and the C(framework) that the image
       begins with, V(tensorflow_there) or V(plain).
+  returned: success
+  type: dict
+others:
+  description: The same of the clients, for each of O(others).
+  returned: success
+  type: dict
+machines:
+  description: What was locked for, O(others) and, by an empty name, O(machine).
   returned: success
   type: dict
 """

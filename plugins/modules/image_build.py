@@ -64,6 +64,18 @@ options:
     type: list
     elements: str
     default: [aggregator, client]
+  architectures:
+    description:
+      - Architectures, besides the host's own, that the target C(client) is built for, too. The image has the architecture at the end of its name.
+      - Nothing of them is run while that is built. The application is tried in it where the host runs their programs by emulation (binfmt_misc).
+    type: list
+    elements: str
+    choices: [amd64, arm64]
+    default: []
+  own_arguments:
+    description: Build arguments of each of O(architectures). The action plugin of this module gives them.
+    type: dict
+    default: {}
   ca_bundle:
     description: File on the controller with certificates that the build must trust. The build finds it as C(ca.crt), which is empty without.
     type: path
@@ -101,6 +113,10 @@ options:
         description: The dependencies, as RV(edgefl.kubeedge.app_lock#module:locks) has them.
         type: dict
         required: true
+      others:
+        description: The same for the clients of O(architectures), as RV(edgefl.kubeedge.app_lock#module:others) has it.
+        type: dict
+        default: {}
       pip_options:
         description: Options of pip while the dependencies are installed. They are in no layer.
         type: list
@@ -168,7 +184,9 @@ tag:
   type: str
   sample: v1.0.0-0123456789ab-ba9876543210
 missing:
-  description: Targets that had no image of this content before the build; empty when a build is followed that was begun before.
+  description: >-
+    Ends of the names of images that were not there with this content before the build, a target or C(client-) and an architecture; empty when a build is
+    followed that was begun before.
   returned: success
   type: list
   elements: str
@@ -176,6 +194,11 @@ running:
   description: Whether what was waited for still goes on in the background; only with O(wait=none), as the other two wait for its end.
   returned: success
   type: bool
+untried:
+  description: O(architectures) that the application was not tried for, as the host runs no programs of them.
+  returned: unless something has to be brought first, and not in check mode
+  type: list
+  elements: str
 progress:
   description: What is done, C(stage) (V(builds) or V(tries)), and what Docker said last, C(line).
   returned: when the work goes on in the background, with O(wait=built) also when the application is still being tried
@@ -197,6 +220,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images import build_job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Builder, Recipe
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import MACHINES
 
 TRIED = "/var/lib/edgefl/tried"
 
@@ -213,6 +237,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         app=options["app"],
         stages=options["stages"],
         engine=options["engine"],
+        architectures={name: options["own_arguments"].get(name, {}) for name in options["architectures"]},
     )
     return build_job.call(Builder(recipe, TRIED), options, module.check_mode)
 
@@ -228,6 +253,8 @@ def main() -> None:
             "base_image": {"type": "str", "default": ""},
             "arguments": {"type": "dict", "default": {}},
             "targets": {"type": "list", "elements": "str", "default": ["aggregator", "client"]},
+            "architectures": {"type": "list", "elements": "str", "choices": [*MACHINES], "default": []},
+            "own_arguments": {"type": "dict", "default": {}},
             "ca_bundle": {"type": "path"},
             "app": {"type": "str", "default": ""},
             "stages": {"type": "str", "default": ""},
@@ -239,6 +266,7 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "path": {"type": "path", "required": True},
                     "locks": {"type": "dict", "required": True},
+                    "others": {"type": "dict", "default": {}},
                     "pip_options": {"type": "list", "elements": "str", "default": [], "no_log": True},
                     "wheels": {"type": "path", "default": ""},
                     "packages": {"type": "list", "elements": "str", "default": []},

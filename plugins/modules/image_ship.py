@@ -25,7 +25,8 @@ extends_documentation_fragment:
   - edgefl.kubeedge.kubernetes
   - edgefl.kubeedge.node
 requirements:
-  - Docker and C(ssh) on the host that built the images, and root there; C(openssl) where targets share a site. C(kubectl) only with O(targets[].runtime=auto).
+  - Docker and C(ssh) on the host that built the images, and root there; C(openssl) where targets share a site. C(kubectl) only where O(targets[].runtime)
+    or O(targets[].architecture) is V(auto).
   - python >= 3.7 on the targets, as C(python3), and C(sudo) unless the user is root. Nothing of the images is needed there.
   - Where a Docker has containerd's image store, on either side, C(ctr), which comes with containerd.
 attributes:
@@ -75,7 +76,7 @@ options:
         choices: [auto, containerd, docker]
         default: auto
       node:
-        description: Name of the node in the cluster, which is asked for with O(targets[].runtime=auto); by default O(targets[].name).
+        description: Name of the node in the cluster, which is asked for with V(auto); by default O(targets[].name).
         type: str
       known_hosts:
         description: File on this host with the host key of the target; the user's own when not given. A host key that is not in it is refused.
@@ -98,6 +99,12 @@ options:
         description: Images for this target, instead of O(images).
         type: list
         elements: str
+      architecture:
+        description:
+          - Architecture of the images for this target, which have it at the end of their names where it is not that of the host that built them.
+          - V(auto) asks the cluster. Empty for images with the names that were given.
+        type: str
+        default: ""
   ssh_key:
     description: Private key on this host; the user's own keys when not given.
     type: path
@@ -346,7 +353,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, run_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import image_for
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import Docker, architecture_here
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.fleet import Fleet
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.link import Target
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan import Settings
@@ -370,6 +378,7 @@ TARGET = {
     "site": {"type": "str", "default": ""},
     "site_host": {"type": "str", "default": ""},
     "images": {"type": "list", "elements": "str"},
+    "architecture": {"type": "str", "default": ""},
 }
 
 
@@ -389,27 +398,32 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def fleet(module: AnsibleModule) -> Fleet:
-    """All that the module's options ask for. The cluster is asked only for a runtime that is not given."""
+    """All that the module's options ask for. The cluster is asked only for runtimes and architectures that are not given."""
     options = module.params
-    asked = any(given["runtime"] == "auto" for given in options["targets"])
+    asked = any("auto" in (given["runtime"], given["architecture"]) for given in options["targets"])
     nodes = parse_nodes(for_module(module, options["kubeconfig"]).get("nodes")) if asked else {}
-    wanted = [(target(given, nodes), given["images"] or options["images"]) for given in options["targets"]]
+    wanted = []
+    for given in options["targets"]:
+        found = target(given, nodes)
+        names = given["images"] or options["images"]
+        wanted.append((found, [image_for(name, found.architecture, architecture_here()) for name in names]))
     given = {name: options[name] for name in Settings.__dataclass_fields__ if name in options}
     return Fleet(Source(Docker()), wanted, Settings(check_mode=module.check_mode, **given))
 
 
 def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
     """The target that an item of the option describes; EdgeflError when its node runs pods with something else."""
-    runtime = given["runtime"]
-    if runtime == "auto":
+    runtime, architecture = given["runtime"], given["architecture"]
+    if "auto" in (runtime, architecture):
         name = given["node"] or given["name"]
         if name not in nodes:
             raise EdgeflError(
                 f"{given['name']}: {name} (edgefl_node_name) is no node of this cluster; its nodes are {', '.join(nodes)}. Correct the name, or let it join."
             )
-        runtime = nodes[name].runtime
-        if nodes[name].unsupported:
+        if runtime == "auto" and nodes[name].unsupported:
             raise EdgeflError(f"{given['name']}: {nodes[name].unsupported}")
+        runtime = nodes[name].runtime if runtime == "auto" else runtime
+        architecture = nodes[name].arch if architecture == "auto" else architecture
     return Target(
         name=given["name"],
         runtime=runtime,
@@ -421,6 +435,7 @@ def target(given: dict[str, Any], nodes: dict[str, Node]) -> Target:
         installed=given["installed"],
         site=given["site"],
         site_host=given["site_host"],
+        architecture=architecture,
     )
 
 

@@ -62,6 +62,10 @@ options:
         description: What runs its pods; V(auto) for what the node reports.
         type: str
         default: auto
+      architecture:
+        description: Architecture of its image; V(auto) for that of its node.
+        type: str
+        default: auto
       autoscale:
         description: Who scales its pods, V(none), V(hpa) or V(vpa).
         type: str
@@ -102,6 +106,11 @@ options:
     description: Number of samples that the data has for training.
     type: int
     default: 60000
+  app_packages:
+    description: Debian packages that the app needs; there are none for another architecture than that of O(cloud_node).
+    type: list
+    elements: str
+    default: []
   app_shards:
     description: Whether the app divides a node's data among the node's pods.
     type: bool
@@ -160,6 +169,7 @@ EDGE = {
     "replicas": {"type": "int", "default": 1},
     "kind": {"type": "str", "default": "Deployment"},
     "runtime": {"type": "str", "default": "auto"},
+    "architecture": {"type": "str", "default": "auto"},
     "autoscale": {"type": "str", "default": "none"},
     "data": {"type": "str", "default": ""},
     "node_config": {"type": "raw", "default": {}},
@@ -194,6 +204,7 @@ def main() -> None:
             "server_port": {"type": "int", "default": 8888},
             "status_port": {"type": "int", "default": 8889},
             "samples": {"type": "int", "default": 60000},
+            "app_packages": {"type": "list", "elements": "str", "default": []},
             "app_shards": {"type": "bool", "default": True},
             "training": {"type": "dict", "default": {}},
             "training_options": {"type": "list", "elements": "dict", "default": []},

@@ -245,7 +245,7 @@ class Locker:
         if done.returncode:
             said = "\n".join([line for line in done.stderr.splitlines() if line.strip()][-_TOLD:])
             raise EdgeflError(
-                f"{where} can't be resolved for the images' Python {PYTHON}. What uv says:\n{said}\n"
+                f"{where} can't be resolved for the images' Python {PYTHON} on {self.machine}. What uv says:\n{said}\n"
                 "Change it there, or name another index (edgefl_pip_options), a folder of wheels (edgefl_app_wheels) or a lock (edgefl_app_lock)."
             )
         return done.stdout
@@ -340,7 +340,14 @@ class Kept:
     made: bool
 
 
-def keep(locker: Locker, app: Mapping[str, t.Any], folder: Path, given: str, check_mode: bool) -> dict[str, Kept]:
+def keep(
+    locker: Locker,
+    app: Mapping[str, t.Any],
+    folder: Path,
+    given: str,
+    check_mode: bool,
+    programs: Iterable[str] = PROGRAMS,
+) -> dict[str, Kept]:
     """
     The locks of an app's images, by program; one file for both where they need the same.
 
@@ -350,7 +357,7 @@ def keep(locker: Locker, app: Mapping[str, t.Any], folder: Path, given: str, che
     :param given: path of a lock that is taken instead, empty for none
     """
     found: dict[str, Kept] = {}
-    for program in PROGRAMS:
+    for program in programs:
         key = "dependencies" if program == "client" else "aggregator_dependencies"
         own = app["aggregator_dependencies"] != app["dependencies"] and program == "aggregator"
         where = f"{app['path']}: pyproject.toml: {'[tool.edgefl] aggregator-dependencies' if own else '[project] dependencies'}"

@@ -33,6 +33,26 @@ def sources(recipe: Mapping[str, t.Any]) -> tuple[Sources, dict[str, str]]:
     return Sources(recipe["source"], *files(flower)), given | arguments(flower)
 
 
+def architectures(recipe: Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
+    """Build arguments of the clients' image for each architecture that is not the host's own. Raises EdgeflError where that can't be built.
+
+    :param recipe: as for C(sources), with C(architectures), by their names
+    """
+    flower, found = recipe.get("flower_app"), {}
+    for name in recipe.get("architectures") or {}:
+        found[str(name)] = dict[str, str]()
+        if not flower:
+            continue
+        if flower.get("packages"):
+            raise EdgeflError(
+                f"{', '.join(flower['packages'])} (edgefl_app_packages) can't be in images for {name}, which is not the cloud node's architecture: let the app"
+                f" have Python packages among its dependencies instead, or take edges of {name} out of the inventory."
+            )
+        lock = flower["others"][name]
+        found[str(name)] = {"CLIENT_FRAMEWORK": str(lock["framework"]), "CLIENT_LOCK": f"flower/client-{name}.txt"}
+    return found
+
+
 def engine(recipe: Mapping[str, t.Any]) -> str:
     """Checksum of what runs the app C(app_name) in the images, 16 hexadecimal digits: the recipe without the app. The base image counts by its name here.
 
@@ -40,6 +60,8 @@ def engine(recipe: Mapping[str, t.Any]) -> str:
     """
     found, given = sources(recipe)
     parts = [found.digest(without=recipe["app_name"]), given, recipe["base_image"]]
+    if others := architectures(recipe):
+        parts.append(others)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -51,6 +73,7 @@ def files(flower: Mapping[str, t.Any]) -> tuple[dict[str, bytes | Path], dict[st
     app = Files(Path(flower["path"]))
     app.check_size()
     locks = {program: str(flower["locks"][program]["text"]) for program in PROGRAMS}
+    locks |= {f"client-{name}": str(lock["text"]) for name, lock in (flower.get("others") or {}).items()}
     more: dict[str, bytes | Path] = {f"flower/app/{flower['name']}/{name}": app.read(name) for name in app}
     more |= {f"flower/{program}.txt": text.encode() for program, text in locks.items()}
     options = list(flower.get("pip_options") or [])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import MACHINES, image_for, own_image
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _options, _regions
 
 # A StatefulSet's pods carry its name and a hash of ten characters in a label, which has 63 at most
@@ -22,6 +23,7 @@ FIELDS = {
     "replicas": "edgefl_replicas",
     "kind": "edgefl_kind",
     "runtime": "edgefl_runtime",
+    "architecture": "edgefl_architecture",
     "resources": "edgefl_client_resources",
     "autoscale": "edgefl_autoscale",
     "data": "edgefl_data",
@@ -112,15 +114,60 @@ def built_images(tagged: Iterable[str], repository: str, version: str) -> dict[s
     """
     Names of C(aggregator) and C(client) with the tag of their content, of all names that Docker has for the newest build of both.
 
-    An image that another build has made byte for byte the same has that one's name, too: the build is the one that both have. Without such a tag, the
-    plain version.
+    An image that another build has made byte for byte the same has that one's name, too: the build is the one that both have, and those for other
+    architectures, unless these are of an older build. Without such a tag, the plain version.
 
-    :param tagged: C(RepoTags) of both images
+    :param tagged: C(RepoTags) of both images, and of the clients' for other architectures
     """
     plain_ = {target: f"{repository}-{target}:{version}" for target in ("aggregator", "client")}
-    found = [{name.removeprefix(start) for name in tagged if name.startswith(f"{start}-")} for start in plain_.values()]
-    common = min(set.intersection(*found), default="")
+
+    def tags(start: str) -> set[str]:
+        return {name.removeprefix(start) for name in tagged if name.startswith(f"{start}-")}
+
+    both = set.intersection(*map(tags, plain_.values()))
+    others = [found for name in MACHINES if (found := tags(image_for(plain_["client"], name, "")))]
+    common = min(both.intersection(*others) or both, default="")
     return {target: name + common for target, name in plain_.items()}
+
+
+def architecture(wanted: Any, node: Mapping[str, Any]) -> str:
+    """Architecture of an edge's image: what its edgefl_architecture wants, or that of its node, of C(edgefl_cluster); empty where nothing is known."""
+    return str(node.get("arch", "") if wanted in (None, "", "auto") else wanted)
+
+
+def architectures(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], cloud: str) -> dict[str, Any]:
+    """
+    What images are built for: C(machine), the cloud node's architecture as uname(1) names it, C(edges), that of each host as Kubernetes does, and
+    C(others), those among them that are not the cloud node's, with their machines. Where no cluster was asked, all are as the cloud node.
+
+    :param variables: host -> its variables (C(hostvars)), of the cloud node perhaps with C(edgefl_cluster)
+    :param cloud: host of the cloud node
+    """
+    nodes = (variables[cloud].get("edgefl_cluster") or {}).get("nodes") or {}
+    own = nodes.get(variables[cloud].get("edgefl_node_name") or cloud, {}).get("arch", "")
+    found = {
+        host: architecture(
+            variables[host].get("edgefl_architecture"), nodes.get(variables[host].get("edgefl_node_name") or host, {})
+        )
+        for host in hosts
+        if own
+    }
+    return {
+        "machine": MACHINES.get(own, MACHINES["amd64"]),
+        "edges": found,
+        "others": {name: MACHINES[name] for name in sorted({*found.values()} - {own}) if name in MACHINES},
+    }
+
+
+def client_image(image: str, wanted: Any, node: str, nodes: Mapping[str, Mapping[str, Any]], cloud: str) -> str:
+    """Name of the clients' image for a node.
+
+    :param image: its name for the cloud node's architecture
+    :param wanted: edgefl_architecture of the edge
+    :param nodes: of C(edgefl_cluster)
+    :param cloud: name of the cloud node
+    """
+    return image_for(image, architecture(wanted, nodes.get(node, {})), nodes.get(cloud, {}).get("arch", ""))
 
 
 def edges(
@@ -185,6 +232,7 @@ def clients(
     common: Mapping[str, Any],
     fingerprints: Mapping[str, str],
     there: Iterable[Mapping[str, str]] = (),
+    cloud: str = "",
 ) -> list[dict[str, Any]]:
     """
     The clients' workloads: C(edges) with what their pods are made of.
@@ -193,15 +241,19 @@ def clients(
     C(made_of) changes when its pods must: a renewed certificate is part of it, though it does not make another training.
 
     :param training: values by variable; those of an edge win
+    :param image: of the cloud node's architecture
     :param nodes: of C(edgefl_cluster)
     :param common: options without a variable that all clients have, by option; those of a region go to the same port of its node
     :param fingerprints: name of a Secret -> the certificate that it has
     :param there: C(clients) of C(training) of C(edgefl_cluster): pods that differ from the image in the app alone stay, as they get that beside the image
+    :param cloud: name of the cloud node; without it all edges are as that
     """
     found = []
-    images = {item["name"]: item["image"] for item in there if engine(item["image"]) == engine(image)}
+    deployed = {item["name"]: item["image"] for item in there}
     port = str(common.get("server_address", "")).rpartition(":")[2]
     for edge in rows:
+        own = client_image(image, edge.get("architecture"), edge["node"], nodes, cloud) if cloud else image
+        stays = [deployed.get(name, "") for name in (edge["name"], f"{edge['name']}-pod-0")]
         given = {**training, **edge["training"]}
         region = edge.get("region_node")
         filled = {
@@ -215,10 +267,10 @@ def clients(
             "apps_dir": APPS_MOUNT,
         }
         # The app has an identity of its own, by which the aggregator knows it
-        settings = digest([_options.arguments(given, "client", filled, shaping=True), engine(image), edge["data"]])
+        settings = digest([_options.arguments(given, "client", filled, shaping=True), engine(own), edge["data"]])
         row = {
             **edge,
-            "image": images.get(edge["name"], images.get(f"{edge['name']}-pod-0", image)),
+            "image": next((each for each in stays if engine(each) == engine(own)), own),
             "settings": settings,
             "slice": f"{edge['slice_start']}:{edge['slice_stop']}",
             "arguments": _options.arguments(given, "client", {**filled, "settings": settings}),
@@ -345,7 +397,7 @@ def pods_stay(training: Mapping[str, Any], engine_: str) -> dict[str, str]:
         and bool(workloads)
         and all(engine(image).endswith(f":{tag}") for image in (aggregator_, *workloads))
     )
-    return {"aggregator": aggregator_, "client": workloads[0]} if stay else {}
+    return {"aggregator": aggregator_, "client": own_image(workloads[0])} if stay else {}
 
 
 def run_settings(

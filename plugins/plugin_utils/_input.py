@@ -31,6 +31,7 @@ FACTS = (
     "edgefl_app_locked",
     "edgefl_address",
     "edgefl_apps_path",
+    "edgefl_architectures",
     "edgefl_cluster",
     "edgefl_edges",
     "edgefl_labels",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.layers import full_name
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import MACHINES
 
 # Why a chunk did not come from a neighbour, and what to do about it
 _REFUSED = {
@@ -38,7 +39,7 @@ def targets(
 
     :param variables: host -> its variables (C(hostvars)); of an edge with C(edgefl_address), of the cloud node perhaps with C(edgefl_cluster)
     :param cloud: host of the cloud node
-    :param images: names for C(aggregator) and C(client); none where the app goes alone
+    :param images: names for C(aggregator) and C(client), this for the cloud node's architecture; none where the app goes alone
     :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
     :param ssh_dir: folder on the cloud node with its key and known hosts
     :param regions: hosts on which the aggregator of a region runs
@@ -58,6 +59,8 @@ def targets(
             "images": [images[kind] for kind in kinds] if images else [],
         }
         if host != cloud:
+            given = values.get("edgefl_architecture") or "auto"
+            target["architecture"] = (known.get(node, {}).get("arch") or "auto") if given == "auto" else given
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}
         found.append(target)
     near = _neighbours(found)
@@ -152,7 +155,8 @@ def removals(lines: Iterable[str], repository: str) -> list[list[str]]:
     :param lines: C(containerd NAME DIGEST) or C(docker NAME) for each image that a runtime has
     :param repository: of the aggregator's and the client's image, without their endings
     """
-    prefixes = tuple(f"{full_name(f'{repository}-{target}:x')[:-1]}" for target in ("aggregator", "client"))
+    ends = ("aggregator", "client", *(f"client-{name}" for name in MACHINES))
+    prefixes = tuple(f"{full_name(f'{repository}-{end}:x')[:-1]}" for end in ends)
     found = [line.split() for line in lines]
     containerd = {name: digest for runtime, name, *rest in found for digest in rest if runtime == "containerd"}
     ours = {name for name in containerd if name.startswith(prefixes)}

@@ -134,11 +134,12 @@ class Lab:
         show: bool = True,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        timeout: float = 1200,
     ) -> Run:
         """Runs a playbook as the README says, and shows its lines as they come."""
         chosen: list[str | Path] = ["--inventory", inventory] if inventory is not None else []
         shown = self.show if show else None
-        result = run("ansible-playbook", *chosen, playbook, *words, cwd=cwd, env=env, show=shown, timeout=1200)
+        result = run("ansible-playbook", *chosen, playbook, *words, cwd=cwd, env=env, show=shown, timeout=timeout)
         return Run(result, recap(result.output))
 
     def bring_defaults(self, *values: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,31 @@ def test_a_package_from_a_wheel_to_the_image(tmp_path: Path, wheels: Path) -> No
 
     target, done = installed(tmp_path, locks, wheels, "aggregator")
     assert done.ok().output == "" and list(target.iterdir()) == []
+
+
+def test_a_package_for_another_machine(tmp_path: Path) -> None:
+    """The wheel of that machine, wherever it is installed, also behind a marker; what has none is told by the lock, before any build."""
+    here = platform.machine()
+    there = next(name for name in ("aarch64", "x86_64") if name != here)
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for machine in (here, there):
+        write_wheel(folder, "edgefl_fast", f"MACHINE = '{machine}'\n", tag=f"cp311-cp311-manylinux_2_28_{machine}")
+    write_wheel(folder, "edgefl_here", "", tag=f"cp311-cp311-manylinux_2_17_{here}")
+    locker = _app_lock.Locker(_app.OWN_SOURCES, there, wheels=str(folder))
+    lock = tmp_path / "lock.txt"
+    lock.write_text(locker.resolve([f"edgefl-fast; platform_machine == '{there}'"], "app").text)
+    assert _app_lock.names(lock.read_text()) == {"edgefl-fast"}
+    lock.write_text(lock.read_text().replace("edgefl-fast==1.0", f"edgefl-fast==1.0 ; platform_machine == '{there}'"))
+    options = tmp_path / "options.txt"
+    options.write_text(f"--no-index\n--find-links={folder}\n")
+    target = tmp_path / "packages"
+    words = ("--machine", there, "--target", target, "--lock", lock, "--options", options, "--with-source")
+    run(sys.executable, INSTALL, *words, timeout=120).ok()
+    assert (target / "edgefl_fast.py").read_text() == f"MACHINE = '{there}'\n"
+    assert list(target.glob("__pycache__/edgefl_fast.*.pyc"))
+    with pytest.raises(EdgeflError, match=rf"(?s)Python 3.11 on {there}\. What uv says.*edgefl-here"):
+        locker.resolve(["edgefl-here"], "app")
 
 
 def test_a_wheel_that_is_not_the_locked_one(tmp_path: Path, wheels: Path) -> None:

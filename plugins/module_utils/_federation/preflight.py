@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import NEW, check_run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import MACHINES
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import RUNTIMES, Node
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import millicores, size
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.resources import problems as resource_problems
@@ -60,6 +61,7 @@ class Edge:
     replicas: int = 1
     kind: str = "Deployment"
     runtime: str = "auto"
+    architecture: str = "auto"
     autoscale: str = "none"
     data: str = ""
     node_config: Any = field(default_factory=dict)
@@ -99,6 +101,7 @@ def fit(options: Mapping[str, Any], nodes: Mapping[str, Node]) -> list[str]:
     """What of the module's `options` does not fit to the nodes of the cluster."""
     edges = _edges(options)
     found = cluster(edges, options["cloud_node"], options["aggregator_resources"], nodes)
+    found += processors(edges, options["cloud_node"], nodes, options.get("app_packages", ()))
     return found + crowds(edges, nodes, options["aggregator_resources"])
 
 
@@ -424,6 +427,33 @@ def _of_regions(edges: Iterable[Edge], aggregator_resources: Mapping[str, Any], 
             f"Region {region}: {text}"
             for text in resource_problems(dict(aggregator_resources), node, "edgefl_aggregator_resources")
         ]
+    return found
+
+
+def processors(edges: Iterable[Edge], cloud_node: str, nodes: Mapping[str, Node], packages: Iterable[str]) -> list[str]:
+    """Edges for whose architecture no image can be built on the cloud node; `packages` are the app's of Debian."""
+    own, edges = nodes[cloud_node].arch if cloud_node in nodes else "", list(edges)
+    found, regions = [], _regions(edges)
+    for edge in edges:
+        known = nodes[edge.node].arch if edge.node in nodes else ""
+        wanted = known if edge.architecture == "auto" else edge.architecture
+        if not own or wanted in ("", own):
+            continue
+        if edge.node in regions:
+            found.append(
+                f"Region {regions[edge.node]}: node {edge.node} is {wanted}, the cloud node is {own}, and the aggregator's image is built for {own} alone:"
+                " name another edge as the region's node in edgefl_regions."
+            )
+        if wanted not in MACHINES:
+            found.append(
+                f"{edge.host}: node {edge.node} is {wanted}, the cloud node is {own}: images are built for the cloud node's architecture and for"
+                f" {' and '.join(MACHINES)}; take the edge out of the inventory."
+            )
+        elif packages:
+            found.append(
+                f"{edge.host}: its image is for {wanted}, the cloud node is {own}, and {', '.join(packages)} (edgefl_app_packages) can only be in images for"
+                f" {own}: let the app have Python packages among its dependencies instead, or take the edge out of the inventory."
+            )
     return found
 
 

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.platforms import arguments, empty_image
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent import AgentError, Docker, run
 
 # Lines of a failed build that are told
 TOLD = 25
-# Most seconds of a build, of a trial
-LONGEST_BUILD, LONGEST_TRIAL = 7200, 600
+# Most seconds of a build, of a trial, of one under emulation: TensorFlow alone then takes minutes to be imported
+LONGEST_BUILD, LONGEST_TRIAL, LONGEST_EMULATED = 7200, 600, 3600
+# What a container's program ends with that the host's processor can't run
+FOREIGN = "exec format error"
 # With this C(docker run) ends when Docker did not start the container (L(exit status,https://docs.docker.com/engine/containers/run/#exit-status))
 NOT_STARTED = 125
 # Most seconds that a program of Docker's takes to end
@@ -36,7 +39,7 @@ TRIAL = ("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=AL
 @dataclass(frozen=True)
 class Recipe:
     """What the images are made of. `sources` is their digest, `engine` that of all but the app; `app` is tried in them, empty for none; `stages` is what
-    its stages' names begin with.
+    its stages' names begin with. `architectures` are those, besides this host's own, that the clients' image is built for, each with arguments of its own.
     """
 
     repository: str
@@ -48,11 +51,20 @@ class Recipe:
     app: str = ""
     stages: str = ""
     engine: str = ""
+    architectures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, tuple[str, str]]:
+        """What ends each image's name -> its target, and its architecture, empty for this host's own."""
+        own = {target: (target, "") for target in self.targets}
+        return {**own, **{f"client-{name}": ("client", name) for name in sorted(self.architectures)}}
 
     def tag(self, base: str) -> str:
         """Version and two hashes, of all but the app and of all; `base` is the identity of the base image."""
+        more = {"architectures": self.architectures} if self.architectures else {}
         parts = [
-            {"sources": sources, "base": base, "arguments": self.arguments} for sources in (self.engine, self.sources)
+            {"sources": sources, "base": base, "arguments": self.arguments, **more}
+            for sources in (self.engine, self.sources)
         ]
         hashes = [hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:12] for part in parts]
         return "-".join((self.version, *hashes))
@@ -68,17 +80,21 @@ class Recipe:
 
     @property
     def trials(self) -> dict[str, tuple[str, ...]]:
-        """What is called in the images of which targets to try the app."""
-        return {target: ("edgefl.common.check_app", self.app, part) for target, part in COMPONENTS.items()}
+        """What is called in which images to try the app."""
+        return {
+            image: ("edgefl.common.check_app", self.app, COMPONENTS[target])
+            for image, (target, _architecture) in self.images.items()
+            if target in COMPONENTS
+        }
 
-    def name(self, target: str, tag: str) -> str:
-        """The full name of a target's image."""
-        return f"{self.repository}-{target}:{tag}"
+    def name(self, image: str, tag: str) -> str:
+        """The full name of one of C(images)."""
+        return f"{self.repository}-{image}:{tag}"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is. `missing` targets have no image of this content; `untagged` ones have it, but not under the plain version's tag."""
+    """What there is. `missing` ones of C(images) are not there with this content; `untagged` ones are, but not under the plain version's tag."""
 
     tag: str
     missing: list[str]
@@ -108,28 +124,63 @@ class Builder:
     def snapshot(self, tag: str) -> Snapshot:
         """Asks Docker for the images; a host without it has none."""
         recipe = self.recipe
-        there = {target: self._id(recipe.name(target, tag)) for target in recipe.targets}
-        missing = [target for target in recipe.targets if not there[target]]
+        there = {image: self._id(recipe.name(image, tag)) for image in recipe.images}
+        missing = [image for image, id_ in there.items() if not id_]
         untagged = [
-            target
-            for target in recipe.targets
-            if target not in missing and there[target] != self._id(recipe.name(target, recipe.version))
+            image
+            for image, id_ in there.items()
+            if image not in missing and id_ != self._id(recipe.name(image, recipe.version))
         ]
         return Snapshot(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
 
-    def give_plain_tag(self, tag: str, targets: list[str]) -> None:
+    def give_plain_tag(self, tag: str, images: list[str]) -> None:
         """Gives the images of this content the plain version as a tag too."""
         try:
-            for target in targets:
-                self._docker.tag(
-                    self.recipe.name(target, tag), f"{self.recipe.repository}-{target}", self.recipe.version
-                )
+            for image in images:
+                self._docker.tag(self.recipe.name(image, tag), f"{self.recipe.repository}-{image}", self.recipe.version)
         except AgentError as error:
             raise _failed(error) from error
 
     def note(self, tag: str) -> Path:
-        """There once the app was tried in the image of this content."""
+        """There once the app was tried in the images of this content, with the architectures that this host could not try it for."""
         return self._tried / f"{tag}-{self.recipe.app_name}"
+
+    def untried(self, tag: str) -> list[str]:
+        """Architectures that the app was not tried for, as this host runs none of their programs."""
+        note = self.note(tag)
+        return note.read_text().split() if self.recipe.app and note.is_file() else []
+
+    def load_empty(self, architecture: str) -> str:
+        """Brings Docker the empty image that those for an architecture are built on; returns its name."""
+        name = f"{self.recipe.repository}-platform:{architecture}"
+        try:
+            self._docker.load([name], True, iter([empty_image(name, architecture)]))
+        except AgentError as error:
+            raise _failed(error) from error
+        return name
+
+    def remove(self, name: str) -> None:
+        """Takes an image's name away; one that is in use stays."""
+        with suppress(AgentError):
+            self._docker.remove([name])
+
+    def runs(self, name: str, architecture: str) -> bool:
+        """Whether this host runs the programs of an image for another architecture (by binfmt_misc). Anything else that is wrong is left to who runs it."""
+        try:
+            run(
+                [
+                    "docker",
+                    "run",
+                    "--rm",
+                    "--network=none",
+                    f"--platform=linux/{architecture}",
+                    "--entrypoint=true",
+                    name,
+                ]
+            )
+        except AgentError as error:
+            return FOREIGN not in str(error)
+        return True
 
     def _id(self, name: str) -> str:
         """An image's id; empty when there is none, or no Docker."""
@@ -165,10 +216,10 @@ class Build:
             self._build()
         self._stage = "tries"
         if self._snapshot.untried:
-            self._try_app()
+            untried = self._try_app()
             note = self._builder.note(self._snapshot.tag)
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.touch()
+            note.write_text("".join(f"{name}\n" for name in untried))
         return {}
 
     def _build(self) -> None:
@@ -177,30 +228,41 @@ class Build:
             self._environment = buildkit(run(["docker", "version", "--format={{.Client.Version}}"]).strip())
         except AgentError as error:
             raise _failed(error) from error
-        for target in snapshot.missing:
+        for image in snapshot.missing:
+            architecture = recipe.images[image][1]
+            empty = self._builder.load_empty(architecture) if architecture else ""
             self._context.seek(0)
             self._call(
-                self._arguments(target),
+                self._arguments(image, empty),
                 LONGEST_BUILD,
                 self._context,
-                f"The image {recipe.name(target, snapshot.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
+                f"The image {recipe.name(image, snapshot.tag)} can't be built on {self._host}. What docker build said at its end:\n{{said}}\n"
                 f"Correct the sources (edgefl_source), or edgefl_base_image ({recipe.base_image}), "
                 "or edgefl_ca_bundle where TLS is re-signed on the way out.",
             )
+            if empty:
+                self._builder.remove(empty)
 
-    def _try_app(self) -> None:
-        recipe = self._builder.recipe
-        for target, called in recipe.trials.items():
-            image = recipe.name(target, self._snapshot.tag)
+    def _try_app(self) -> list[str]:
+        """Architectures that could not be tried."""
+        recipe, untried = self._builder.recipe, []
+        for each, called in recipe.trials.items():
+            image, architecture = recipe.name(each, self._snapshot.tag), recipe.images[each][1]
+            if architecture and not self._builder.runs(image, architecture):
+                untried.append(architecture)
+                continue
+            longest = LONGEST_EMULATED if architecture else LONGEST_TRIAL
+            platform = [f"--platform=linux/{architecture}"] if architecture else []
             # By timeout(1): as a container's first process Python would not see a signal
-            limited = ["--entrypoint=timeout", image, "--signal=KILL", str(LONGEST_TRIAL)]
+            limited = [*platform, "--entrypoint=timeout", image, "--signal=KILL", str(longest)]
             self._call(
                 ["docker", "run", *TRIAL, *limited, "python3", "-m", *called],
-                LONGEST_TRIAL + GRACE,
+                longest + GRACE,
                 subprocess.DEVNULL,
                 f"The app {recipe.app_name} does not work in the image, so nothing is deployed: {{last}}",
                 f"Docker on {self._host} cannot run the image {image}, so nothing is deployed: {{last}}. See to it (journalctl -u docker), and run this again.",
             )
+        return untried
 
     def progress(self) -> dict[str, str]:
         """C(stage): V(builds) or V(tries); C(line): what was said last."""
@@ -212,15 +274,18 @@ class Build:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
 
-    def _arguments(self, target: str) -> list[str]:
+    def _arguments(self, image: str, empty: str) -> list[str]:
         recipe = self._builder.recipe
+        target, architecture = recipe.images[image]
         given = {"BASE_IMAGE": recipe.base_image, **recipe.arguments}
+        if architecture:
+            given.update({**arguments(architecture, empty), **recipe.architectures[architecture]})
         values = [f"--build-arg={name}={value}" for name, value in given.items()]
         return [
             "docker",
             "build",
             f"--target={recipe.stages}{target}",
-            f"--tag={recipe.name(target, self._snapshot.tag)}",
+            f"--tag={recipe.name(image, self._snapshot.tag)}",
             *values,
             "-",
         ]

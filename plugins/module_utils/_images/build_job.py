@@ -37,8 +37,9 @@ def call(builder: Builder, options: dict[str, Any], check_mode: bool) -> dict[st
         # Of an earlier run, which did not wait for it
         job.remove()
     if not job.exists() and not _begin(job, builder, options, result):
-        return result
-    return {**result, **_follow(job, builder, tag, options["wait"], options["linger"]), "changed": result["changed"]}
+        return {**result, "untried": builder.untried(tag)}
+    found = _follow(job, builder, tag, options["wait"], options["linger"])
+    return {**result, **found, "untried": builder.untried(tag), "changed": result["changed"]}
 
 
 def _begin(job: Job, builder: Builder, options: dict[str, Any], result: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import lzma
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._images import platforms
 from support.helpers import ROOT
 
 IMAGE = ROOT / "fl_src/image"
@@ -121,6 +123,45 @@ def test_a_part_that_an_app_may_complete(install: ModuleType, tmp_path: Path) ->
     assert "part.work needs the module needed: add its package to the app's dependencies" in used()
     (package / "needed.py").write_text("value = 7\n")
     assert used() == "imported\n7\n"
+
+
+def test_packages_for_another_machine(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip asks markers of the machine that it runs on, and takes wheels of the platforms that it is told."""
+    lock = "a==1 ; platform_machine == 'aarch64' \\\nb==2 ; platform_machine == \"x86_64\" or platform_machine == 'aarch64' \\\nc==3 \\\n"
+    monkeypatch.setattr(install.platform, "machine", lambda: "x86_64")
+    there = install.for_machine(lock, "aarch64")
+    assert "a==1 ; platform_machine == 'x86_64'" in there and "c==3 " in there
+    assert "platform_machine == \"aarch64\" or platform_machine == 'x86_64'" in there
+    options = install.wheels_for("aarch64")
+    assert {
+        "--platform=manylinux_2_36_aarch64",
+        "--platform=manylinux_2_17_aarch64",
+        "--platform=manylinux2014_aarch64",
+    } <= {*options}
+    assert "--python-version=3.11" in options and "--platform=manylinux_2_37_aarch64" not in options
+
+
+def test_libraries_of_another_machine_are_stripped_by_its_program(
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib.so").write_text("")
+    (tmp_path / "slim.txt").write_text("strip lib.so\n")
+    program = tmp_path / "aarch64-linux-gnu-strip"
+    program.write_text(f"#!/bin/sh\necho stripped >>{tmp_path}/log\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    install.slim(tmp_path, tmp_path / "slim.txt", strip=program.name)
+    assert (tmp_path / "log").read_text() == "stripped\n"
+
+
+def test_all_that_an_architecture_gives_is_an_argument_of_the_dockerfile() -> None:
+    text = (ROOT / "fl_src/Dockerfile").read_text()
+    given = [*platforms.arguments("arm64", "empty:1"), "CLIENT_LOCK"]
+    assert [name for name in given if f"ARG {name}=" not in text or not re.search(rf"\${{?{name}\b", text)] == []
+    # What takes the architecture's packages has its program to strip them
+    stages = [stage for stage in text.split("\nFROM ") if '--machine "$MACHINE"' in stage]
+    assert len(stages) == 3 and all("ARG MACHINE=\n" in stage for stage in stages)
+    assert all(stage.startswith(("installer AS ", "engine AS ")) for stage in stages)
 
 
 def test_each_argument_of_the_build_has_a_value() -> None:

@@ -229,6 +229,54 @@ def test_a_lock_is_kept_until_the_dependencies_change(locker: Locker, uv: Path, 
     assert len(list(folder.iterdir())) == 2
 
 
+def test_each_architecture_has_a_lock_of_its_own(locker: Locker, uv: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "locks"
+    first = kept(locker, folder)["client"]
+    locker.machine = "aarch64"
+    app = {
+        "name": "seeing",
+        "path": "/apps/seeing",
+        "dependencies": ["scikit-learn"],
+        "aggregator_dependencies": ["nosuch"],
+    }
+    found = _app_lock.keep(locker, app, folder, "", False, ("client",))
+    assert list(found) == ["client"] and found["client"].made and found["client"].path != first.path
+    assert "--python-platform=aarch64-manylinux_2_36" in (uv / "calls").read_text().splitlines()[-1]
+    (uv / "bin/uv").write_text("#!/bin/sh\necho 'error: pandas has no wheel' >&2\nexit 1\n")
+    with pytest.raises(EdgeflError, match=r"(?s)for the images' Python 3.11 on aarch64\. .*pandas has no wheel"):
+        locker.resolve(["pandas"], WHERE)
+
+
+def test_what_an_architecture_adds_to_the_build(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/pyproject.toml").write_text("")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    locks = {program: {"text": LOCK, "framework": PLAIN} for program in ("aggregator", "client")}
+    flower = {
+        "name": "seeing",
+        "path": str(tmp_path / "app"),
+        "locks": locks,
+        "others": {"arm64": {"text": "", "framework": TENSORFLOW}},
+    }
+    recipe: dict[str, Any] = {
+        "source": str(tmp_path),
+        "base_image": "debian:12",
+        "app_name": "seeing",
+        "flower_app": flower,
+        "architectures": ["arm64"],
+    }
+    more, _unnamed = _build_context.files(flower)
+    assert more["flower/client-arm64.txt"] == b"" and more["flower/client.txt"] == LOCK.encode()
+    wanted = {"arm64": {"CLIENT_FRAMEWORK": TENSORFLOW, "CLIENT_LOCK": "flower/client-arm64.txt"}}
+    assert _build_context.architectures(recipe) == wanted
+    assert _build_context.architectures({**recipe, "flower_app": None}) == {"arm64": {}}
+    assert _build_context.architectures({**recipe, "architectures": []}) == {}
+    plain = _build_context.engine({**recipe, "flower_app": {**flower, "others": {}}, "architectures": []})
+    assert plain != _build_context.engine(recipe)
+    with pytest.raises(EdgeflError, match=r"libgl1 \(edgefl_app_packages\) can't be in images for arm64"):
+        _build_context.architectures({**recipe, "flower_app": {**flower, "packages": ["libgl1"]}})
+
+
 def test_what_goes_into_the_build(tmp_path: Path) -> None:
     app, wheels = tmp_path / "app", tmp_path / "wheels"
     app.mkdir()

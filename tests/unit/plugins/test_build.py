@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
+import tarfile
 import time
 import zlib
 from dataclasses import replace
@@ -18,6 +21,9 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build_job 
 BASE = "debian:1"
 DOCKER = """#!/bin/sh
 echo "$@" >>{log}
+case "$1 $2 $3 $*" in
+  "run --rm --network=none "*--entrypoint=true*) [ ! -e {log}.foreign ] || {{ echo "exec /usr/bin/true: exec format error" >&2; exit 1; }}; exit ;;
+esac
 case "$1 $2" in
   "version "*) echo 20.10.24 ;;
   "build --target=client") cat >{log}.context; [ ! -e {log}.broken ] || {{ echo "line 7: no such file"; exit 1; }} ;;
@@ -128,6 +134,72 @@ def test_of_a_flower_app_each_component_is_imported_in_its_own_image(docker: Doc
     assert made.note(tag).exists() and made.note(tag).name == f"{tag}-seeing"
 
 
+def for_arm64(docker: Docker, tmp_path: Path) -> Builder:
+    """As `builder`, with an edge of another architecture; Docker has the empty image once that was loaded."""
+    made = builder(docker, tmp_path)
+    made.recipe = replace(made.recipe, architectures={"arm64": {"CLIENT_LOCK": "flower/client-arm64.txt"}})
+    docker.images["team/model-platform:arm64"] = "sha256:empty"
+    return made
+
+
+def test_another_architecture_has_an_image_of_its_own(docker: Docker, tmp_path: Path, api: DockerApi) -> None:
+    made, own = for_arm64(docker, tmp_path), builder(docker, tmp_path)
+    tag = made.tag()
+    assert tag != own.tag() and own.snapshot(tag).missing == ["aggregator", "client"]
+    assert made.snapshot(tag).missing == ["aggregator", "client", "client-arm64"]
+    Build(made, made.snapshot(tag), b"sources", "cloud").run()
+    calls = docker.log.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["version", "build", "build", "build", "run", "run", "run", "run"]
+    assert "ARCHITECTURE" not in calls[2] and f"--tag=team/model-client:{tag} " in calls[2]
+    assert f"--target=client --tag=team/model-client-arm64:{tag} --build-arg=BASE_IMAGE={BASE} " in calls[3]
+    more = (
+        "ARCHITECTURE=arm64",
+        "MACHINE=aarch64",
+        "PLATFORM=linux/arm64",
+        "PLATFORM_IMAGE=team/model-platform:arm64",
+        "ROOT=/foreign",
+    )
+    assert all(f" --build-arg={each} " in calls[3] for each in (*more, "CLIENT_LOCK=flower/client-arm64.txt"))
+    # Proven by what it says of itself, whatever Docker thinks of it
+    (archive,) = api.loaded
+    with tarfile.open(fileobj=io.BytesIO(archive)) as content:
+        (about,) = json.load(content.extractfile("manifest.json") or io.BytesIO())
+        config = json.load(content.extractfile(about["Config"]) or io.BytesIO())
+    assert (config["architecture"], about["RepoTags"], about["Layers"]) == ("arm64", ["team/model-platform:arm64"], [])
+    assert calls[7].endswith(
+        f"team/model-client-arm64:{tag} --signal=KILL 3600 python3 -m edgefl.common.check_app flowers clientapp"
+    )
+    assert "--platform=linux/arm64" in calls[7] and "--platform" not in calls[5]
+    assert not made.snapshot(tag).untried and made.untried(tag) == []
+
+
+def test_a_host_that_runs_no_programs_of_the_architecture_says_so(docker: Docker, tmp_path: Path) -> None:
+    Path(f"{docker.log}.foreign").touch()
+    made = for_arm64(docker, tmp_path)
+    tag = made.tag()
+    Build(made, made.snapshot(tag), b"sources", "cloud").run()
+    calls = [call.split()[0] for call in docker.log.read_text().splitlines()]
+    assert calls == ["version", "build", "build", "build", "run", "run", "run"]
+    # It is said again by each run, as nothing has changed
+    assert made.untried(tag) == ["arm64"] and not made.snapshot(tag).untried
+    docker.images.update(
+        {f"team/model-{image}:{name}": "sha256:1" for image in made.recipe.images for name in (tag, "v1")}
+    )
+    found = call(made, OPTIONS, check_mode=False)
+    assert (found["changed"], found["missing"], found["untried"]) == (False, [], ["arm64"])
+
+
+def test_without_another_architecture_names_are_as_before() -> None:
+    one = Recipe("team/model", "v1", BASE, "0123", {"A": "1"})
+    assert one.tag("sha256:base") == replace(one, architectures={}).tag("sha256:base") and list(one.images) == [
+        "aggregator",
+        "client",
+    ]
+    given: list[dict[str, dict[str, str]]] = [{}, {"arm64": {}}, {"arm64": {"CLIENT_FRAMEWORK": "plain"}}]
+    tags = {replace(one, architectures=more).tag("b") for more in given}
+    assert len(tags) == 3
+
+
 def test_a_build_that_fails_says_why(docker: Docker, tmp_path: Path) -> None:
     Path(f"{docker.log}.broken").touch()
     with pytest.raises(EdgeflError, match=r"(?s)team/model-client:v1-.*on cloud.*line 7: no such file.*edgefl_source"):
@@ -182,6 +254,7 @@ def test_sources_are_wanted_only_when_something_is_missing(docker: Docker, tmp_p
         "changed": False,
         "running": False,
         "wants_base": False,
+        "untried": [],
     }
 
 
@@ -259,5 +332,6 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_one(
         "changed": True,
         "running": False,
         "wants_base": False,
+        "untried": [],
     }
     assert docker.images["team/model-aggregator:v1"] == "sha256:1"

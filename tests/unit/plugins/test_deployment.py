@@ -13,6 +13,7 @@ DEFAULTS: dict[str, Any] = {
     "edgefl_replicas": 1,
     "edgefl_kind": "Deployment",
     "edgefl_runtime": "auto",
+    "edgefl_architecture": "auto",
     "edgefl_client_resources": {},
     "edgefl_autoscale": "none",
     "edgefl_data": "",
@@ -124,6 +125,67 @@ def test_images_that_differ_in_the_app_alone_have_the_beginning_of_the_tag_in_co
     )
 
 
+MIXED: dict[str, dict[str, Any]] = {
+    "cloud": {"arch": "amd64"},
+    "edge1": {"arch": "amd64", **NODES["edge1"]},
+    "edge2": {"arch": "arm64", **NODES["edge2"]},
+}
+
+
+def test_each_edge_has_the_image_of_its_architecture() -> None:
+    tag = f"v1-{'e' * 12}-{'1' * 12}"
+    image, other = f"client:{tag}", f"client-arm64:{tag}"
+
+    def images(variables: dict[str, dict[str, Any]], *there: str) -> list[str]:
+        rows = edges(variables)
+        deployed = [{"name": row["name"], "image": name} for row, name in zip(rows, there)]
+        return [row["image"] for row in deployment.clients(rows, TRAINING, image, MIXED, COMMON, {}, deployed, "cloud")]
+
+    assert images({"edge1": {}, "edge2": {}}) == [image, other]
+    assert images({"edge1": {"edgefl_architecture": "arm64"}, "edge2": {"edgefl_architecture": "amd64"}}) == [
+        other,
+        image,
+    ]
+    # A pod stays for another app, and goes for another architecture
+    older, foreign = image.replace("1" * 12, "2" * 12), other.replace("1" * 12, "2" * 12)
+    assert images({"edge1": {}, "edge2": {}}, older, foreign) == [older, foreign]
+    assert images({"edge1": {}, "edge2": {}}, foreign, older) == [image, other]
+
+
+def test_architectures_that_images_are_built_for() -> None:
+    variables: dict[str, dict[str, Any]] = {
+        "hq": {"edgefl_node_name": "cloud", "edgefl_cluster": {"nodes": MIXED}},
+        "one": {"edgefl_node_name": "edge1"},
+        "edge2": {},
+        "edge3": {"edgefl_architecture": "auto"},
+    }
+    hosts = ["one", "edge2", "edge3"]
+    found = deployment.architectures(hosts, variables, "hq")
+    assert found == {
+        "machine": "x86_64",
+        "edges": {"one": "amd64", "edge2": "arm64", "edge3": ""},
+        "others": {"arm64": "aarch64"},
+    }
+    variables["one"]["edgefl_architecture"] = "arm64"
+    variables["edge2"]["edgefl_architecture"] = "amd64"
+    assert deployment.architectures(hosts, variables, "hq")["others"] == {"arm64": "aarch64"}
+    # A cloud node of the other one, and a cluster that nobody has asked yet
+    swapped = {**variables, "hq": {"edgefl_cluster": {"nodes": {**MIXED, "hq": {"arch": "arm64"}}}}}
+    found = deployment.architectures(hosts, swapped, "hq")
+    assert (found["machine"], found["others"]) == ("aarch64", {"amd64": "x86_64"})
+    assert deployment.architectures(hosts, {**variables, "hq": {}}, "hq") == {
+        "machine": "x86_64",
+        "edges": {},
+        "others": {},
+    }
+
+
+def test_an_unknown_architecture_is_preflight_s_to_tell() -> None:
+    nodes = {**MIXED, "edge2": {"arch": "riscv64"}}
+    variables: dict[str, dict[str, Any]] = {"cloud": {"edgefl_cluster": {"nodes": nodes}}, "edge1": {}, "edge2": {}}
+    assert deployment.architectures(["edge1", "edge2"], variables, "cloud")["others"] == {}
+
+
 def test_pods_with_the_same_framework_stay_for_another_app() -> None:
     """Whatever runs the app, the first hash of the tag, must be the same; and nothing may hold a pod back."""
     rows, image = edges(edgefl_kind="Pod"), f"client:v1-{'e' * 12}-{'2' * 12}"
@@ -190,6 +252,10 @@ def test_an_edit_that_needs_no_new_pods(pod: str, images: list[str], engine: str
     }
     assert deployment.pods_stay(there, engine) == ({"aggregator": pod, "client": images[0]} if stay else {})
     assert deployment.pods_stay({**there, "engine": ""}, "") == {}
+    # Whatever edge comes first, the name is that for the cloud node's architecture
+    for workload in workloads:
+        workload["image"] = workload["image"].replace("client:", "client-arm64:")
+    assert deployment.pods_stay(there, engine) == ({"aggregator": pod, "client": images[0]} if stay else {})
 
 
 def test_what_is_noted_of_an_image_stays_with_that_image() -> None:
@@ -357,6 +423,14 @@ def test_images_of_one_build() -> None:
     newest = {"aggregator": "fl-aggregator:v1-b-b", "client": "fl-client:v1-b-b"}
     assert deployment.built_images(names, "fl", "v1") == newest
     assert deployment.built_images(names[::-1], "fl", "v1") == newest
+
+
+def test_images_of_one_build_for_all_architectures() -> None:
+    """Both have the names of two builds; with the one came the image for another architecture, which may be older than both, too."""
+    names = [f"fl-{target}:v1{tag}" for target in ("aggregator", "client") for tag in ("", "-a-a", "-b-b")]
+    found = deployment.built_images([*names, "fl-client-arm64:v1", "fl-client-arm64:v1-b-b"], "fl", "v1")
+    assert found == {"aggregator": "fl-aggregator:v1-b-b", "client": "fl-client:v1-b-b"}
+    assert deployment.built_images([*names, "fl-client-arm64:v1-0-0"], "fl", "v1")["client"] == "fl-client:v1-a-a"
 
 
 @pytest.mark.parametrize("names", [[], ["fl-aggregator:v1", "fl-client:v1"], ["fl-aggregator:v1-a", "fl-client:v1-b"]])

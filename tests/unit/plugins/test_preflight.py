@@ -32,6 +32,7 @@ def test_right_settings_have_no_problems() -> None:
     assert check.slices(edges, 60_000) == []
     assert check.cluster(edges, "cloud", {}, NODES) == []
     assert check.crowds(edges, NODES) == []
+    assert check.processors(edges, "cloud", NODES, ["libgl1"]) == []
     assert check.choices("edgefl_kind", "Pod", check.KINDS) == []
     assert check.port_numbers({"edgefl_server_port": 8888, "edgefl_status_port": 8889}) == []
 
@@ -203,6 +204,21 @@ def test_as_many_as_there_will_be() -> None:
     }
     assert check.quorum(values, [EDGE1, replace(EDGE2, replicas=3)]) == []
     assert check.quorum({"edgefl_min_nodes": "many"}, [EDGE1]) == []
+
+
+def test_edges_of_another_architecture() -> None:
+    nodes = {**NODES, "edge2": replace(NODES["edge2"], arch="arm64")}
+    assert check.processors([EDGE1, EDGE2], "cloud", nodes, []) == []
+    (problem,) = check.processors([EDGE1, EDGE2], "cloud", nodes, ["libgl1"])
+    assert problem.startswith(
+        "edge2: its image is for arm64, the cloud node is amd64, and libgl1 (edgefl_app_packages) can only be in"
+    )
+    assert check.processors([replace(EDGE2, architecture="amd64")], "cloud", nodes, ["libgl1"]) == []
+    assert check.processors([replace(EDGE1, architecture="arm64")], "cloud", nodes, ["libgl1"]) != []
+    (problem,) = check.processors([replace(EDGE2, region="north", region_node="edge2")], "cloud", nodes, [])
+    assert problem.startswith("Region north: node edge2 is arm64") and "name another edge" in problem
+    (problem,) = check.processors([EDGE2], "cloud", {**nodes, "edge2": replace(CLOUD, arch="riscv64")}, [])
+    assert problem.startswith("edge2: node edge2 is riscv64") and "amd64 and arm64; take the edge out" in problem
 
 
 # As the module asks -----------------------------------------------------------------------------------------------------

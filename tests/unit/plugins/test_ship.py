@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +59,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.plan 
     Settings,
     Shipment,
     check_room,
+    load_order,
     plan,
 )
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.program import OF_SITES, OF_TYPES, packed
@@ -643,10 +645,10 @@ def test_room_of_a_shipment(content: ContentFolder) -> None:
         "arch": "amd64",
         "rooms": [{"path": "/x", "free": cargo.room + _plan.SPARE, "device": 1}] * 2,
     }
-    check_room(plan(images, state()), there, cargo, False, "edge1")
+    check_room(plan(images, state()), there, cargo, False, Target("edge1", "containerd", "edge1"))
     there["rooms"][0]["free"] -= 1
-    with pytest.raises(EdgeflError, match=r"edge1 has .* MB free for /x, the images need"):
-        check_room(plan(images, state()), there, cargo, False, "edge1")
+    with pytest.raises(EdgeflError, match=r"edge1:22 has .* MB free for /x, the images need"):
+        check_room(plan(images, state()), there, cargo, False, Target("edge1", "containerd", "edge1"))
 
 
 def test_the_same_layer_compressed_in_two_ways(content: ContentFolder, containerd: Containerd) -> None:
@@ -958,7 +960,36 @@ def test_a_docker_that_cannot_be_asked(api: DockerApi, monkeypatch: pytest.Monke
 
 def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
     docker.images[NAME]["Architecture"] = "s390x"
-    assert "the images are s390x: build them on a machine like it" in refused(docker)
+    assert "the images are s390x: set edgefl_architecture of that host to auto" in refused(docker)
+
+
+def test_a_node_that_runs_another_processor_s_programs(
+    docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the inventory's word: the runtime is told, as it takes only what is for its own processor."""
+    docker.images[NAME]["Architecture"] = "arm64"
+    said: list[list[str]] = []
+    monkeypatch.setattr(agent, "feed", lambda words, _pieces: said.append(words))
+    there = {"arch": "amd64", "rooms": [{"path": "/x", "free": 10**12, "device": 1}] * 2}
+    steps = plan(source(docker).images([NAME]), state())
+    shipment = make_shipment(source(docker), steps)
+    check_room(steps, there, shipment, False, replace(REMOTE, architecture="arm64"))
+    with pytest.raises(EdgeflError, match="is amd64, the images are arm64: set edgefl_architecture"):
+        check_room(steps, there, shipment, False, REMOTE)
+    order = load_order(steps, there, shipment)
+    assert order["platform"] == "linux/arm64" and "platform" not in load_order(steps, {"arch": "arm64"}, shipment)
+    runtime = agent.Containerd()
+    with pytest.raises(agent.AgentError, match="arrived"):
+        agent.load(runtime, {**order, "parts": []}, iter(()))
+    assert said[0][-3:] == ["--platform", "linux/arm64", "-"]
+
+
+def test_a_platform_that_is_none_is_refused() -> None:
+    asked = {"names": [], "digests": [], "chains": [], "spool": agent.SPOOL}
+    agent.check({**asked, "platform": "linux/arm64"})
+    for platform in ("linux/arm64 --all-platforms", "--help", 5):
+        with pytest.raises(agent.AgentError, match="platform"):
+            agent.check({**asked, "platform": platform})
 
 
 # Files that a node has in an older image ----------------------------------------------------------------------------------
@@ -1592,11 +1623,13 @@ GIVEN = {
     "installed": False,
     "site": "",
     "site_host": "",
+    "architecture": "",
 }
 
 
 def node(name: str, runtime: str) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "status": {"nodeInfo": {"containerRuntimeVersion": runtime}}}
+    about = {"containerRuntimeVersion": runtime, "architecture": "arm64"}
+    return {"metadata": {"name": name}, "status": {"nodeInfo": about}}
 
 
 NODES = parse_nodes(
@@ -1609,6 +1642,14 @@ def test_auto_is_the_runtime_of_the_node_in_the_cluster() -> None:
     assert target({**GIVEN, "name": "edge2", "node": None}, NODES).runtime == "docker"
     # What is given is not asked for
     assert target({**GIVEN, "runtime": "docker"}, {}).runtime == "docker"
+
+
+def test_auto_is_the_architecture_of_the_node_in_the_cluster() -> None:
+    assert target({**GIVEN, "architecture": "auto"}, NODES).architecture == "arm64"
+    assert target({**GIVEN, "architecture": "amd64"}, NODES).architecture == "amd64"
+    # A runtime that was given is left alone, whatever the node says
+    found = target({**GIVEN, "runtime": "docker", "architecture": "auto", "node": "edge3"}, NODES)
+    assert (found.runtime, found.architecture) == ("docker", "arm64")
 
 
 @pytest.mark.parametrize(

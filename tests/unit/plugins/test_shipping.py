@@ -9,7 +9,10 @@ from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _shipping a
 IMAGES = {"aggregator": "aggregator:1", "client": "client:1"}
 ADDRESS = {"host": "192.0.2.21", "port": 22, "user": "ops"}
 VARIABLES: dict[str, dict[str, Any]] = {
-    "hq": {"edgefl_node_name": "cloud", "edgefl_cluster": {"nodes": {"e1": {"runtime": "containerd"}}}},
+    "hq": {
+        "edgefl_node_name": "cloud",
+        "edgefl_cluster": {"nodes": {"e1": {"runtime": "containerd", "arch": "arm64"}}},
+    },
     "edge1": {"edgefl_node_name": "e1", "edgefl_address": ADDRESS},
     "edge2": {"edgefl_runtime": "docker", "edgefl_address": ADDRESS},
 }
@@ -30,6 +33,7 @@ def test_an_edge_gets_the_client_by_its_address() -> None:
         "node": "e1",
         "runtime": "containerd",
         "images": ["client:1"],
+        "architecture": "arm64",
         **ADDRESS,
         "known_hosts": "/ssh/known_hosts.d/e1",
     }
@@ -76,6 +80,13 @@ def test_edges_of_one_network_are_a_site() -> None:
     }
 
 
+def test_architectures() -> None:
+    """The inventory's word first, then the cluster's, else the module asks; the cloud node has what it builds."""
+    variables = {**VARIABLES, "edge3": {"edgefl_architecture": "arm64", "edgefl_address": ADDRESS}}
+    found = shipping.targets(["hq", "edge1", "edge2", "edge3"], variables, "hq", IMAGES, "auto", "/ssh")
+    assert [target.get("architecture") for target in found] == [None, "arm64", "auto", "arm64"]
+
+
 def test_lines() -> None:
     row = {
         "node": "edge1",
@@ -111,6 +122,18 @@ def test_lines() -> None:
 def removed(lines: list[str], repository: str) -> list[tuple[str, str]]:
     """Program and last word of each command."""
     return [(command[0], command[-1]) for command in shipping.removals(lines, repository)]
+
+
+def test_images_of_all_architectures_go() -> None:
+    lines = [
+        "containerd docker.io/team/app-client-arm64:v1 sha256:1",
+        "docker team/app-client-amd64:v1",
+        "docker team/app-client-other:v1",
+    ]
+    assert removed(lines, "team/app") == [
+        ("ctr", "docker.io/team/app-client-arm64:v1"),
+        ("docker", "team/app-client-amd64:v1"),
+    ]
 
 
 def test_the_repository_is_compared_whole() -> None:

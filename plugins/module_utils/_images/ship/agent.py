@@ -86,6 +86,7 @@ _CONTENT_TAG = re.compile(r"-[0-9a-f]{12}$")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:@-]|[./](?![./]))*")
 _KEY = re.compile(r"[0-9a-f]{0,64}")
 _APP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{12}")
+_PLATFORM = re.compile(r"linux/[a-z0-9]{1,20}")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -321,10 +322,8 @@ class Containerd:
         """Digest and content of the configuration of the image with this manifest; empty when it has none for this processor."""
         manifest = json.loads(self.content(digest))
         if "manifests" in manifest:
-            here = ARCHITECTURES.get(platform.machine(), platform.machine())
-            fitting = [
-                each for each in manifest["manifests"] if each.get("platform", {}).get("architecture") in (here, None)
-            ]
+            here = (architecture_here(), None)
+            fitting = [each for each in manifest["manifests"] if each.get("platform", {}).get("architecture") in here]
             if not fitting:
                 return "", {}
             manifest = json.loads(self.content(fitting[0]["digest"]))
@@ -1092,6 +1091,8 @@ class Reading:
 
 def load(runtime: Any, order: dict[str, Any], pieces: Iterator[bytes]) -> dict[str, Any]:
     """Loads what arrives: lower layers, which the runtime unpacks while the rest is on its way, and then the images."""
+    if "platform" in order and isinstance(runtime, Containerd):
+        runtime.importing += ("--platform", order["platform"])
     reading = Reading(pieces)
     passing = [name for _size, *names in order["parts"] for name in names]
     before = left(runtime.listed, order["names"])
@@ -1125,8 +1126,8 @@ def receive(runtime: Any, order: dict[str, Any], copies: Copies | None, after: c
     """Reads archives and loads them; what the runtime has then. What is left to do when that was told goes to `after`.
 
     `order`: C(spool), C(key) (empty: no spool), C(sender), C(names), C(digests) (of their configurations), C(whole), C(codec), C(chunk), C(recipe) (whether
-    what arrives is one), and C(parts): of each archive of lower layers the bytes, the image's name, and its configuration's digest. Where neighbours take the
-    same, C(relay) has the C(certificate), and the C(address) and C(port) for them.
+    what arrives is one), C(platform) where it is not this processor's, and C(parts): of each archive of lower layers the bytes, the image's name, and its
+    configuration's digest. Where neighbours take the same, C(relay) has the C(certificate), and the C(address) and C(port) for them.
     """
     spool = Spool(order["spool"], order["key"], order["sender"]) if order["key"] else None
     chunks = spool or Memory()
@@ -1242,6 +1243,8 @@ def check(asked: dict[str, Any]) -> None:
         raise AgentError("refused", "a name is none of an image")
     if asked["spool"] != SPOOL or not _KEY.fullmatch(asked.get("key", "")):
         raise AgentError("refused", f"what arrives is kept in {SPOOL} and nowhere else")
+    if not _PLATFORM.fullmatch(str(asked.get("platform", "linux/any"))):
+        raise AgentError("refused", "a platform is none of an image")
     relay = asked.get("relay")
     kinds = {"certificate": str, "address": str, "port": int}
     sound = isinstance(relay, dict) and {name: type(value) for name, value in relay.items()} == kinds
@@ -1254,6 +1257,11 @@ def question(count: Any) -> bytes:
     if not isinstance(count, int) or not 0 <= count <= FILES:
         raise AgentError("refused", f"no more than {FILES} files can be asked for")
     return exactly(count * FILE.size)
+
+
+def architecture_here() -> str:
+    """The processor's, as images name it."""
+    return ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def free(path: str) -> dict[str, Any]:
@@ -1270,7 +1278,7 @@ def look(runtime: Any, request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     state = runtime.state(request["names"], request["digests"], request["chains"])
     runtime = state.pop("runtime", runtime)
     state["bases"] = len(runtime.bases)
-    state["arch"] = ARCHITECTURES.get(platform.machine(), platform.machine())
+    state["arch"] = architecture_here()
     state["rooms"] = [free(runtime.root), free(request["spool"])]
     state["app"] = bool(request.get("app")) and lacks_app(request["app"])
     if not current(request["names"], state["images"]):

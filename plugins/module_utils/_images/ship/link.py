@@ -53,7 +53,7 @@ class Target:
     """A node that is reached by SSH; without `host` it is this host. `known_hosts` is a file with its host key.
 
     `installed` says that the agent is there already, and all that the key may run. Targets of one `site` give chunks to each other, at `site_host` where that
-    is another address than the cloud node's way there.
+    is another address than the cloud node's way there. `architecture` is that of its images, whatever it says itself: it may run them by emulation.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Target:
     installed: bool = False
     site: str = ""
     site_host: str = ""
+    architecture: str = ""
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}" if self.host else "This host"

@@ -127,12 +127,13 @@ class Shipment:
     copied: int = 0
 
 
-def check_room(steps: list[Step], state: dict[str, Any], shipment: Shipment, spooled: bool, where: str) -> None:
+def check_room(steps: list[Step], state: dict[str, Any], shipment: Shipment, spooled: bool, target: Target) -> None:
     """EdgeflError when images are for another processor, or do not fit into the runtime's folder, or into that of the spool."""
-    other = sorted({step.image.arch for step in steps if step.needed} - {state["arch"]})
+    where = str(target)
+    other = sorted({step.image.arch for step in steps if step.needed} - {state["arch"], target.architecture})
     if other:
         raise EdgeflError(
-            f"{where} is {state['arch']}, the images are {', '.join(other)}: build them on a machine like it, or take it out of the inventory."
+            f"{where} is {state['arch']}, the images are {', '.join(other)}: set edgefl_architecture of that host to auto, or take it out of the inventory."
         )
     runtime, spool = state["rooms"]
     need = {runtime["device"]: shipment.room + SPARE}
@@ -177,9 +178,12 @@ def idle_order(settings: Settings, images: list[Image], state: dict[str, Any]) -
     }
 
 
-def load_order(wanted: list[Step], shipment: Shipment) -> dict[str, Any]:
+def load_order(wanted: list[Step], state: dict[str, Any], shipment: Shipment) -> dict[str, Any]:
     """What an idle order needs on top, for an archive that follows; how that is sent (C(key), C(sender), C(codec), C(chunk)) is for the sender to say."""
+    # A runtime takes images for other processors only when it is told to
+    others = [step.image.arch for step in wanted if step.image.arch != state["arch"]]
     return {
+        **({"platform": f"linux/{others[0]}"} if others else {}),
         "names": [step.image.full_name for step in wanted],
         "digests": [step.image.digest for step in wanted],
         "whole": shipment.whole,

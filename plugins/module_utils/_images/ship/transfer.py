@@ -235,7 +235,7 @@ class Transfer:
         if self._shipment is None:
             self._shipment = shipment
             # After a cut a part of it fills that room
-            check_room(steps, state, shipment, spooled, str(self.target))
+            check_room(steps, state, shipment, spooled, self.target)
         return Load(shipment, choose_codec(self.settings.compression, state, local, str(self.target)), spooled)
 
     def _without_copies(self, link: Link, shipment: Shipment) -> Shipment:
@@ -287,7 +287,7 @@ class Transfer:
         """What the agent is told before the archive."""
         order = {
             **idle_order(self.settings, self.images, state),
-            **load_order(wanted, load.shipment),
+            **load_order(wanted, state, load.shipment),
             "key": archive.key if load.spooled else "",
             "sender": self.sender,
             "codec": load.codec,
