@@ -22,7 +22,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Only reads. Else it may annotate a pod that its edge has forgotten (RV(told_anew)).
+    description: Only reads. Else it may annotate pods that are missed (RV(told_anew)).
   diff_mode:
     support: none
     description: Changes nothing of the training.
@@ -134,8 +134,8 @@ evicted:
   elements: str
 told_anew:
   description: >-
-    In words, a pod that its edge had forgotten while the cluster shows it as ready, which KubeEdge does when the API server is down at the wrong moment, and of
-    which the edge was told anew (an annotation of the pod). Empty as RV(problems) is, and in check mode.
+    In words, clients' pods that the cluster has shown as ready for a minute and that are not connected. KubeEdge's edges may forget a pod when the API server
+    is down at the wrong moment; they were told of these anew, by an annotation of the pod. Empty as RV(problems) is, and in check mode.
   returned: success
   type: list
   elements: str

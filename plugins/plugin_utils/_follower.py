@@ -119,12 +119,10 @@ class Follower:
         if read["events"] or read["reset"]:
             self._news_at = self._reported_at = self.clock()
         problems = {item["text"] for item in read["problems"] if item["reason"] not in ("Starting", "NotReady")}
-        problems |= set(read["evicted"])
+        problems |= {*read["evicted"], *read["told_anew"]}
         for text in sorted(problems - self._shown_problems):
             self._show(f"    {text}", True)
         self._shown_problems |= problems
-        for text in read["told_anew"]:
-            self._show(f"    {text}", True)
         self._wait_for(self._waits(read))
 
     def _wait_for(self, what: str) -> None:

@@ -4,27 +4,29 @@
 """Private: pods that their edge has forgotten and the cluster takes for ready.
 
 KubeEdge 1.23.1: a pod's status that an edge reports while cloudcore is there and the API server is not comes back as an empty pod, which the edge keeps in
-place of its own. When edgecore is restarted before the next report it starts nothing, and the cluster goes on to show the pod as it was. A change of the
-Pod object is sent to the edge, which then has it again.
+place of its own. When edgecore is restarted before the next report it starts nothing, and the cluster goes on to show the pod as it was. Neither its log nor
+what the edge says of itself tells that for sure. A change of the Pod object is sent to the edge, which then has it again.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import seconds
 
 # Of a client's pod
 CLIENT = ("app", "federated-learning-client")
-# A pod that its edge was told of anew, and when
+# When the edge of a pod was told of it anew, in seconds since 1970
 TOLD = "edgefl.kubeedge/told-anew"
+# Seconds that a pod is ready before it is missed, and after which its edge is told again
+PATIENCE = 60.0
 
 
-def suspects(items: list[dict[str, Any]], connected: Collection[str]) -> list[dict[str, Any]]:
+def suspects(items: list[dict[str, Any]], connected: Collection[str], now: float) -> list[dict[str, Any]]:
     """Clients' pods that are ready by what the cluster shows, and that the aggregator does not know."""
     key, value = CLIENT
     return [
@@ -34,17 +36,32 @@ def suspects(items: list[dict[str, Any]], connected: Collection[str]) -> list[di
         and pod["metadata"]["name"] not in connected
         and pod.get("status", {}).get("phase") == "Running"
         and pods.problem(pod) is None
+        and now - max(_ready_since(pod), _told_at(pod)) >= PATIENCE
     ]
 
 
-def tell_anew(kubectl: Kubectl, pod: dict[str, Any], namespace: str) -> str:
-    """Has the edge of a pod told of it anew when it has forgotten it; gives that in words, or nothing. An edge that does not answer has not forgotten."""
-    name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "")
+def _ready_since(pod: dict[str, Any]) -> float:
+    times = [each.get("lastTransitionTime") or "" for each in pod["status"]["conditions"] if each["type"] == "Ready"]
+    return seconds(times[0]) if times and times[0] else 0.0
+
+
+def _told_at(pod: dict[str, Any]) -> float:
     try:
-        # An edge's kubelet says so as if it were the log
-        if kubectl.logs(name, namespace, tail=1).strip() != f'pod "{name}" does not exist':
-            return ""
-        kubectl.call(["annotate", "pod", name, "-n", namespace, "--overwrite", f"{TOLD}={time.time():.0f}"])
+        return float(pod["metadata"].get("annotations", {}).get(TOLD, "0"))
+    except ValueError:
+        return 0.0
+
+
+def tell_anew(kubectl: Kubectl, missed: list[dict[str, Any]], namespace: str, now: float) -> list[str]:
+    """Has the edges of these pods told of them anew, and gives that in words. One that has its pod loses nothing by it."""
+    names = [pod["metadata"]["name"] for pod in missed]
+    try:
+        kubectl.call(["annotate", "pod", *names, "-n", namespace, "--overwrite", f"{TOLD}={now:.0f}"])
     except EdgeflError:
-        return ""
-    return f"node {node} had forgotten pod {name}, which the cluster shows as ready: it was told of it anew"
+        # One that has just gone, or no API server: the next look is soon
+        return []
+    return [
+        f"pod {pod['metadata']['name']} on node {pod['spec'].get('nodeName', '')} is ready by what the cluster shows, and not connected:"
+        " its edge is told of it anew, as it may have forgotten it"
+        for pod in missed
+    ]

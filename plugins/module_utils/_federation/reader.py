@@ -68,13 +68,13 @@ class Reader:
         return found
 
     def _tell_anew(self, kubectl: Kubectl, items: list[Any], status: dict[str, Any], namespace: str) -> list[str]:
-        """Of one of those pods that should be connected and are not; each read asks another one."""
+        """Of those pods that should be connected and are not."""
         if not status or self.check_mode:
             return []
         connected = {pod for names in status.get("nodes", {}).values() for pod in names}
-        absent = forgotten.suspects(items, connected)
-        said = forgotten.tell_anew(kubectl, absent[int(time.time()) % len(absent)], namespace) if absent else ""
-        return [said] if said else []
+        now = time.time()
+        missed = forgotten.suspects(items, connected, now)
+        return forgotten.tell_anew(kubectl, missed, namespace, now) if missed else []
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:
         path = self.state_dir / self.run / events.FILE

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from unit.plugins.training_lines import FAILED, RUN, WHOLE, Clock, data, round_, start
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events, forgotten
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_results, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
@@ -254,54 +254,56 @@ def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Pat
     assert problems(Kubectl(Pods(), "/k")) == [], "a run that is done needs no pods"
 
 
-class Forgotten:
-    """Stands for run_command of a kubectl: three clients and the aggregator are ready, and the edge of one knows nothing of it."""
+class Missed:
+    """Stands for run_command of a kubectl: two clients and the aggregator are ready, the first client since some seconds."""
 
-    def __init__(self, forgotten: str = "") -> None:
-        self.forgotten, self.told = forgotten, list[str]()
+    def __init__(self, ready: float, told: str = "") -> None:
+        self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - ready))
+        self.annotations, self.told = {forgotten.TOLD: told} if told else {}, list[str]()
 
     def __call__(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         if "annotate" in arguments:
-            self.told.append(arguments[arguments.index("pod") + 1])
+            self.told += arguments[arguments.index("pod") + 1 : arguments.index("-n")]
             return 0, "", ""
-        if "logs" in arguments:
-            name = arguments[arguments.index("logs") + 1]
-            return 0, f'pod "{name}" does not exist' if name == self.forgotten else 'pod "x" does not exist', ""
-        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         apps = {
             "client-1": "federated-learning-client",
             "client-2": "federated-learning-client",
             "server": "federated-learning",
         }
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.since}
         pods = [
-            {"metadata": {"name": name, "labels": {"app": app}}, "spec": {"nodeName": "edge1"}, "status": ready}
+            {
+                "metadata": {"name": name, "labels": {"app": app}, "annotations": self.annotations},
+                "spec": {"nodeName": "edge1"},
+                "status": {"phase": "Running", "conditions": [ready]},
+            }
             for name, app in apps.items()
         ]
         return 0, json.dumps({"items": pods}), ""
 
 
 @pytest.mark.parametrize(
-    ("forgotten", "connected", "check_mode", "told"),
+    ("kubectl", "connected", "check_mode", "told"),
     [
-        ("client-1", ["client-2"], False, ["client-1"]),
-        ("client-1", ["client-1", "client-2"], False, []),
-        # What it wrote itself is no answer of its edge
-        ("", ["client-2"], False, []),
-        ("server", ["client-1", "client-2"], False, []),
-        ("client-1", ["client-2"], True, []),
+        (Missed(70), ["client-2"], False, ["client-1"]),
+        (Missed(70), [], False, ["client-1", "client-2"]),
+        (Missed(70), ["client-1", "client-2"], False, []),
+        (Missed(40), ["client-2"], False, []),
+        (Missed(70), ["client-2"], True, []),
+        (Missed(700, told=str(time.time() - 40)), ["client-2"], False, []),
+        (Missed(700, told=str(time.time() - 70)), ["client-2"], False, ["client-1"]),
+        (Missed(700, told="yesterday"), ["client-2"], False, ["client-1"]),
     ],
 )
-def test_an_edge_that_has_forgotten_its_pod_is_told_of_it(
-    tmp_path: Path, file: Path, forgotten: str, connected: list[str], check_mode: bool, told: list[str]
+def test_a_pod_that_is_ready_and_not_connected_is_told_anew(
+    tmp_path: Path, file: Path, kubectl: Missed, connected: list[str], check_mode: bool, told: list[str]
 ) -> None:
     file.write_bytes(data(start(), round_(1)))
-    kubectl = Forgotten(forgotten)
     status = {"run": RUN, "state": "training", "nodes": {"edge1": connected}}
-    found = replace(reader(tmp_path, status), check_mode=check_mode).read(
-        0, "", 0, Kubectl(kubectl, "/k"), "edgefl", ""
-    )
+    own = replace(reader(tmp_path, status), check_mode=check_mode)
+    found = own.read(0, "", 0, Kubectl(kubectl, "/k"), "edgefl", "")
     assert kubectl.told == told
-    assert [forgotten in text for text in found["told_anew"]] == [True] * len(told)
+    assert [name in text for name, text in zip(told, found["told_anew"], strict=True)] == [True] * len(told)
 
 
 def test_reasons_that_the_file_tells(tmp_path: Path, file: Path) -> None:
