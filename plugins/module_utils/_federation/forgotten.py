@@ -10,7 +10,7 @@ what the edge says of itself tells that for sure. A change of the Pod object is 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
@@ -18,22 +18,28 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import seconds
 
-# Of a client's pod
-CLIENT = ("app", "federated-learning-client")
+# Of pods that should be connected, the aggregators of regions among them; and the region of either, which is what the root knows of it
+APPS = ("federated-learning-client", "federated-learning-region")
+REGION = "edgefl.kubeedge/region"
 # When the edge of a pod was told of it anew, in seconds since 1970
 TOLD = "edgefl.kubeedge/told-anew"
 # Seconds that a pod is ready before it is missed, and after which its edge is told again
 PATIENCE = 60.0
 
 
-def suspects(items: list[dict[str, Any]], connected: Collection[str], now: float) -> list[dict[str, Any]]:
-    """Clients' pods that are ready by what the cluster shows, and that the aggregator does not know."""
-    key, value = CLIENT
+def suspects(items: list[dict[str, Any]], nodes: Mapping[str, Collection[str]], now: float) -> list[dict[str, Any]]:
+    """Pods that are ready by what the cluster shows, and that the aggregator does not know. C(nodes) are names of connected pods by node or region."""
+    connected = {name for names in nodes.values() for name in names}
+
+    def known(pod: dict[str, Any]) -> bool:
+        region = pod["metadata"]["labels"].get(REGION)
+        return region in nodes if region else pod["metadata"]["name"] in connected
+
     return [
         pod
         for pod in pods.current(items)
-        if pod["metadata"].get("labels", {}).get(key) == value
-        and pod["metadata"]["name"] not in connected
+        if pod["metadata"].get("labels", {}).get("app") in APPS
+        and not known(pod)
         and pod.get("status", {}).get("phase") == "Running"
         and pods.problem(pod) is None
         and now - max(_ready_since(pod), _told_at(pod)) >= PATIENCE

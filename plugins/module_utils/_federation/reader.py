@@ -71,9 +71,8 @@ class Reader:
         """Of those pods that should be connected and are not."""
         if not status or self.check_mode:
             return []
-        connected = {pod for names in status.get("nodes", {}).values() for pod in names}
         now = time.time()
-        missed = forgotten.suspects(items, connected, now)
+        missed = forgotten.suspects(items, status.get("nodes", {}), now)
         return forgotten.tell_anew(kubectl, missed, namespace, now) if missed else []
 
     def _lines(self, offset: int, sha256: str) -> dict[str, Any]:

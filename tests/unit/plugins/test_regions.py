@@ -43,7 +43,8 @@ FILLED = {
 def rows(regions: dict[str, dict[str, Any]] | None = None, **more: Any) -> list[dict[str, Any]]:
     variables = {host: {"edgefl_node_name": f"{host}.example.org"} for host in HOSTS}
     defaults: dict[str, Any] = {
-        "edgefl_replicas": 1, "edgefl_kind": "Deployment", "edgefl_runtime": "auto", "edgefl_architecture": "auto", "edgefl_client_resources": {}, "edgefl_autoscale": "none",
+        "edgefl_replicas": 1, "edgefl_kind": "Deployment", "edgefl_runtime": "auto",
+        "edgefl_architecture": "auto", "edgefl_client_resources": {}, "edgefl_autoscale": "none",
         "edgefl_data": "", "edgefl_node_config": {},
     }  # fmt: skip
     return deployment.edges(HOSTS, variables, "fashion_mnist", 50_000, defaults | more, regions or {}, GROUPS)

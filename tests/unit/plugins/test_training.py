@@ -255,7 +255,7 @@ def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Pat
 
 
 class Missed:
-    """Stands for run_command of a kubectl: two clients and the aggregator are ready, the first client since some seconds."""
+    """Stands for run_command of a kubectl: a client, the aggregator, a region and its client are ready since some seconds."""
 
     def __init__(self, ready: float, told: str = "") -> None:
         self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - ready))
@@ -269,11 +269,16 @@ class Missed:
             "client-1": "federated-learning-client",
             "client-2": "federated-learning-client",
             "server": "federated-learning",
+            "region": "federated-learning-region",
         }
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.since}
         pods = [
             {
-                "metadata": {"name": name, "labels": {"app": app}, "annotations": self.annotations},
+                "metadata": {
+                    "name": name,
+                    "labels": {"app": app, **({forgotten.REGION: "north"} if name in ("region", "client-2") else {})},
+                    "annotations": self.annotations,
+                },
                 "spec": {"nodeName": "edge1"},
                 "status": {"phase": "Running", "conditions": [ready]},
             }
@@ -285,21 +290,22 @@ class Missed:
 @pytest.mark.parametrize(
     ("kubectl", "connected", "check_mode", "told"),
     [
-        (Missed(70), ["client-2"], False, ["client-1"]),
-        (Missed(70), [], False, ["client-1", "client-2"]),
-        (Missed(70), ["client-1", "client-2"], False, []),
-        (Missed(40), ["client-2"], False, []),
-        (Missed(70), ["client-2"], True, []),
-        (Missed(700, told=str(time.time() - 40)), ["client-2"], False, []),
-        (Missed(700, told=str(time.time() - 70)), ["client-2"], False, ["client-1"]),
-        (Missed(700, told="yesterday"), ["client-2"], False, ["client-1"]),
+        (Missed(70), {"north": ["edge9"]}, False, ["client-1"]),
+        (Missed(70), {}, False, ["client-1", "client-2", "region"]),
+        (Missed(70), {"edge1": ["client-1"]}, False, ["client-2", "region"]),
+        (Missed(70), {"edge1": ["client-1"], "north": ["edge9"]}, False, []),
+        (Missed(40), {}, False, []),
+        (Missed(70), {}, True, []),
+        (Missed(700, told=str(time.time() - 40)), {}, False, []),
+        (Missed(700, told=str(time.time() - 70)), {"north": ["edge9"]}, False, ["client-1"]),
+        (Missed(700, told="yesterday"), {"north": ["edge9"]}, False, ["client-1"]),
     ],
 )
 def test_a_pod_that_is_ready_and_not_connected_is_told_anew(
-    tmp_path: Path, file: Path, kubectl: Missed, connected: list[str], check_mode: bool, told: list[str]
+    tmp_path: Path, file: Path, kubectl: Missed, connected: dict[str, list[str]], check_mode: bool, told: list[str]
 ) -> None:
     file.write_bytes(data(start(), round_(1)))
-    status = {"run": RUN, "state": "training", "nodes": {"edge1": connected}}
+    status = {"run": RUN, "state": "training", "nodes": connected}
     own = replace(reader(tmp_path, status), check_mode=check_mode)
     found = own.read(0, "", 0, Kubectl(kubectl, "/k"), "edgefl", "")
     assert kubectl.told == told
