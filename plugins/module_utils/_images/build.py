@@ -154,7 +154,8 @@ class Builder:
         """Brings Docker the empty image that those for an architecture are built on; returns its name."""
         name = f"{self.recipe.repository}-platform:{architecture}"
         try:
-            self._docker.load([name], True, iter([empty_image(name, architecture)]))
+            # Not by the connection that is as old as this build: Docker may have closed that
+            Docker().load([name], True, iter([empty_image(name, architecture)]))
         except AgentError as error:
             raise _failed(error) from error
         return name
@@ -162,7 +163,7 @@ class Builder:
     def remove(self, name: str) -> None:
         """Takes an image's name away; one that is in use stays."""
         with suppress(AgentError):
-            self._docker.remove([name])
+            Docker().remove([name])
 
     def runs(self, name: str, architecture: str) -> bool:
         """Whether this host runs the programs of an image for another architecture (by binfmt_misc). Anything else that is wrong is left to who runs it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
 import tarfile
 import time
 import zlib
@@ -147,7 +148,10 @@ def test_another_architecture_has_an_image_of_its_own(docker: Docker, tmp_path: 
     tag = made.tag()
     assert tag != own.tag() and own.snapshot(tag).missing == ["aggregator", "client"]
     assert made.snapshot(tag).missing == ["aggregator", "client", "client-arm64"]
-    Build(made, made.snapshot(tag), b"sources", "cloud").run()
+    work_ = Build(made, made.snapshot(tag), b"sources", "cloud")
+    # Docker closes it while the others are built
+    made._docker.engine.connection.sock.shutdown(socket.SHUT_RDWR)
+    work_.run()
     calls = docker.log.read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["version", "build", "build", "build", "run", "run", "run", "run"]
     assert "ARCHITECTURE" not in calls[2] and f"--tag=team/model-client:{tag} " in calls[2]
