@@ -19,8 +19,7 @@ EACH_ALONE = {"north": {"edges": ["edge1"], "node": "edge1"}, "south": {"edges":
 def regions(lab: Lab, kind: str = "deployments") -> dict[str, dict[str, Any]]:
     """The objects of the regions' aggregators, by region; pods that are on their way out are left out."""
     there = [item for item in lab.ours(kind) if "deletionTimestamp" not in item["metadata"]]
-    labelled = [(item["metadata"]["labels"], item) for item in there]
-    return {labels[REGION]: item for labels, item in labelled if labels.get("app") == "federated-learning-region"}
+    return {item["metadata"]["labels"][REGION]: item for item in there if REGION in item["metadata"]["labels"]}
 
 
 def secrets(lab: Lab) -> set[str]:

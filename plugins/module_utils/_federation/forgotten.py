@@ -14,13 +14,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import REGION
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes import pods
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import seconds
 
-# Of pods that should be connected, the aggregators of regions among them; and the region of either, which is what the root knows of it
+# Of pods that should be connected, the aggregators of regions among them
 APPS = ("federated-learning-client", "federated-learning-region")
-REGION = "edgefl.kubeedge/region"
+# The region of a client, which is what the root knows of it
+OF_REGION = "edgefl.kubeedge/of-region"
 # When the edge of a pod was told of it anew, in seconds since 1970
 TOLD = "edgefl.kubeedge/told-anew"
 # Seconds that a pod is ready before it is missed, and after which its edge is told again
@@ -32,7 +34,8 @@ def suspects(items: list[dict[str, Any]], nodes: Mapping[str, Collection[str]], 
     connected = {name for names in nodes.values() for name in names}
 
     def known(pod: dict[str, Any]) -> bool:
-        region = pod["metadata"]["labels"].get(REGION)
+        labels = pod["metadata"]["labels"]
+        region = labels.get(REGION) or labels.get(OF_REGION)
         return region in nodes if region else pod["metadata"]["name"] in connected
 
     return [

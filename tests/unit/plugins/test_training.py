@@ -19,6 +19,7 @@ from unit.plugins.training_lines import FAILED, RUN, WHOLE, Clock, data, round_,
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events, forgotten
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import REGION
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.reader import Reader
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_results, check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
@@ -271,12 +272,13 @@ class Missed:
             "server": "federated-learning",
             "region": "federated-learning-region",
         }
+        of_region = {"region": {REGION: "north"}, "client-2": {forgotten.OF_REGION: "north"}}
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.since}
         pods = [
             {
                 "metadata": {
                     "name": name,
-                    "labels": {"app": app, **({forgotten.REGION: "north"} if name in ("region", "client-2") else {})},
+                    "labels": {"app": app, **of_region.get(name, {})},
                     "annotations": self.annotations,
                 },
                 "spec": {"nodeName": "edge1"},
