@@ -130,7 +130,10 @@ FAULTS = [
     Fault("network of an edge cut for 10 s", "edge1", CUT, MEND, hold=10),
     Fault("network of an edge cut for 60 s", "edge2", CUT, MEND, hold=60),
     Fault("edge node without power", "edge1", CRASH, START, host="", always=True),
-    Fault("edge node without power, twice, while the API server is down", "edge2", FORGET, f"{API_BACK} 2>/dev/null; {TUNNEL}", host="", program=CLIENT, limit=240, storm=False),
+    Fault(
+        "edge node without power, twice, while the API server is down", "edge2", FORGET, f"{API_BACK} 2>/dev/null; {TUNNEL}", host="", program=CLIENT,
+        limit=240, storm=False,
+    ),
     # kubelet waits before each further restart: 10, 20, 40, 80 s
     Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
     Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),
