@@ -112,4 +112,6 @@ def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, in
     missing = [name for name in names if name not in found]
     notes = [name if nodes[name].ready else f"{name} (not ready: {nodes[name].reason})" for name in missing]
     reason = f"no figures of {', '.join(notes)}" if missing else ""
+    if any(nodes[name].edge and nodes[name].ready for name in missing):
+        reason += "; if that lasts, restart edgecore on these edges: a tunnel to cloudcore that was opened while the API server was down is dead"
     return {name: found[name] for name in names if name in found}, missing, reason
