@@ -29,6 +29,7 @@ def targets(
     images: Mapping[str, str],
     runtime: str,
     ssh_dir: str,
+    others: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """
     What M(edgefl.kubeedge.image_ship) takes: the aggregator's image for the cloud node itself, the clients' for an edge, with the way to it.
@@ -38,6 +39,7 @@ def targets(
     :param images: names for C(aggregator) and C(client), this for the cloud node's architecture; none where the app goes alone
     :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
     :param ssh_dir: folder on the cloud node with its key and known hosts
+    :param others: architectures for which the clients' image was built, too; without any all nodes are as the cloud node
     """
     known = (variables[cloud].get("edgefl_cluster") or {}).get("nodes", {})
     found = []
@@ -53,7 +55,8 @@ def targets(
         }
         if host != cloud:
             given = values.get("edgefl_architecture") or "auto"
-            target["architecture"] = (known.get(node, {}).get("arch") or "auto") if given == "auto" else given
+            if others:
+                target["architecture"] = (known.get(node, {}).get("arch") or "auto") if given == "auto" else given
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}
         found.append(target)
     return found
