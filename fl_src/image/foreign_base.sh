@@ -17,7 +17,7 @@ foreign() {
     -o Dir::State::lists="$work/lists" -o Dir::Cache="$work" -o APT::Sandbox::User=root "$@"
 }
 foreign update
-if ! foreign install -y --download-only --no-install-recommends usr-is-merged python3 '?essential' >"$work/said" 2>&1; then
+if ! foreign install -y --download-only --no-install-recommends usr-is-merged python3 python3-distutils '?essential' >"$work/said" 2>&1; then
   cat "$work/said" >&2
   echo "Debian's mirror of this image (/etc/apt) gives no whole system for $architecture: let it be one that has that architecture" >&2
   exit 1
@@ -38,6 +38,8 @@ for package in "$work"/archives/*.deb; do
 done
 # What the packages' scripts make
 [ -e "$root/bin/sh" ] || ln -s dash "$root/bin/sh"
+ln -s mawk "$root/usr/bin/awk"
+ln -s which.debianutils "$root/usr/bin/which"
 cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
 cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
 cp "$root/usr/share/libc-bin/nsswitch.conf" "$root/etc/nsswitch.conf"

@@ -32,6 +32,7 @@ def targets(
     runtime: str,
     ssh_dir: str,
     regions: Iterable[str] = (),
+    others: Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """
     What M(edgefl.kubeedge.image_ship) takes: the aggregator's image for the cloud node itself, the clients' for an edge, with the way to it; both for the
@@ -43,6 +44,7 @@ def targets(
     :param runtime: of hosts that name none; C(auto) for what the cluster is known to have, else the module asks
     :param ssh_dir: folder on the cloud node with its key and known hosts
     :param regions: hosts on which the aggregator of a region runs
+    :param others: architectures for which the clients' image was built, too; without any all nodes are as the cloud node
     """
     known = (variables[cloud].get("edgefl_cluster") or {}).get("nodes", {})
     at_both = set(regions)
@@ -60,7 +62,8 @@ def targets(
         }
         if host != cloud:
             given = values.get("edgefl_architecture") or "auto"
-            target["architecture"] = (known.get(node, {}).get("arch") or "auto") if given == "auto" else given
+            if others:
+                target["architecture"] = (known.get(node, {}).get("arch") or "auto") if given == "auto" else given
             target |= {**values["edgefl_address"], "known_hosts": f"{ssh_dir}/known_hosts.d/{node}"}
         found.append(target)
     near = _neighbours(found)

@@ -27,12 +27,13 @@ def install() -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("script", ["slim_base.sh", "foreign_base.sh"])
 @pytest.mark.parametrize("words", [[], ["--list"], ["inside"]])
-def test_no_system_is_taken_apart_by_accident(words: list[str]) -> None:
+def test_no_system_is_taken_apart_by_accident(words: list[str], script: str) -> None:
     """Ansible runs each executable file of a folder that it takes for an inventory (one comma too many does). Without PATH a failure removes nothing."""
-    assert not (IMAGE / "slim_base.sh").stat().st_mode & 0o111
+    assert not (IMAGE / script).stat().st_mode & 0o111
     done = subprocess.run(
-        ["/bin/sh", IMAGE / "slim_base.sh", *words],
+        ["/bin/sh", IMAGE / script, *words],
         env={"PATH": "/nowhere"},
         capture_output=True,
         text=True,

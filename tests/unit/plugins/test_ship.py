@@ -960,7 +960,7 @@ def test_a_docker_that_cannot_be_asked(api: DockerApi, monkeypatch: pytest.Monke
 
 def test_another_processor(docker: DockerFolder, containerd: Containerd, monkeypatch: pytest.MonkeyPatch) -> None:
     docker.images[NAME]["Architecture"] = "s390x"
-    assert "the images are s390x: set edgefl_architecture of that host to auto" in refused(docker)
+    assert "the images are s390x: build them for it, too" in refused(docker)
 
 
 def test_a_node_that_runs_another_processor_s_programs(
@@ -974,7 +974,7 @@ def test_a_node_that_runs_another_processor_s_programs(
     steps = plan(source(docker).images([NAME]), state())
     shipment = make_shipment(source(docker), steps)
     check_room(steps, there, shipment, False, replace(REMOTE, architecture="arm64"))
-    with pytest.raises(EdgeflError, match="is amd64, the images are arm64: set edgefl_architecture"):
+    with pytest.raises(EdgeflError, match="is amd64, the images are arm64: build them for it"):
         check_room(steps, there, shipment, False, REMOTE)
     order = load_order(steps, there, shipment)
     assert order["platform"] == "linux/arm64" and "platform" not in load_order(steps, {"arch": "arm64"}, shipment)

@@ -33,7 +33,6 @@ def test_an_edge_gets_the_client_by_its_address() -> None:
         "node": "e1",
         "runtime": "containerd",
         "images": ["client:1"],
-        "architecture": "arm64",
         **ADDRESS,
         "known_hosts": "/ssh/known_hosts.d/e1",
     }
@@ -83,8 +82,13 @@ def test_edges_of_one_network_are_a_site() -> None:
 def test_architectures() -> None:
     """The inventory's word first, then the cluster's, else the module asks; the cloud node has what it builds."""
     variables = {**VARIABLES, "edge3": {"edgefl_architecture": "arm64", "edgefl_address": ADDRESS}}
-    found = shipping.targets(["hq", "edge1", "edge2", "edge3"], variables, "hq", IMAGES, "auto", "/ssh")
+    found = shipping.targets(
+        ["hq", "edge1", "edge2", "edge3"], variables, "hq", IMAGES, "auto", "/ssh", others=["arm64"]
+    )
     assert [target.get("architecture") for target in found] == [None, "arm64", "auto", "arm64"]
+    # With images for the cloud node's alone nobody is asked
+    found = shipping.targets(["edge1", "edge3"], variables, "hq", IMAGES, "auto", "/ssh")
+    assert [target.get("architecture") for target in found] == [None, None]
 
 
 def test_lines() -> None:

@@ -133,7 +133,8 @@ def check_room(steps: list[Step], state: dict[str, Any], shipment: Shipment, spo
     other = sorted({step.image.arch for step in steps if step.needed} - {state["arch"], target.architecture})
     if other:
         raise EdgeflError(
-            f"{where} is {state['arch']}, the images are {', '.join(other)}: set edgefl_architecture of that host to auto, or take it out of the inventory."
+            f"{where} is {state['arch']}, the images are {', '.join(other)}: build them for it, too (edgefl.kubeedge.site --tags build_images, with"
+            " edgefl_architecture of that host auto), or take it out of the inventory."
         )
     runtime, spool = state["rooms"]
     need = {runtime["device"]: shipment.room + SPARE}
