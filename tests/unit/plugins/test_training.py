@@ -258,9 +258,11 @@ def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Pat
 class Missed:
     """Stands for run_command of a kubectl: a client, the aggregator, a region and its client are ready since some seconds."""
 
-    def __init__(self, ready: float, told: str = "") -> None:
-        self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - ready))
-        self.annotations, self.told = {forgotten.TOLD: told} if told else {}, list[str]()
+    def __init__(self, ready: float, told: float | str | None) -> None:
+        now = time.time()
+        self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - ready))
+        before = told if isinstance(told, str) else str(now - (told or 0))
+        self.annotations, self.told = {} if told is None else {forgotten.TOLD: before}, list[str]()
 
     def __call__(self, arguments: list[str], data: str | None = None) -> tuple[int, str, str]:
         if "annotate" in arguments:
@@ -290,22 +292,29 @@ class Missed:
 
 
 @pytest.mark.parametrize(
-    ("kubectl", "connected", "check_mode", "told"),
+    ("ready", "before", "connected", "check_mode", "told"),
     [
-        (Missed(70), {"north": ["edge9"]}, False, ["client-1"]),
-        (Missed(70), {}, False, ["client-1", "client-2", "region"]),
-        (Missed(70), {"edge1": ["client-1"]}, False, ["client-2", "region"]),
-        (Missed(70), {"edge1": ["client-1"], "north": ["edge9"]}, False, []),
-        (Missed(40), {}, False, []),
-        (Missed(70), {}, True, []),
-        (Missed(700, told=str(time.time() - 40)), {}, False, []),
-        (Missed(700, told=str(time.time() - 70)), {"north": ["edge9"]}, False, ["client-1"]),
-        (Missed(700, told="yesterday"), {"north": ["edge9"]}, False, ["client-1"]),
+        (70, None, {"north": ["edge9"]}, False, ["client-1"]),
+        (70, None, {}, False, ["client-1", "client-2", "region"]),
+        (70, None, {"edge1": ["client-1"]}, False, ["client-2", "region"]),
+        (70, None, {"edge1": ["client-1"], "north": ["edge9"]}, False, []),
+        (40, None, {}, False, []),
+        (70, None, {}, True, []),
+        (700, 40, {}, False, []),
+        (700, 70, {"north": ["edge9"]}, False, ["client-1"]),
+        (700, "yesterday", {"north": ["edge9"]}, False, ["client-1"]),
     ],
 )
 def test_a_pod_that_is_ready_and_not_connected_is_told_anew(
-    tmp_path: Path, file: Path, kubectl: Missed, connected: dict[str, list[str]], check_mode: bool, told: list[str]
+    tmp_path: Path,
+    file: Path,
+    ready: float,
+    before: float | str | None,
+    connected: dict[str, list[str]],
+    check_mode: bool,
+    told: list[str],
 ) -> None:
+    kubectl = Missed(ready, before)
     file.write_bytes(data(start(), round_(1)))
     status = {"run": RUN, "state": "training", "nodes": connected}
     own = replace(reader(tmp_path, status), check_mode=check_mode)
