@@ -1,6 +1,6 @@
 """Ansible with many hosts: `ship_images.yml`, `site.yml` up to the shipping, and all of `site.yml` in check mode, for the names of up to 200 edges.
 
-The names stand for the edges of the lab in turn, over SSH; each has a node of its own in the lab's cluster, which is made for this, kept alive and removed.
+The names stand for the edges of the lab in turn, over SSH, each with an address and a node of its own, which are made for this, kept alive and removed.
 One in ten has an address that nobody has. Images are there already: what is measured is Ansible's part, seconds and processor time of the command, the
 memory of all of its processes together, and the lines of its tables. The edges answer on this machine's cores, too. Needs the running lab (`make lab`).
 """
@@ -46,8 +46,20 @@ COMMANDS = {
 LIMIT = "/etc/ssh/sshd_config.d/edgefl-bench.conf"
 
 
+FIRST_ADDRESS = 20
+"""Last part of the first name's address; the lab's own are below, and 200 more fit into its network."""
+
+
 def named(count: int) -> list[str]:
     return [f"{PREFIX}{index:03d}" for index in range(count)]
+
+
+def dead(index: int) -> bool:
+    return index % DEAD == DEAD - 1
+
+
+def address(lab: Lab, index: int) -> str:
+    return f"{lab.hosts['cloud']['ansible_host'].rpartition('.')[0]}.{FIRST_ADDRESS + index}"
 
 
 class Nodes:
@@ -60,7 +72,8 @@ class Nodes:
 
     def __enter__(self) -> Nodes:
         for edge in self._lab.edges:
-            self._lab.ssh(edge, f"echo 'MaxStartups 1000' >{LIMIT}; systemctl reload ssh")
+            added = "; ".join(f"ip address add {each}/32 dev eth0" for each in self._addresses(edge))
+            self._lab.ssh(edge, f"{added}; echo 'MaxStartups 1000' >{LIMIT}; systemctl reload ssh")
         self._apply(self._made(), "create")
         self._life.start()
         return self
@@ -75,7 +88,16 @@ class Nodes:
         )
         inside(CLOUD, f"rm -f /etc/edgefl/ssh/known_hosts.d/{PREFIX}*")
         for edge in self._lab.edges:
-            self._lab.ssh(edge, f"rm -f {LIMIT}; systemctl reload ssh")
+            removed = "; ".join(f"ip address delete {each}/32 dev eth0" for each in self._addresses(edge))
+            self._lab.ssh(edge, f"{removed}; rm -f {LIMIT}; systemctl reload ssh")
+
+    def _addresses(self, edge: str) -> list[str]:
+        edges = self._lab.edges
+        return [
+            address(self._lab, index)
+            for index in range(len(self._names))
+            if edges[index % len(edges)] == edge and not dead(index)
+        ]
 
     def _apply(self, items: list[dict[str, Any]], verb: str, more: str = "") -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -113,12 +135,19 @@ class Nodes:
 @contextmanager
 def inventory(lab: Lab, count: int) -> Iterator[Path]:
     """Of the lab's cloud node and so many edges, of which one in ten is dead."""
-    edges, nobody = lab.edges, lab.hosts["cloud"]["ansible_host"].rpartition(".")[0]
-    names = {"cloud0": "cloud", **{name: edges[index % len(edges)] for index, name in enumerate(named(count))}}
-    extra = {
-        name: {"edgefl_node_name": name, "edgefl_site": "", **({"ansible_host": f"{nobody}.{200 + index % 50}"} if index % DEAD == DEAD - 1 else {})}
-        for index, name in enumerate(named(count))
-    }  # fmt: skip
+    edges = lab.edges
+    names, extra = {"cloud0": "cloud"}, {}
+    for index, name in enumerate(named(count)):
+        names[name] = edge = edges[index % len(edges)]
+        about = lab.hosts[edge]
+        extra[name] = {
+            "edgefl_node_name": name,
+            "ansible_host": address(lab, index),
+            "ansible_ssh_common_args": f"{about['ansible_ssh_common_args']} -o HostKeyAlias={about['ansible_host']}",
+            "edgefl_slice_start": 100 * index,
+            "edgefl_slice_stop": 100 * (index + 1),
+            "edgefl_site": "",
+        }
     with tempfile.TemporaryDirectory() as folder:
         yield lab.write_inventory(Path(folder, "hosts.yml"), names, extra)
 
