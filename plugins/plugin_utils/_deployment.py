@@ -110,23 +110,22 @@ def engine(image: str) -> str:
     return found[1] if found else image
 
 
-def built_images(tagged: Iterable[str], repository: str, version: str) -> dict[str, str]:
+def built_images(tagged: Iterable[str], repository: str, version: str, newest: str = "") -> dict[str, str]:
     """
     Names of C(aggregator) and C(client) with the tag of their content, of all names that Docker has for the newest build of both.
 
-    An image that another build has made byte for byte the same has that one's name, too: the build is the one that both have, and those for other
-    architectures, unless these are of an older build. Without such a tag, the plain version.
+    An image that another build has made byte for byte the same has that one's name, too: it is the build that is noted as the `newest`, else one that both
+    have. Without such a tag, the plain version.
 
-    :param tagged: C(RepoTags) of both images, and of the clients' for other architectures
+    :param tagged: C(RepoTags) of both images
+    :param newest: a tag
     """
     plain_ = {target: f"{repository}-{target}:{version}" for target in ("aggregator", "client")}
-
-    def tags(start: str) -> set[str]:
-        return {name.removeprefix(start) for name in tagged if name.startswith(f"{start}-")}
-
-    both = set.intersection(*map(tags, plain_.values()))
-    others = [found for name in MACHINES if (found := tags(image_for(plain_["client"], name, "")))]
-    common = min(both.intersection(*others) or both, default="")
+    both = set.intersection(
+        *({name.removeprefix(start) for name in tagged if name.startswith(f"{start}-")} for start in plain_.values())
+    )
+    noted = newest.removeprefix(version)
+    common = noted if noted in both else min(both, default="")
     return {target: name + common for target, name in plain_.items()}
 
 

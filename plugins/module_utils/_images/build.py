@@ -134,12 +134,20 @@ class Builder:
         return Snapshot(tag, missing, untagged, bool(recipe.app) and not self.note(tag).exists())
 
     def give_plain_tag(self, tag: str, images: list[str]) -> None:
-        """Gives the images of this content the plain version as a tag too."""
+        """Gives the images of this content the plain version as a tag too, and notes that they are the newest."""
         try:
             for image in images:
                 self._docker.tag(self.recipe.name(image, tag), f"{self.recipe.repository}-{image}", self.recipe.version)
         except AgentError as error:
             raise _failed(error) from error
+        newest = self.newest()
+        if not newest.is_file() or newest.read_text() != tag:
+            newest.parent.mkdir(parents=True, exist_ok=True)
+            newest.write_text(tag)
+
+    def newest(self) -> Path:
+        """Says which tag the newest build has: two builds may be byte for byte the same, and an image has the names of both."""
+        return self._tried / f"newest-{self.recipe.repository.replace('/', '_')}-{self.recipe.version}"
 
     def note(self, tag: str) -> Path:
         """There once the app was tried in the images of this content, with the architectures that this host could not try it for."""

@@ -85,6 +85,7 @@ def test_what_is_missing_and_what_lacks_the_plain_tag(docker: Docker, tmp_path: 
     made.give_plain_tag(tag, snapshot.untagged)
     assert docker.images["team/model-client:v1"] == "sha256:2"
     assert made.snapshot(tag).untagged == []
+    assert (tmp_path / "tried/newest-team_model-v1").read_text() == tag
 
 
 def test_a_base_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
