@@ -338,7 +338,7 @@ def regions(north: Any, south: Any, **status: Any) -> list[dict[str, Any]]:
     """Deployments and pods of two regions; of the second Deployment with this status."""
     made = {"updatedReplicas": 1}
     found = [of_region(name, DEPLOYMENT, "Deployment", **made) for name in ("north", "west")]
-    found.append(of_region("south", DEPLOYMENT, "Deployment", **(made | status)))
+    found.append(of_region("south", DEPLOYMENT, "Deployment", **{**made, **status}))
     pods = {"north": north, "south": south, "west": NEVER_PULL}
     return found + [of_region(name, pod(text, f"pod-{name}")) for name, text in pods.items() if text]
 
