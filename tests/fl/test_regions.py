@@ -207,6 +207,7 @@ def test_the_workloads_of_the_roles_train_together(federation: Federation, tmp_p
         "edgefl_replicas": 1,
         "edgefl_kind": "Deployment",
         "edgefl_runtime": "auto",
+        "edgefl_architecture": "auto",
         "edgefl_client_resources": {},
     }
     of_edges |= {"edgefl_autoscale": "none", "edgefl_data": "", "edgefl_node_config": {}}
