@@ -36,7 +36,7 @@ def trained(whole: bool = True) -> list[dict[str, tuple[int, Any]]]:
 def test_two_regions_and_none_again(lab: Lab) -> None:
     """Two regions of one edge each train as one aggregator does; a second run changes nothing, and without regions nothing is left of them."""
     given = values(edgefl_regions=EACH_ALONE, edgefl_rounds=2)
-    lab.play("site.yml", given).ok()
+    lab.play("site.yml", given, "--tags=preflight,ship_images,federation,results").ok()
     assert trained() == [{"north": (10_000, 1), "south": (20_000, 1)}] * 2
     assert rounds()[-1]["accuracy"] >= 0.7
     where = {name: pod["spec"]["nodeName"] for name, pod in regions(lab, "pods").items()}
