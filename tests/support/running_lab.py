@@ -118,8 +118,12 @@ class Lab:
         return self.objects(kinds, f"--namespace={NAMESPACE}")
 
     def pods(self, clients: bool) -> list[dict[str, Any]]:
-        """The clients' pods, or the aggregator's; those that are on their way out are left out."""
-        there = [pod for pod in self.ours("pods") if "deletionTimestamp" not in pod["metadata"]]
+        """The clients' pods, or the aggregator's; without those on their way out, and those that a node refused and that have been replaced."""
+        there = [
+            pod
+            for pod in self.ours("pods")
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") != "Failed"
+        ]
         return [pod for pod in there if (pod["metadata"].get("labels", {}).get("app") == CLIENT) == clients]
 
     def pod_ids(self) -> set[str]:

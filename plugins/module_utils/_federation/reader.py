@@ -55,16 +55,18 @@ class Reader:
         found: dict[str, Any] = wait(poll, linger + 1, POLL_INTERVAL, "news", clock=self.clock, pause=self.pause)
         found["problems"], found["evicted"], found["told_anew"] = [], [], []
         found["now"] = records.newest(self.telemetry_dir, self.run)
-        if kubectl and found["state"] != "done":
+        if kubectl:
             try:
                 items = kubectl.get("pods", namespace=namespace, selector=selector)
             except Transient:
                 items = []
-            found["evicted"] = pods.evicted(items)
-            for item in pods.problems(items):
-                log = pods.log_tail(kubectl, item, namespace) if item.terminal else ""
-                found["problems"].append({**item.as_dict(), "text": str(item), "log": log})
             found["told_anew"] = self._tell_anew(kubectl, items, found["status"], namespace)
+            # Nobody waits for the pods of a training that is done
+            if found["state"] != "done":
+                found["evicted"] = pods.evicted(items)
+                for item in pods.problems(items):
+                    log = pods.log_tail(kubectl, item, namespace) if item.terminal else ""
+                    found["problems"].append({**item.as_dict(), "text": str(item), "log": log})
         return found
 
     def _tell_anew(self, kubectl: Kubectl, items: list[Any], status: dict[str, Any], namespace: str) -> list[str]:

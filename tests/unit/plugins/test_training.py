@@ -323,6 +323,16 @@ def test_a_pod_that_is_ready_and_not_connected_is_told_anew(
     assert [name in text for name, text in zip(told, found["told_anew"], strict=True)] == [True] * len(told)
 
 
+def test_a_pod_is_told_anew_when_the_training_is_done_and_nobody_waits_for_it(tmp_path: Path, file: Path) -> None:
+    kubectl = Missed(70, None)
+    file.write_bytes(data(*WHOLE))
+    found = reader(tmp_path, {"run": RUN, "state": "done", "nodes": {}}).read(
+        0, "", 0, Kubectl(kubectl, "/k"), "edgefl", ""
+    )
+    assert (found["state"], found["problems"], found["evicted"]) == ("done", [], [])
+    assert kubectl.told == ["client-1", "client-2", "region"]
+
+
 def test_reasons_that_the_file_tells(tmp_path: Path, file: Path) -> None:
     file.write_bytes(data(start(), FAILED))
     assert (read(reader(tmp_path))["state"], read(reader(tmp_path))["reason"]) == ("failed", "no data")

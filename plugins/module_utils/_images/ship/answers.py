@@ -14,6 +14,8 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.ship.agent
 
 # Bytes of a line at most: a digest for each of ten thousand layers
 LINE = 1 << 20
+# Bytes of greetings at most, each line of which is looked at
+GREETINGS = 1 << 16
 # So many can be told apart by the number in agent.py's FRAME
 CHUNKS = 1 << 32
 # Things that an agent says besides how far it is and what neighbours did not give: what there is, which files it has, what it kept of an earlier transfer,

@@ -185,7 +185,7 @@ class Link:
         except answers.NoAnswerError:
             # A login script of the user may greet before the agent speaks
             self._noise += len(text) + 1
-            if self._answers or self._noise > answers.LINE:
+            if self._answers or self._noise > answers.GREETINGS:
                 raise
             return
         if "at" in answer:
