@@ -81,12 +81,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import detach
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, NAMESPACE, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation import events
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.run_name import check_run
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import recorder
 
 
@@ -105,6 +107,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
                 options["namespace"],
                 schedule,
                 lambda: recorder.ended(rounds),
+                Tunnels(runner(module)),
             )
         )
     return {"changed": False, "begun": begun}

@@ -12,6 +12,8 @@ version_added: "1.0.0"
 description:
   - Waits until the API C(metrics.k8s.io), which C(kubectl top) and autoscalers read, has CPU and memory of every node.
   - The figures themselves are asked for. The condition C(Available) of the APIService is no proof of them, and is not looked at.
+  - Figures of an edge come through its tunnel to cloudcore, which KubeEdge 1.23.1 may leave dead when the API server was down. After a minute without
+    figures the connection of an edge is ended on this host, so that the edge opens another.
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
@@ -26,10 +28,10 @@ attributes:
       nor is an API server that does not answer; what can never be, such as the name of a node that the cluster does not have, is one.
   diff_mode:
     support: none
-    description: Changes nothing.
+    description: There is nothing to show.
   idempotent:
     support: full
-    description: Changes nothing.
+    description: Where all nodes have figures nothing is done.
 options:
   nodes:
     description: Names of the nodes that need figures; all nodes of the cluster when empty.
@@ -63,6 +65,11 @@ missing:
   returned: success
   type: list
   elements: str
+reopened:
+  description: Edges whose tunnel to cloudcore was ended so that they open another. The module has changed something when there are some.
+  returned: success
+  type: list
+  elements: str
 reason:
   description: Why figures are missing; empty when none are.
   returned: success, or failure after waiting
@@ -77,30 +84,36 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.command import runner
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module import KUBECONFIG, WAIT, run_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import figures
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Figures, figures
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     options = module.params
     kubectl = for_module(module, options["kubeconfig"])
 
-    def look() -> Outcome:
-        found, missing, reason = figures(kubectl, options["nodes"])
-        return pending(reason) if missing else done(found)
-
     if module.check_mode:
         try:
-            found, missing, reason = figures(kubectl, options["nodes"])
+            now = figures(kubectl, options["nodes"])
         except Transient as error:
-            found, missing, reason = {}, options["nodes"], error.message
-        return {"changed": False, "nodes": found, "missing": missing, "reason": reason}
+            now = Figures({}, options["nodes"], error.message)
+        return {"changed": False, "nodes": now.of, "missing": now.missing, "reason": now.reason, "reopened": []}
+    tunnels = Tunnels(runner(module))
+    reopened: set[str] = set()
+
+    def look() -> Outcome:
+        now = figures(kubectl, options["nodes"])
+        reopened.update(tunnels.reopen(now.edges))
+        return pending(now.reason) if now.missing else done(now.of)
+
     what = "figures of the nodes in the metrics API (metrics-server)"
     found = wait(look, options["wait_timeout"], options["wait_sleep"], what)
-    return {"changed": False, "nodes": found, "missing": [], "reason": ""}
+    return {"changed": bool(reopened), "nodes": found, "missing": [], "reason": "", "reopened": sorted(reopened)}
 
 
 def main() -> None:

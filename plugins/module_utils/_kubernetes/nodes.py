@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
@@ -85,8 +85,18 @@ def parse_nodes(items: list[dict[str, Any]]) -> dict[str, Node]:
     return {node.name: node for node in sorted(nodes, key=lambda node: node.name)}
 
 
-def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, int]], list[str], str]:
-    """What the metrics API says now: use of each node (C(cpu) millicores, C(memory) bytes), `wanted` nodes without figures, and why.
+@dataclass(frozen=True)
+class Figures:
+    """What the metrics API says: use of each node, nodes without figures and why, and the addresses of those among them that are edges and ready."""
+
+    of: dict[str, dict[str, int]]
+    missing: list[str]
+    reason: str = ""
+    edges: dict[str, str] = field(default_factory=dict)
+
+
+def figures(kubectl: Kubectl, wanted: list[str]) -> Figures:
+    """What the metrics API says now: C(cpu) in millicores, C(memory) in bytes.
 
     All nodes of the cluster are wanted when the list is empty. Raises EdgeflError when one of them is not a node of the cluster.
     """
@@ -100,10 +110,10 @@ def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, in
     try:
         answer = kubectl.raw(METRICS)
     except NotFound:
-        return {}, names, "the API metrics.k8s.io is not there, or metrics-server does not answer yet"
+        return Figures({}, names, "the API metrics.k8s.io is not there, or metrics-server does not answer yet")
     if not isinstance(answer, dict) or answer.get("kind") != "NodeMetricsList":
         # Something other than metrics-server answered at its address
-        return {}, names, "what answers for metrics.k8s.io is not metrics-server"
+        return Figures({}, names, "what answers for metrics.k8s.io is not metrics-server")
     found = {
         item["metadata"]["name"]: {"cpu": millicores(item["usage"]["cpu"]), "memory": size(item["usage"]["memory"])}
         for item in answer.get("items", [])
@@ -112,6 +122,7 @@ def figures(kubectl: Kubectl, wanted: list[str]) -> tuple[dict[str, dict[str, in
     missing = [name for name in names if name not in found]
     notes = [name if nodes[name].ready else f"{name} (not ready: {nodes[name].reason})" for name in missing]
     reason = f"no figures of {', '.join(notes)}" if missing else ""
-    if any(nodes[name].edge and nodes[name].ready for name in missing):
-        reason += "; if that lasts, restart edgecore on these edges: a tunnel to cloudcore that was opened while the API server was down is dead"
-    return {name: found[name] for name in names if name in found}, missing, reason
+    edges = {name: nodes[name].internal_ip for name in missing if nodes[name].edge and nodes[name].ready}
+    if edges:
+        reason += "; tunnels of edges to cloudcore that are dead are opened anew after a minute; if that does not help, restart edgecore on these edges"
+    return Figures({name: found[name] for name in names if name in found}, missing, reason, edges)

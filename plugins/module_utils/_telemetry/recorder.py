@@ -24,7 +24,9 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import forei
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import METRICS, parse_node
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
 
 Line = Dict[str, Any]
 
@@ -43,12 +45,16 @@ END_POLL = 0.5
 
 @dataclass
 class Recorder:
-    """What is new in the cluster with each snapshot. Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path."""
+    """
+    What is new in the cluster with each snapshot. Asks the API server with `get(path)`, which gives a JSON document, or None for an unknown path.
+    With `tunnels` those of edges that give no figures are opened anew.
+    """
 
     get: Callable[[str], Any]
     namespace: str
     run: str
     clock: Callable[[], float] = time.time
+    tunnels: Tunnels | None = None
     _was_deployed: bool = False
     _is_deployed: bool = False
     _last: dict[tuple[str, ...], Any] = field(default_factory=dict)
@@ -58,6 +64,8 @@ class Recorder:
     _use: dict[str, Line] = field(default_factory=dict)
     # Of pods that have gone too: their last events come later
     _nodes: dict[str, str] = field(default_factory=dict)
+    # Address of each edge
+    _edges: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin = self.clock()
@@ -112,7 +120,9 @@ class Recorder:
             return []
         found = []
         for item in self._list("/api/v1/nodes"):
-            status = item.get("status", {})
+            status, node = item.get("status", {}), parse_node(item)
+            if node.edge:
+                self._edges[node.name] = node.internal_ip
             cpu, memory = _amounts(status.get("allocatable", {}))
             line = {"node": item["metadata"]["name"], "cpu_cores": cpu, "memory_bytes": memory}
             found.append(self._line("capacity", {**line, "versions": _versions(status.get("nodeInfo", {}))}))
@@ -180,14 +190,24 @@ class Recorder:
         return found
 
     def _node_use(self) -> list[Line]:
-        found = []
-        for item in self._list("/apis/metrics.k8s.io/v1beta1/nodes"):
+        items = self._list(METRICS)
+        found = self._reopened({item["metadata"]["name"] for item in items}) if items else []
+        for item in items:
             node = item["metadata"]["name"]
             if self._changed(("node", node), item["timestamp"]):
                 cpu, memory = _amounts(item["usage"])
                 line = {"node": node, "cpu_cores": cpu, "memory_bytes": memory}
                 found.append(self._line("node", line, item["timestamp"]))
         return found
+
+    def _reopened(self, told: set[str]) -> list[Line]:
+        if not self.tunnels:
+            return []
+        text = "without figures for a minute: its tunnel to cloudcore was ended, so that it opens another"
+        return [
+            self._line("event", {"node": name, "pod": "", "reason": "TunnelReopened", "text": text, "type": "Warning"})
+            for name in self.tunnels.reopen({name: at for name, at in self._edges.items() if name not in told})
+        ]
 
     def _pod_use(self) -> list[Line]:
         found = []
@@ -343,6 +363,7 @@ def record(
     namespace: str,
     schedule: Schedule,
     until: Callable[[], bool],
+    tunnels: Tunnels | None = None,
 ) -> dict[str, Any]:
     """Records a run until `until()` has been true, or the run gone, or time is up; and once more.
 
@@ -361,7 +382,7 @@ def record(
         begin, cpu = time.monotonic(), time.process_time()
         figures = {"snapshots": 0, "lines": 0}
         try:
-            recorder = Recorder(connect(), namespace, run)
+            recorder = Recorder(connect(), namespace, run, tunnels=tunnels)
             for lines in _snapshots(recorder, schedule, until):
                 _append(file, lines)
                 _replace(newest, recorder.newest())

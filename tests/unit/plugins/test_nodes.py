@@ -14,6 +14,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import Kubectl
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import (
     METRICS,
+    Figures,
     Node,
     figures,
     parse_node,
@@ -141,37 +142,36 @@ def metrics(*names: str) -> str:
 
 def test_figures_of_all_nodes() -> None:
     cluster = Cluster([edge("a"), edge("b")], metrics("a", "b", "gone"))
-    found, missing, reason = figures(Kubectl(cluster, "/k"), [])
-    assert found == {name: {"cpu": 32, "memory": 209920 * 1024} for name in ("a", "b")}
-    assert (missing, reason) == ([], "")
+    assert figures(Kubectl(cluster, "/k"), []) == Figures(
+        {name: {"cpu": 32, "memory": 209920 * 1024} for name in ("a", "b")}, []
+    )
 
 
 def test_missing_figures_are_named_with_the_state_of_the_node() -> None:
     cluster = Cluster([edge("a"), edge("b"), edge("c", ready="Unknown")], metrics("a"))
-    found, missing, reason = figures(Kubectl(cluster, "/k"), [])
-    assert (list(found), missing) == (["a"], ["b", "c"])
-    assert reason.startswith(
-        "no figures of b, c (not ready: edge is posting ready status); if that lasts, restart edgecore"
+    found = figures(Kubectl(cluster, "/k"), [])
+    assert (list(found.of), found.missing, found.edges) == (["a"], ["b", "c"], {"b": "172.30.0.3"})
+    assert found.reason.startswith(
+        "no figures of b, c (not ready: edge is posting ready status); tunnels of edges to cloudcore that are dead"
     )
     cluster = Cluster([edge("a"), edge("c", ready="Unknown")], metrics("a"))
-    assert figures(Kubectl(cluster, "/k"), [])[2] == "no figures of c (not ready: edge is posting ready status)"
-    assert figures(Kubectl(cluster, "/k"), ["a"])[1] == []
+    found = figures(Kubectl(cluster, "/k"), [])
+    assert (found.reason, found.edges) == ("no figures of c (not ready: edge is posting ready status)", {})
+    assert figures(Kubectl(cluster, "/k"), ["a"]).missing == []
 
 
 def test_a_metrics_api_that_is_not_there() -> None:
     cluster = Cluster(
         [edge("a")], "Error from server (NotFound): the server could not find the requested resource", code=1
     )
-    assert figures(Kubectl(cluster, "/k"), []) == (
-        {},
-        ["a"],
-        "the API metrics.k8s.io is not there, or metrics-server does not answer yet",
+    assert figures(Kubectl(cluster, "/k"), []) == Figures(
+        {}, ["a"], "the API metrics.k8s.io is not there, or metrics-server does not answer yet"
     )
 
 
 def test_something_else_answers_for_the_metrics_api() -> None:
     assert (
-        figures(Kubectl(Cluster([edge("a")], "<html>"), "/k"), [])[2]
+        figures(Kubectl(Cluster([edge("a")], "<html>"), "/k"), []).reason
         == "what answers for metrics.k8s.io is not metrics-server"
     )
 

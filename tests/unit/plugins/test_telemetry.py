@@ -9,7 +9,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from unit.plugins.training_lines import WHOLE, data
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.api import ClusterApi
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry import records
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._telemetry.recorder import (
     Recorder,
@@ -162,6 +163,38 @@ def test_only_what_has_changed_is_written_again() -> None:
     cluster.documents[DEPLOYMENTS] = [workload(3, 1)]
     assert kinds(recorder.snapshot()) == ["replicas", "pod"]
     assert cluster.asked.count("/api/v1/nodes") == 1, "nodes are large, and asked for once"
+
+
+class Ended(Tunnels):
+    """Tunnels of edges that were to be opened anew, each time."""
+
+    def __init__(self) -> None:
+        self.of: list[dict[str, str]] = []
+
+    def reopen(self, without: Mapping[str, str]) -> list[str]:
+        self.of.append(dict(without))
+        return list(without)
+
+
+def test_the_tunnel_of_an_edge_without_figures_is_opened_anew() -> None:
+    cluster = Cluster()
+    edges = [
+        {
+            "metadata": {"name": f"edge{number}", "labels": {"node-role.kubernetes.io/edge": ""}},
+            "status": {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{number}"}]},
+        }
+        for number in (1, 2)
+    ]
+    cluster.documents["/api/v1/nodes"] += [{"metadata": {"name": "cloud"}}, *edges]
+    tunnels = Ended()
+    recorder = Recorder(cluster.get, "edgefl", "r", lambda: cluster.now, tunnels)
+    told = [line for line in recorder.snapshot() if line["kind"] == "event"]
+    assert [(line["node"], line["reason"], line["type"]) for line in told] == [("edge2", "TunnelReopened", "Warning")]
+    cluster.documents[NODE_USE] = [use("edge1", cluster.now), use("edge2", cluster.now)]
+    assert kinds(recorder.snapshot()) == ["node", "node"]
+    cluster.documents[NODE_USE] = []
+    assert recorder.snapshot() == []
+    assert tunnels.of == [{"edge2": "192.0.2.2"}, {}], "where no node has figures metrics-server is what is missing"
 
 
 def test_a_restart_and_a_pod_that_goes() -> None:
