@@ -48,9 +48,11 @@ class Follower:
     def follow(self, first: dict[str, Any]) -> dict[str, Any]:
         """Returns the last read, with all events. Raises EdgeflError when the run failed, or can't go on, or time is up.
 
-        A run that was done some time before the `first` read is returned without a word.
+        Of a run that was done some time before the `first` read only pods that were told anew are shown.
         """
         if first["state"] == "done" and (first["age"] is None or first["age"] > RECENT):
+            for text in first["told_anew"]:
+                self._show(f"    {text}", True)
             return first
         begin = self._news_at = self._reported_at = self._looked_at = self.clock()
         self._shown: set[tuple[int, int]] = set()

@@ -75,6 +75,10 @@ def test_follow_shows_each_round_once_and_returns_all_events() -> None:
     assert ["accuracy" in line for line in shown] == [True, True]
 
 
+def test_of_a_run_that_is_done_pods_that_were_told_anew_are_shown() -> None:
+    assert follow(answer(WHOLE, "done", told_anew=["pod x: its edge is told"]))[1] == ["    pod x: its edge is told"]
+
+
 def test_a_run_that_is_done_is_returned_without_a_word() -> None:
     found, shown = follow(answer(WHOLE, "done"))
     assert found["events"] == WHOLE and shown == []
