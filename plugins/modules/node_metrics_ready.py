@@ -90,7 +90,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.module impor
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.wait import Outcome, done, pending, wait
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubectl import for_module
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Figures, figures
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels, addresses
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
     def look() -> Outcome:
         now = figures(kubectl, options["nodes"])
-        reopened.update(tunnels.reopen(now.edges))
+        known = addresses(now.nodes.values())
+        reopened.update(tunnels.reopen({name: known[name] for name in now.edges if name in known}))
         return pending(now.reason) if now.missing else done(now.of)
 
     what = "figures of the nodes in the metrics API (metrics-server)"

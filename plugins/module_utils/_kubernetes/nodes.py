@@ -87,12 +87,13 @@ def parse_nodes(items: list[dict[str, Any]]) -> dict[str, Node]:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the metrics API says: use of each node, nodes without figures and why, and the addresses of those among them that are edges and ready."""
+    """What the metrics API says: use of each node, nodes without figures and why; and those of them that are edges and ready. `nodes` are the cluster's."""
 
     of: dict[str, dict[str, int]]
     missing: list[str]
     reason: str = ""
-    edges: dict[str, str] = field(default_factory=dict)
+    edges: list[str] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
 
 
 def figures(kubectl: Kubectl, wanted: list[str]) -> Figures:
@@ -122,7 +123,7 @@ def figures(kubectl: Kubectl, wanted: list[str]) -> Figures:
     missing = [name for name in names if name not in found]
     notes = [name if nodes[name].ready else f"{name} (not ready: {nodes[name].reason})" for name in missing]
     reason = f"no figures of {', '.join(notes)}" if missing else ""
-    edges = {name: nodes[name].internal_ip for name in missing if nodes[name].edge and nodes[name].ready}
+    edges = [name for name in missing if nodes[name].edge and nodes[name].ready]
     if edges:
         reason += "; tunnels of edges to cloudcore that are dead are opened anew after a minute; if that does not help, restart edgecore on these edges"
-    return Figures({name: found[name] for name in names if name in found}, missing, reason, edges)
+    return Figures({name: found[name] for name in names if name in found}, missing, reason, edges, nodes)

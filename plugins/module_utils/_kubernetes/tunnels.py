@@ -9,15 +9,35 @@ another. It is ended here on the cloud node (ss(8), C(--kill)), which neither th
 
 from __future__ import annotations
 
+import ipaddress
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.command import Run
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import Node
 
 # cloudStream.tunnelPort of cloudcore
 PORT = 10004
 # Seconds that an edge is without figures before its tunnel is ended, and again
 PATIENCE = 60.0
+
+
+def addresses(nodes: Collection[Node]) -> dict[str, str]:
+    """Of edges, by name. A node says its own: one that is another node's, or a whole network, is left out, as the tunnels of others would be ended."""
+    count = Counter(node.internal_ip for node in nodes)
+    return {
+        node.name: node.internal_ip
+        for node in nodes
+        if node.edge and count[node.internal_ip] == 1 and _is_address(node)
+    }
+
+
+def _is_address(node: Node) -> bool:
+    try:
+        return bool(ipaddress.ip_address(node.internal_ip))
+    except ValueError:
+        return False
 
 
 class Tunnels:

@@ -24,9 +24,9 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._core import forei
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError, Transient
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.text import printable
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.deployed import RUN
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import METRICS, parse_node
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import METRICS, parse_nodes
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.quantity import quantity
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import Tunnels, addresses
 
 Line = Dict[str, Any]
 
@@ -119,10 +119,10 @@ class Recorder:
         if ("capacity",) in self._last:
             return []
         found = []
-        for item in self._list("/api/v1/nodes"):
-            status, node = item.get("status", {}), parse_node(item)
-            if node.edge:
-                self._edges[node.name] = node.internal_ip
+        items = self._list("/api/v1/nodes")
+        self._edges = addresses(parse_nodes(items).values())
+        for item in items:
+            status = item.get("status", {})
             cpu, memory = _amounts(status.get("allocatable", {}))
             line = {"node": item["metadata"]["name"], "cpu_cores": cpu, "memory_bytes": memory}
             found.append(self._line("capacity", {**line, "versions": _versions(status.get("nodeInfo", {}))}))

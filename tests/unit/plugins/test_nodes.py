@@ -142,21 +142,21 @@ def metrics(*names: str) -> str:
 
 def test_figures_of_all_nodes() -> None:
     cluster = Cluster([edge("a"), edge("b")], metrics("a", "b", "gone"))
-    assert figures(Kubectl(cluster, "/k"), []) == Figures(
-        {name: {"cpu": 32, "memory": 209920 * 1024} for name in ("a", "b")}, []
-    )
+    found = figures(Kubectl(cluster, "/k"), [])
+    assert found.of == {name: {"cpu": 32, "memory": 209920 * 1024} for name in ("a", "b")}
+    assert (found.missing, found.reason, list(found.nodes)) == ([], "", ["a", "b"])
 
 
 def test_missing_figures_are_named_with_the_state_of_the_node() -> None:
     cluster = Cluster([edge("a"), edge("b"), edge("c", ready="Unknown")], metrics("a"))
     found = figures(Kubectl(cluster, "/k"), [])
-    assert (list(found.of), found.missing, found.edges) == (["a"], ["b", "c"], {"b": "172.30.0.3"})
+    assert (list(found.of), found.missing, found.edges) == (["a"], ["b", "c"], ["b"])
     assert found.reason.startswith(
         "no figures of b, c (not ready: edge is posting ready status); tunnels of edges to cloudcore that are dead"
     )
     cluster = Cluster([edge("a"), edge("c", ready="Unknown")], metrics("a"))
     found = figures(Kubectl(cluster, "/k"), [])
-    assert (found.reason, found.edges) == ("no figures of c (not ready: edge is posting ready status)", {})
+    assert (found.reason, found.edges) == ("no figures of c (not ready: edge is posting ready status)", [])
     assert figures(Kubectl(cluster, "/k"), ["a"]).missing == []
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import PATIENCE, Tunnels
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.nodes import parse_nodes
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.tunnels import PATIENCE, Tunnels, addresses
 
 
 class Cloud:
@@ -53,3 +54,24 @@ def test_a_host_without_the_program() -> None:
     cloud.tunnels.reopen({"edge1": "192.0.2.1"})
     cloud.now = PATIENCE
     assert cloud.tunnels.reopen({"edge1": "192.0.2.1"}) == []
+
+
+def test_a_node_that_gives_an_address_of_others_for_its_own() -> None:
+    said = {
+        "edge1": "192.0.2.1",
+        "edge2": "192.0.2.2",
+        "thief": "192.0.2.2",
+        "all": "0.0.0.0/0",
+        "word": "dport",
+        "new": "",
+    }
+    label = {"node-role.kubernetes.io/edge": ""}
+    nodes = [
+        {
+            "metadata": {"name": name, "labels": label},
+            "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        }
+        for name, address in said.items()
+    ]
+    cloud = {"metadata": {"name": "cloud"}, "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.9"}]}}
+    assert addresses(parse_nodes([cloud, *nodes]).values()) == {"edge1": "192.0.2.1"}
