@@ -1,4 +1,9 @@
-"""An edge of another architecture: on the lab one of the amd64 machines runs the arm64 image by emulation, beside one that runs its own."""
+"""
+An edge of another architecture: on the lab one of the amd64 machines runs the arm64 image by emulation, beside one that runs its own.
+
+A whole arm64 machine can't be one of the lab's: under QEMU 7.2's user emulation (Debian 12) systemd and containerd run, but containerd's shim ends with
+"invalid argument" before it starts runc, as that emulation has no prctl(PR_SET_CHILD_SUBREAPER).
+"""
 
 from __future__ import annotations
 
