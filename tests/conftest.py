@@ -56,6 +56,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 E2E = "tests/e2e/"
 LONG = [E2E, "tests/molecule/", "tests/quality/", "tests/fl/", "tests/faults/"]
 """Folders whose files take long, in the order in which they come; all others fill what is left at the end."""
+LATE = [f"{E2E}faults", f"{E2E}test_stop.py"]
+"""What comes last on the lab. The one that stops all leaves the training of `make lab`, for which another play would be needed."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -75,16 +77,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, and
-    faults last, when the others need that no more.
+    Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, then
+    what trains with settings of its own, faults, and in the end what brings the defaults back.
     """
     side_by_side = hasattr(config, "workerinput")
 
-    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+    def place(item: pytest.Item) -> tuple[int, bool, int]:
         on_the_lab = item.nodeid.startswith(E2E)
         changes = on_the_lab and "default_training" not in getattr(item, "fixturenames", ())
         length = next((index for index, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
-        return length if side_by_side else on_the_lab, changes, item.nodeid.startswith(f"{E2E}faults")
+        late = next((index for index, start in enumerate(LATE, 1) if item.nodeid.startswith(start)), 0)
+        return length if side_by_side else on_the_lab, changes, late
 
     items.sort(key=place)
 
