@@ -29,6 +29,7 @@ WITHOUT = {
 
 # Of roles that `make test` has at work elsewhere; their scenarios are long
 ELSEWHERE = {
+    "containerd": "on the lab's nodes in each `make lab`, which makes the cluster anew where the role has changed",
     "docker": "on bare machines in molecule/build_images, which begins with it; on the lab in each site.yml",
     "kubernetes_python": "on the lab in each site.yml, whose modules use what it installs",
     "model_deployment": "tests/e2e/test_model.py",
