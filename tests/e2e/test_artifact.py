@@ -61,7 +61,8 @@ def test_an_inventory_of_one_line_is_the_lab(operator: Operator, tmp_path: Path)
 
 
 def test_site(operator: Operator) -> None:
-    operator.play("site", values(edgefl_run="new")).ok()
+    """Its training; experiment.yml below plays all that comes before, as the same playbook."""
+    operator.play("site", values(edgefl_run="new"), "--tags=preflight,federation,results").ok()
     events = rounds(operator.folder)
     assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
     # In results and objects the nodes have the cluster's names
@@ -100,6 +101,7 @@ def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_pat
 
 
 def test_experiment(operator: Operator) -> None:
+    """With every role that site.yml has before the training."""
     one = {"experiment_name": "short", "experiment_loops": 1, "experiment_settings": [{"name": "one"}]}
     operator.play("experiment", values(**one, edgefl_rounds=1)).ok()
     assert (operator.folder / "results/experiments/short/comparison/report.html").exists()
