@@ -73,7 +73,7 @@ COVERED := --cov --cov-report= --branches
 test: .venv-test .venv-fl  ## Linters, sanity, unit, Flower processes, molecule, and end to end on the lab; fails below 90 % of all branches
 	$(PYTEST) --numprocesses=3 $(COVERED)
 
-test-long: .venv-test .venv-fl  ## What takes many minutes more on the lab: growing it, autoscalers, the roles' scenarios, the how-to's problems
+test-long: .venv-test .venv-fl  ## What takes many minutes more: growing the lab, regions and autoscalers on it, more scenarios of roles, the how-to's problems
 	$(PYTEST) -m long --ignore=tests/e2e/faults
 
 test-faults: .venv-test  ## Faults on the lab while it trains, one after the other, and what each cost (less than an hour)
@@ -91,7 +91,7 @@ lint: .venv-test  ## Linters only (some seconds)
 	$(PYTEST) tests/quality/test_lint.py
 
 sanity: .venv-test  ## ansible-test, with the oldest and the newest ansible-core
-	$(PYTEST) tests/quality/test_ansible_test.py
+	$(PYTEST) -m '' tests/quality/test_ansible_test.py
 
 unit: .venv-test  ## Unit tests, which need neither lab nor network
 	$(PYTEST) tests/unit
@@ -113,8 +113,8 @@ coverage: .venv-test .venv-fl  ## Coverage alone, by the tests that need no clus
 	$(PYTEST) --numprocesses=2 tests/unit tests/report tests/fl tests/faults $(COVERED)
 	$(BIN)/coverage report --skip-covered --show-missing
 
-molecule: .venv-test  ## Roles that need no cluster, on bare machines
-	$(PYTEST) tests/molecule
+molecule: .venv-test  ## Roles that need no cluster, on bare machines, all of them
+	$(PYTEST) -m '' tests/molecule
 
 e2e: .venv-test  ## The whole job on the lab
 	$(PYTEST) tests/e2e

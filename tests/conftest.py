@@ -16,6 +16,7 @@ from support import branches
 from support.browser import Browser
 from support.helpers import LINK, bring
 from support.processes import DATA, Federation
+from unmeasured import unmeasured
 
 # An example's time says nothing on a machine that does other work too
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -56,6 +57,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 E2E = "tests/e2e/"
 LONG = [E2E, "tests/molecule/", "tests/quality/", "tests/fl/", "tests/faults/"]
 """Folders whose files take long, in the order in which they come; all others fill what is left at the end."""
+LATE = [f"{E2E}faults", f"{E2E}test_stop.py"]
+"""What comes last on the lab. The one that stops all leaves the training of `make lab`, for which another play would be needed."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -75,16 +78,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, and
-    faults last, when the others need that no more.
+    Side by side, what takes longest comes first; else in the order of pyproject.toml. On the lab, what needs it as `make lab` leaves it comes first, then
+    what trains with settings of its own, faults, and in the end what brings the defaults back.
     """
     side_by_side = hasattr(config, "workerinput")
 
-    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+    def place(item: pytest.Item) -> tuple[int, bool, int]:
         on_the_lab = item.nodeid.startswith(E2E)
         changes = on_the_lab and "default_training" not in getattr(item, "fixturenames", ())
         length = next((index for index, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
-        return length if side_by_side else on_the_lab, changes, item.nodeid.startswith(f"{E2E}faults")
+        late = next((index for index, start in enumerate(LATE, 1) if item.nodeid.startswith(start)), 0)
+        return length if side_by_side else on_the_lab, changes, late
 
     items.sort(key=place)
 
@@ -100,6 +104,19 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(line, end="" if line.endswith("\n") else "\n", flush=True, file=sys.stderr)
 
     return write
+
+
+# Of drawings and templates what takes most of their time, twice as long where it is measured; none of it calls code of ours
+OF_OTHERS = [("matplotlib.figure", "Figure", "savefig"), ("jinja2", "Environment", "compile")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def not_measured() -> None:
+    """Where a test module uses it, and coverage is measured."""
+    for module, kind, name in OF_OTHERS:
+        if module in sys.modules and sys.gettrace():
+            of_others = getattr(sys.modules[module], kind)
+            setattr(of_others, name, unmeasured(getattr(of_others, name)))
 
 
 @pytest.fixture(scope="module")

@@ -32,10 +32,12 @@ def clients(lab: Lab) -> dict[str, Any]:
     return {name: {key: found.get(key) for key in ("restartCount", "lastState")} for name, found in containers.items()}
 
 
-def test_lab(operator: Operator, tmp_path: Path) -> None:
+# `make test` begins with a `make lab`, which is the same play from the checkout
+@pytest.mark.long
+def test_lab(operator: Operator) -> None:
     """
     As somebody calls it who has the collection and no inventory, it finds the lab that `make lab` made from the checkout, trained, and has nothing to do
-    there but to bring the results. An inventory of one line has the same machines.
+    there but to bring the results.
     """
     before = operator.lab.state()
     again = operator.play("lab", inventory=Path("/dev/null")).ok()
@@ -46,6 +48,9 @@ def test_lab(operator: Operator, tmp_path: Path) -> None:
     operator.lab.show(f"  the lab with the cluster up: {again.result.seconds:.1f} s, at most {limit:.1f}")
     assert again.result.seconds <= limit
     assert [event["event"] for event in rounds(operator.folder)] == ["start", *["round"] * 5, "done"]
+
+
+def test_an_inventory_of_one_line_is_the_lab(operator: Operator, tmp_path: Path) -> None:
     line = tmp_path / "lab.yml"
     line.write_text("plugin: edgefl.kubeedge.lab\n")
     env = {"ANSIBLE_COLLECTIONS_PATH": str(operator.collections)}
@@ -56,7 +61,8 @@ def test_lab(operator: Operator, tmp_path: Path) -> None:
 
 
 def test_site(operator: Operator) -> None:
-    operator.play("site", values(edgefl_run="new")).ok()
+    """Its training; experiment.yml below plays all that comes before, as the same playbook."""
+    operator.play("site", values(edgefl_run="new"), "--tags=preflight,federation,results").ok()
     events = rounds(operator.folder)
     assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
     # In results and objects the nodes have the cluster's names
@@ -73,7 +79,7 @@ def test_one_edge_has_all_images(operator: Operator) -> None:
 
 
 def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_path: Path) -> None:
-    """The clients' pods stay, and train what was edited; what retrain passed over is as site wants it."""
+    """The clients' pods stay, and train what was edited; what retrain did is as site wants it."""
     before, pods = rounds(operator.folder)[0], clients(operator.lab)
     sources, _number = edited(tmp_path, "layers.Dropout(", "layers.Dropout(0.05 + ")
     operator.play("retrain", sources).ok()
@@ -89,10 +95,13 @@ def test_an_edit_is_trained_and_leaves_nothing_to_do(operator: Operator, tmp_pat
     assert len(ended) < len(pods), f"the framework was loaded again: {after}"
     assert [event["event"] for event in events] == ["start", *["round"] * 5, "done"]
     assert events[-1]["accuracy"] >= 0.82
-    assert operator.play("site", sources, show=False).ok().sums["changed"] == 0
+    # The rest of site.yml in test_idempotence.py
+    tags = "--tags=preflight,build_images,ship_images,federation,results"
+    assert operator.play("site", sources, tags, show=False).ok().sums["changed"] == 0
 
 
 def test_experiment(operator: Operator) -> None:
+    """With every role that site.yml has before the training."""
     one = {"experiment_name": "short", "experiment_loops": 1, "experiment_settings": [{"name": "one"}]}
     operator.play("experiment", values(**one, edgefl_rounds=1)).ok()
     assert (operator.folder / "results/experiments/short/comparison/report.html").exists()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("other_training")
 def test_a_broken_app_is_told_before_a_pod_starts(lab: Lab, tmp_path: Path) -> None:
     sources, number = edited(tmp_path, "layers.Dense", "layers.Dens")
     before = lab.pod_ids()
-    run = lab.play("site.yml", sources)
+    run = lab.play("site.yml", sources, "--tags=preflight,build_images,federation")
     assert run.result.code != 0
     assert f"fashion_mnist/model.py line {number}" in run.output and "Dens" in run.output
     assert lab.pod_ids() == before

@@ -127,30 +127,29 @@ def test_no_kubeconfig(lab: Lab) -> None:
     )
 
 
-def test_unreachable_edge(lab: Lab, tmp_path: Path) -> None:
+def test_what_is_wrong_with_each_host(lab: Lab, tmp_path: Path) -> None:
+    """All told in one play: an edge that nobody reaches, one without sudo, and one that says for a moment that it is a Rocky Linux."""
     inventory = lab.write_inventory(
         tmp_path / "hosts.yml",
-        {"cloud0": "cloud", "edge1": "edge1", "far": "edge2"},
-        {"far": {"ansible_host": "127.0.0.1", "ansible_port": 1}},
+        {"cloud0": "cloud", "edge1": "edge1", "edge2": "edge2", "far": "edge2"},
+        {
+            "edge1": {"ansible_become_exe": "/bin/false"},
+            "far": {
+                "edgefl_node_name": "far",
+                "edgefl_slice_start": 30_000,
+                "edgefl_slice_stop": 31_000,
+                "ansible_host": "127.0.0.1",
+                "ansible_port": 1,
+            },
+        },
     )
-    refused(lab, ["far", "127.0.0.1", lab.hosts["edge2"]["ansible_user"]], inventory=inventory)
-
-
-def test_no_sudo(lab: Lab, tmp_path: Path) -> None:
-    inventory = lab.write_inventory(
-        tmp_path / "hosts.yml",
-        {"cloud0": "cloud", "edge1": "edge1", "edge2": "edge2"},
-        {"edge2": {"ansible_become_exe": "/bin/false"}},
-    )
-    refused(lab, ["edge2", "sudo"], inventory=inventory)
-
-
-def test_a_host_of_another_family(lab: Lab, tmp_path: Path) -> None:
-    """The edge says for a moment that it is a Rocky Linux."""
     lab.ssh("edge2", "cp /etc/os-release /etc/os-release.kept && rm /etc/os-release")
     rocky = 'PRETTY_NAME="Rocky Linux 9.4 (Blue Onyx)"\nID="rocky"\nID_LIKE="rhel centos fedora"\n'
+    unreachable = ["far", "127.0.0.1", lab.hosts["edge2"]["ansible_user"], "can't be used"]
+    no_root = ["on edge1 can't become root"]
+    of_another_family = ["edge2 runs Rocky Linux 9.4", "no Debian or Ubuntu", "edge_access", "SELinux"]
     try:
         lab.ssh("edge2", f"printf %s {shlex.quote(rocky)} >/etc/os-release")
-        refused(lab, ["edge2 runs Rocky Linux 9.4", "no Debian or Ubuntu", "edge_access", "SELinux"])
+        refused(lab, [*unreachable, *no_root, *of_another_family], inventory=inventory)
     finally:
         lab.ssh("edge2", "rm /etc/os-release; ln -s ../usr/lib/os-release /etc/os-release; rm /etc/os-release.kept")

@@ -11,7 +11,8 @@ import pytest
 from support.helpers import run
 from support.running_lab import Lab, edited, rounds, values
 
-pytestmark = pytest.mark.usefixtures("other_training")
+# `make test` has root, regions and clients as processes, with the arguments and certificates that the roles make: tests/fl/test_regions.py
+pytestmark = [pytest.mark.usefixtures("other_training"), pytest.mark.long]
 REGION = "edgefl.kubeedge/region"
 EACH_ALONE = {"north": {"edges": ["edge1"], "node": "edge1"}, "south": {"edges": ["edge2"], "node": "edge2"}}
 
@@ -57,7 +58,6 @@ def test_two_regions_and_none_again(lab: Lab) -> None:
     assert not [name for name in secrets(lab) if name.startswith("region-")]
 
 
-@pytest.mark.long
 def test_four_edges_in_two_regions(lab: Lab, tmp_path: Path) -> None:
     """The pods of the regions go on from one run to the next; an edit reaches them; one that is killed comes back, and the training ends."""
     count = len(lab.edges)

@@ -1,4 +1,7 @@
-"""stop.yml leaves no object of ours, keeps what was trained, and has nothing to do the second time; site.yml brings all back."""
+"""
+stop.yml leaves no object of ours, keeps what was trained, and has nothing to do the second time; site.yml brings all back, as the last thing on the lab
+(tests/conftest.py).
+"""
 
 from __future__ import annotations
 
@@ -24,25 +27,28 @@ def images(lab: Lab) -> dict[str, list[str]]:
     }
 
 
+def results() -> set[str]:
+    """The runs whose results are in the checkout."""
+    return {path.name for path in (ROOT / "results").iterdir()}
+
+
 @pytest.fixture(scope="module")
-def stopped(lab: Lab, operator: Operator) -> dict[str, list[str]]:
-    """What the checkout deployed is stopped, by the installed collection; the images that there were before."""
-    before = images(lab)
+def stopped(lab: Lab, operator: Operator) -> tuple[dict[str, list[str]], set[str]]:
+    """What the checkout deployed is stopped, by the installed collection; the images and results that there were before."""
+    before = images(lab), results()
     operator.play("stop").ok()
     return before
 
 
-def test_stop_leaves_no_object(lab: Lab, stopped: dict[str, list[str]]) -> None:
-    before = stopped
-    assert all(before.values())
+def test_stop_leaves_no_object(lab: Lab, stopped: tuple[dict[str, list[str]], set[str]]) -> None:
+    assert all(stopped[0].values()) and stopped[1]
     kinds = "all,configmaps,secrets,serviceaccounts,endpoints,persistentvolumeclaims,roles.rbac.authorization.k8s.io"
     there = {f"{item['kind']}/{item['metadata']['name']}" for item in lab.ours(kinds)}
     assert there - OF_THE_CLUSTER == set()
     cluster_wide = lab.kubectl("get", "clusterroles,clusterrolebindings,persistentvolumes,crd", "--output=name").split()
     # The lab's cloudcore has an account of its own, which is the cluster's
     assert [name for name in cluster_wide if NAMESPACE in name and not name.endswith("/edgefl-cloudcore")] == []
-    assert images(lab) == before, "stop keeps the images"
-    assert (ROOT / "results/latest/report.html").exists()
+    assert (images(lab), results()) == stopped, "stop keeps images and results"
 
 
 @pytest.mark.usefixtures("stopped")
@@ -91,7 +97,9 @@ def test_nothing_is_there_to_train_again(lab: Lab) -> None:
 @pytest.mark.parametrize("autoscaler", [pytest.param("none", marks=pytest.mark.long), "vpa"])
 def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None:
     before = lab.state()
-    check = lab.play("site.yml", "--check", values(edgefl_autoscale=autoscaler), show=False).ok()
+    # What comes before these is as it was
+    tags = "--tags=preflight,autoscaler,federation"
+    check = lab.play("site.yml", "--check", tags, values(edgefl_autoscale=autoscaler), show=False).ok()
     assert check.sums["changed"] > 0
     for what in ("Namespace | Make the namespace", "Certificates | Issue or renew"):
         assert what in check.output
@@ -101,11 +109,11 @@ def test_check_mode_where_nothing_is_deployed(lab: Lab, autoscaler: str) -> None
 
 def test_site_brings_all_back(lab: Lab) -> None:
     """With a run of its own."""
-    before = set((ROOT / "results").iterdir())
+    before = results()
     lab.bring_defaults("edgefl_run=new")
     begun, *_made = rounds()
     assert sorted(pod["spec"]["nodeName"] for pod in lab.pods(clients=True)) == sorted(lab.edges)
-    assert {path.name for path in set((ROOT / "results").iterdir()) - before} == {begun["run"]}
+    assert results() - before == {begun["run"]}
 
 
 @pytest.mark.long

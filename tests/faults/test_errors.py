@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import Recovered
-from faults.test_peers import BACK, JOINED, since, with_both
+from faults.test_peers import BACK, JOINED, since, with_all
 from support.processes import DATA, SOURCE, Federation, until
 
 LABELS = "train-labels-idx1-ubyte"
@@ -41,7 +41,7 @@ def test_an_exception_in_fit(federation: Federation, data: Path, recovered: Reco
     aggregator = federation.aggregator("--rounds=1000", "--min_round_samples=0.3")
     broken = federation.light_client("edge1", 0, 500, fit=0.5, EDGEFL_DATA_DIR=str(data))
     federation.light_client("edge2", 500, 1_500, fit=0.5)
-    joined = with_both(federation, aggregator, 0)["round"]
+    joined = with_all(federation, aggregator, 0)["round"]
     damage(data)
     line = federation.event(aggregator, "round", joined + 2)
     assert [one["node"] for one in line["clients"]] == ["edge2"]
@@ -49,17 +49,17 @@ def test_an_exception_in_fit(federation: Federation, data: Path, recovered: Reco
     assert broken.told("Traceback")
     repair(data)
     begin = time.monotonic()
-    with_both(federation, aggregator, joined + 2)
+    with_all(federation, aggregator, joined + 2)
     recovered("exception in fit: its cause is gone -> a round with the client is done", since(begin), BACK)
 
 
 def test_an_exception_in_fit_of_all(federation: Federation, data: Path, recovered: Recovered) -> None:
-    """With TensorFlow. The run ends with the reason; the clients live, and serve the next aggregator."""
+    """The run ends with the reason; the clients live, and serve the next aggregator."""
     clients = [
-        federation.client(node, start, stop, EDGEFL_DATA_DIR=str(data))
+        federation.light_client(node, start, stop, EDGEFL_DATA_DIR=str(data))
         for node, start, stop in (("edge1", 0, 2_000), ("edge2", 2_000, 4_000))
     ]
-    until(lambda: all(one.told("TensorFlow is ready") for one in clients), "TensorFlow")
+    until(lambda: all(one.told("is ready") for one in clients), "the clients")
     damage(data)
     aggregator = federation.aggregator("--rounds=1")
     failed = federation.event(aggregator, "failed")

@@ -45,10 +45,11 @@ def edited(tmp_path: Path, number: int, old: str, new: str) -> Path:
     return sources
 
 
-def client(federation: Federation, node: str, store: Path) -> Program:
-    """A client of 500 samples that keeps the framework loaded."""
+def client(federation: Federation, node: str, store: Path, light: bool = False) -> Program:
+    """A client of 500 samples that keeps the framework loaded; a light one trains without it."""
     start = 500 if node == "edge2" else 0
-    return federation.client(node, start, start + 500, f"--apps_dir={store}")
+    begin = federation.light_client if light else federation.client
+    return begin(node, start, start + 500, f"--apps_dir={store}")
 
 
 def aggregator(federation: Federation, run: str, sources: Path, rounds: int = 2) -> Program:
@@ -125,7 +126,7 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
         file.write_text(text)
         time.sleep(0.2)
     write("others", made_for="another")
-    clients = [client(federation, node, store) for node in ("edge1", "edge2")]
+    clients = [client(federation, node, store, light=True) for node in ("edge1", "edge2")]
     write("first")
     done(program, "first")
     identity = put(store, NAME, edited(tmp_path, 1, r"Dropout\([0-9.]+\)", "Dropout(0.31)"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,15 +35,26 @@ def app(tmp_path: Path) -> Path:
     return package
 
 
-def check(app: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PYTHON, "-m", "edgefl.common.check_app", app.name],
-        env=measured(os.environ | {"PYTHONPATH": str(app.parents[3])}),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+Check = Callable[[Path], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def check() -> Iterator[Check]:
+    """Tries an app: each in a process of its own, of which all have the framework from one."""
+    variables = measured(os.environ | {"PYTHONPATH": str(ROOT / "tests")})
+    words = [PYTHON, "-m", "support.checks"]
+    with subprocess.Popen(words, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        asks, tells = program.stdin, program.stdout
+        assert asks and tells
+
+        def tried(app: Path) -> subprocess.CompletedProcess[str]:
+            asks.write(json.dumps({"path": str(app.parents[3]), "app": app.name}) + "\n")
+            asks.flush()
+            said = json.loads(tells.readline())
+            return subprocess.CompletedProcess(["check_app"], said["code"], said["stdout"], said["stderr"])
+
+        yield tried
+        asks.close()
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -50,14 +63,14 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_the_app_of_the_documentation_works(app: Path) -> None:
+def test_the_app_of_the_documentation_works(check: Check, app: Path) -> None:
     said = check(app)
     message = re.search(r"^app footwear works.*$", DOCUMENT, re.MULTILINE)
     assert message and said.returncode == 0, said.stderr
     assert said.stdout.strip() == message[0]
 
 
-def test_a_broken_model_is_named_with_its_line(app: Path) -> None:
+def test_a_broken_model_is_named_with_its_line(check: Check, app: Path) -> None:
     """The mistake and the message that the documentation shows."""
     replace(app / "model.py", 'Dense(2, "softmax")', 'Dens(2, "softmax")')
     said = check(app)
@@ -66,14 +79,14 @@ def test_a_broken_model_is_named_with_its_line(app: Path) -> None:
     assert said.stderr.strip().endswith(message[1])
 
 
-def test_labels_beyond_the_outputs_are_named(app: Path) -> None:
+def test_labels_beyond_the_outputs_are_named(check: Check, app: Path) -> None:
     replace(app / "data.py", "np.isin(labels, (5, 7, 9)).astype(np.uint8)", "labels")
     said = check(app)
     assert said.returncode == 1
     assert "app footwear: labels go up to 9, but the model has 2 outputs; it needs 10" in said.stderr
 
 
-def test_an_evaluation_that_is_not_the_model_s_is_named(app: Path) -> None:
+def test_an_evaluation_that_is_not_the_model_s_is_named(check: Check, app: Path) -> None:
     with (app / "model.py").open("a") as file:
         file.write("\n\ndef evaluate(weights, inputs, labels):\n    return 0.5, 0.5\n")
     said = check(app)
@@ -81,7 +94,7 @@ def test_an_evaluation_that_is_not_the_model_s_is_named(app: Path) -> None:
     assert "evaluate() gives loss 0.5000, accuracy 0.5000; the model of build() has" in said.stderr
 
 
-def test_the_app_of_the_demonstration_works() -> None:
+def test_the_app_of_the_demonstration_works(check: Check) -> None:
     """It has the functions that an app may leave out."""
     said = check(SOURCE / "edgefl/apps/fashion_mnist/fashion_mnist")
     assert said.returncode == 0, said.stderr
@@ -100,7 +113,7 @@ WEIGHTS = "\n\ndef initial_weights(seed):\n    import numpy as np\n\n    return 
         ("model.py", "    return model\n", f"    return model\n{WEIGHTS}", "initial_weights() gives shapes [(784, 3), (3,)]"),
     ],
 )  # fmt: skip
-def test_what_would_fail_in_the_pods_is_told(app: Path, name: str, old: str, new: str, told: str) -> None:
+def test_what_would_fail_in_the_pods_is_told(check: Check, app: Path, name: str, old: str, new: str, told: str) -> None:
     replace(app / name, old, new)
     said = check(app)
     assert said.returncode == 1 and told in said.stderr

@@ -88,7 +88,7 @@ def test_slow_connections_to_the_status_port(federation: Federation) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
     try:
         aggregator = federation.aggregator(
-            "--rounds=20", "--min_num_clients=1", "--min_sample_size=1", f"--state_dir={federation.folder}"
+            "--rounds=5", "--min_num_clients=1", "--min_sample_size=1", f"--state_dir={federation.folder}"
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -66,23 +66,17 @@ def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     np.testing.assert_array_equal(kept[array["name"]], written["arr_0"])
     assert not (state(federation) / "replies.bin").exists()
     assert federation.status()["state"] == "done" and all(one.lives for one in clients)
+    # what Flower says of its rounds is in the log, as plain text, in the order of our own lines
+    said = aggregator.err.read_text()
+    for text in ("Starting FedAvg strategy:", "[ROUND 1/2]", "aggregate_train: Received 2 results and 0 failures"):
+        assert [row for row in said.splitlines() if row.startswith("INFO :") and text in row], said
+    assert said.index("[ROUND 1/2]") < said.index("round 1: ") < said.index("Strategy execution finished")
+    assert "\x1b" not in said + "".join(one.err.read_text() + one.out.read_text() for one in clients)
     assert clients[0].end() < 2 and clients[0].process.returncode == TOLD_TO_END
     # the same run again: done at once
     assert aggregator.end() < 2
     again = started(federation, MEANS)
     assert federation.event(again, "done") == done
-
-
-def test_the_log_of_flower(federation: Federation) -> None:
-    """What Flower says of its rounds is in the aggregator's log, as plain text, in the order of our own lines."""
-    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1")
-    clients = federation.app_pair(MEANS)
-    federation.event(aggregator, "done")
-    said = aggregator.err.read_text()
-    for text in ("Starting FedAvg strategy:", "[ROUND 1/1]", "aggregate_train: Received 2 results and 0 failures"):
-        assert [row for row in said.splitlines() if row.startswith("INFO :") and text in row], said
-    assert said.index("[ROUND 1/1]") < said.index("round 1: ") < said.index("Strategy execution finished")
-    assert "\x1b" not in said + "".join(one.err.read_text() + one.out.read_text() for one in clients)
 
 
 def test_no_hub_is_asked_and_nobody_is_told(federation: Federation, tmp_path: Path) -> None:
@@ -287,7 +281,10 @@ def spoilable(tmp_path: Path) -> Path:
     return app
 
 
-@pytest.mark.parametrize("way", SPOILED)
+# The others are in other tests here and in test_sieve.py, but for the restart
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[] if way in ("a list", "evaluation") else pytest.mark.long) for way in SPOILED]
+)
 def test_a_bad_answer(federation: Federation, tmp_path: Path, way: str) -> None:
     """Of a client that is right in all but what it answers: it is lost with the reason, and the run ends as without it; also after a restart."""
     app = spoilable(tmp_path)
@@ -416,7 +413,7 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 def test_pods_that_stand_by(federation: Federation) -> None:
     """One pod of a node works. When it dies in a round, the other does what it was asked: nothing is lost."""
-    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=3 pause=2.0", "--min_num_clients=3")
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 pause=2.0", "--min_num_clients=3")
     first = federation.app_client("edge1", MEANS, "--node_config=partition-id=0", pod="first")
     until(lambda: aggregator.told("edge1/first joined"), "the first")
     federation.app_client("edge1", MEANS, "--node_config=partition-id=0", pod="second")
@@ -468,7 +465,7 @@ def test_mutual_tls(federation: Federation, folders: dict[str, Path]) -> None:
 
 def test_a_client_killed_in_a_round(federation: Federation) -> None:
     """Nobody stands by: the round goes on without it after the grace time."""
-    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=3 pause=1.0")
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 pause=1.0")
     edge1, _edge2 = federation.app_pair(MEANS)
     until(federation.ready, "ready")
     until(lambda: federation.status()["state"] == "training", "the training")

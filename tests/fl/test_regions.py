@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,75 +81,105 @@ def in_round(federation: Federation, round_: int) -> None:
     until(
         lambda: federation.status()["round"] >= round_ and federation.status()["state"] == "training", f"round {round_}"
     )
-    time.sleep(0.5)
+    time.sleep(0.3)
 
 
-def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(federation: Federation) -> None:
-    root = federation.aggregator(
-        "--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3"
-    )
-    regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
-    own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
-    until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
-    count = len(rounds(federation, root))
-    in_round(federation, count + 1)
-    inside, north = regions["north"]
-    north.end(signal.SIGKILL)
-    lost = until(lambda: [entry for entry in rounds(federation, root) if entry["lost"]], "the lost part")[0]
-    assert [(one["node"], one["reason"]) for one in lost["lost"]] == [("north", "the connection was lost")]
-    assert parts(lost) == {"south": WHOLE["south"]}
-    inside.aggregator(f"--upstream=north@{federation.host}:{federation.port}", *OF_A_REGION)
-    until(lambda: parts(rounds(federation, root)[-1]) == WHOLE, "the region's part again")
-    assert all(one.lives for one in (*own["north"], *own["south"]))
-    assert rounds(federation, root)[-1]["lost"] == []
+class Regions:
+    """A root that trains all the while, and two regions of light clients; each test leaves it whole."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self.state = f"--state_dir={federation.folder / 'state'}"
+        self.begin()
+        self.regions = {name: federation.region(name) for name in SLICES}
+        self.own = {name: clients(inside, name, fit=0.7) for name, (inside, _program) in self.regions.items()}
+        until(lambda: any(parts(entry) == WHOLE for entry in self.rounds()), "a round of both")
+
+    def begin(self) -> None:
+        """Starts the root."""
+        self.root = self.federation.aggregator(
+            "--rounds=10000", "--min_sample_size=1", "--min_num_clients=1", "--min_round_samples=0.3", self.state
+        )
+
+    def rounds(self, after: int = 0) -> list[dict[str, Any]]:
+        """Those after the first `after` ones."""
+        return rounds(self.federation, self.root)[after:]
+
+    def until_whole(self, after: int) -> None:
+        until(lambda: [entry for entry in self.rounds(after) if parts(entry) == WHOLE], "both regions, all of them")
+
+    @property
+    def live(self) -> bool:
+        """Whether all programs of the regions are as they were begun."""
+        programs = [program for _inside, program in self.regions.values()]
+        return all(one.lives for one in (*programs, *self.own["north"], *self.own["south"]))
 
 
-def test_a_client_that_is_killed_costs_its_region_its_samples(federation: Federation) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regions]:
+    federation = Federation(tmp_path_factory.mktemp("regions"))
+    try:
+        yield Regions(federation)
+    finally:
+        federation.close()
+
+
+def test_a_client_that_is_killed_costs_its_region_its_samples(whole: Regions) -> None:
     """In that round it is a part that the region lost; from then on the root asks for less, and for all again when it is back."""
-    root = federation.aggregator("--rounds=10000", "--min_sample_size=1")
-    regions = {name: federation.region(name) for name in SLICES}
-    own = {name: clients(inside, name, fit=1) for name, (inside, _program) in regions.items()}
-    until(lambda: any(parts(entry) == WHOLE for entry in rounds(federation, root)), "a round of both")
-    in_round(federation, len(rounds(federation, root)) + 1)
-    own["north"][0].end(signal.SIGKILL)
+    inside, north = whole.regions["north"]
+    count = len(whole.rounds())
+    in_round(whole.federation, count + 1)
+    whole.own["north"][0].end(signal.SIGKILL)
     short = SAMPLES["north"] - 400
     hit = until(
-        lambda: [entry for entry in rounds(federation, root) if parts(entry).get("north") == (short, 2, 1)], "the round"
+        lambda: [entry for entry in whole.rounds(count) if parts(entry).get("north") == (short, 2, 1)], "the round"
     )[0]
     assert parts(hit)["south"] == WHOLE["south"] and hit["lost"] == []
-    assert regions["north"][1].told("north0/north0 (part 1/1) is lost: the connection was lost")
+    assert north.told("north0/north0 (part 1/1) is lost: the connection was lost")
 
     def asked_of_north() -> Any:
-        last = {one["node"]: one for one in rounds(federation, root)[-1]["clients"]}.get("north")
+        last = {one["node"]: one for one in whole.rounds()[-1]["clients"]}.get("north")
         return last and (last["stop"], last["examples"], last["parts"])
 
     until(lambda: asked_of_north() == (short, short, 2), "a round of what is left")
-    regions["north"][0].light_client("north0", 0, 400, fit=1)
+    whole.own["north"][0] = inside.light_client("north0", 0, 400, fit=0.7)
     until(lambda: asked_of_north() == (SAMPLES["north"], SAMPLES["north"], 3), "a round of all again")
-    assert not any(entry["lost"] for entry in rounds(federation, root)) and regions["north"][1].lives
+    assert not any(entry["lost"] for entry in whole.rounds(count)) and whole.live
 
 
-def test_regions_outlive_their_root(federation: Federation, tmp_path: Path) -> None:
+def test_a_region_that_is_killed_is_one_lost_part_and_comes_back(whole: Regions) -> None:
+    federation, count = whole.federation, len(whole.rounds())
+    in_round(federation, count + 1)
+    inside, north = whole.regions["north"]
+    north.end(signal.SIGKILL)
+    lost = until(lambda: [entry for entry in whole.rounds(count) if entry["lost"]], "the lost part")[0]
+    assert [(one["node"], one["reason"]) for one in lost["lost"]] == [("north", "the connection was lost")]
+    assert parts(lost) == {"south": WHOLE["south"]}
+    again = inside.aggregator(f"--upstream=north@{federation.host}:{federation.port}")
+    whole.regions["north"] = (inside, again)
+    whole.until_whole(count)
+    assert whole.rounds()[-1]["lost"] == [] and whole.live
+
+
+def test_regions_outlive_their_root(whole: Regions) -> None:
     """A root that is killed goes on with them, and another run of the root's has them too."""
-    options = ("--rounds=4", f"--state_dir={tmp_path / 'state'}")
-    root = federation.aggregator(*options)
-    regions = {name: federation.region(name, *OF_A_REGION) for name in SLICES}
-    for name, (inside, _program) in regions.items():
-        clients(inside, name, fit=0.5)
-    in_round(federation, 2)
-    root.end(signal.SIGKILL)
-    again = federation.aggregator(*options)
-    federation.event(again, "done")
-    made = rounds(federation, again)
-    assert [entry["round"] for entry in made] == [1, 2, 3, 4] and parts(made[-1]) == WHOLE
-    north, program = regions["north"]
-    until(lambda: north.status()["state"] == "done", "the region's end")
-    again.end()
-    other = federation.aggregator("--run=other", *options)
-    until(lambda: north.status()["state"] == "training", "the next run")
-    federation.event(other, "done")
-    assert parts(rounds(federation, other)[-1]) == WHOLE
-    assert program.told("joined the aggregator", 3)
+    count = len(whole.rounds())
+    in_round(whole.federation, count + 1)
+    whole.root.end(signal.SIGKILL)
+    begun = {name: program.times("joined the aggregator") for name, (_inside, program) in whole.regions.items()}
+    whole.begin()
+    until(lambda: len(whole.rounds()) > count, "the next round")
+    whole.until_whole(count)
+    made = whole.rounds()
+    assert [entry["round"] for entry in made] == list(range(1, len(made) + 1))
+    whole.root.end()
+    other = whole.federation.aggregator("--run=other", "--rounds=2", whole.state)
+    whole.federation.event(other, "done")
+    assert parts(rounds(whole.federation, other)[-1]) == WHOLE
+    for name, (inside, program) in whole.regions.items():
+        until(lambda: inside.status()["state"] == "done", "the region's end")  # noqa: B023
+        assert program.times("joined the aggregator") == begun[name] + 2
+    assert whole.live
 
 
 def test_a_region_of_clients_that_evaluate(federation: Federation) -> None:

@@ -52,13 +52,13 @@ def test_five_rounds_as_in_the_how_to(federation: Federation, tmp_path: Path) ->
 
 def test_a_client_of_other_settings_has_no_part(federation: Federation) -> None:
     aggregator = federation.aggregator("--rounds=1", "--client_settings=edge1=new", "--client_settings=edge2=new")
-    federation.client("edge1", 0, 5_000, "--settings=old")
-    federation.client("edge3", 5_000, 10_000, "--settings=new")
+    federation.light_client("edge1", 0, 5_000, "--settings=old")
+    federation.light_client("edge3", 5_000, 10_000, "--settings=new")
     until(
         lambda: all(aggregator.told(f"refused: {who}/") for who in ("edge1", "edge3")), "the refusal of edge1 and edge3"
     )
-    federation.client("edge1", 0, 5_000, "--settings=new")
-    federation.client("edge2", 5_000, 10_000, "--settings=new")
+    federation.light_client("edge1", 0, 5_000, "--settings=new")
+    federation.light_client("edge2", 5_000, 10_000, "--settings=new")
     federation.event(aggregator, "done")
     (round_,) = [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
     assert [(one["node"], one["start"], one["stop"]) for one in round_["clients"]] == [
@@ -70,16 +70,18 @@ def test_a_client_of_other_settings_has_no_part(federation: Federation) -> None:
 
 def test_the_convolutional_app_is_evaluated_by_the_clients(federation: Federation) -> None:
     aggregator = federation.aggregator("--rounds=2", "--app=fashion_mnist_cnn")
-    for node, start, stop in (("edge1", 0, 5_000), ("edge2", 5_000, 10_000)):
+    for node, start, stop in (("edge1", 0, 2_000), ("edge2", 2_000, 4_000)):
         federation.client(node, start, stop, "--app=fashion_mnist_cnn")
     done = federation.event(aggregator, "done")
-    assert done["accuracy"] > 0.6 and federation.lines(aggregator)[0]["accuracy"] is None
+    assert done["accuracy"] > 0.4 and federation.lines(aggregator)[0]["accuracy"] is None
 
 
 @pytest.mark.parametrize("strategy", [pytest.param("FedProx", marks=pytest.mark.long), "FedAdam"])
 def test_other_strategies_learn(federation: Federation, strategy: str) -> None:
+    """With TensorFlow where the strategy asks something of the clients."""
     options = ["--strategy_options=eta=0.01", "--strategy_options=tau=0.001"] if strategy == "FedAdam" else []
     aggregator = federation.aggregator("--rounds=3", f"--strategy={strategy}", *options)
-    federation.client("edge1", 0, 5_000)
-    federation.client("edge2", 5_000, 10_000)
+    begin = federation.client if strategy == "FedProx" else federation.light_client
+    begin("edge1", 0, 5_000)
+    begin("edge2", 5_000, 10_000)
     assert federation.event(aggregator, "done")["accuracy"] > 0.6

@@ -27,6 +27,15 @@ WITHOUT = {
     "preflight": "needs a cluster, and changes nothing: tests/e2e/test_refusals.py",
 }
 
+# Of roles that `make test` has at work elsewhere; their scenarios are long
+ELSEWHERE = {
+    "containerd": "on the lab's nodes in each `make lab`, which makes the cluster anew where the role has changed",
+    "docker": "on bare machines in molecule/build_images, which begins with it; on the lab in each site.yml",
+    "kubernetes_python": "on the lab in each site.yml, whose modules use what it installs",
+    "model_deployment": "tests/e2e/test_model.py",
+    "ship_images": "tests/e2e/test_ship.py, with both runtimes; on the lab in each site.yml",
+}
+
 
 def leftovers(scenario: str) -> list[str]:
     """Containers and networks of the scenario in this checkout that the engine still has."""
@@ -77,7 +86,7 @@ def test_every_role_has_scenarios() -> None:
     variables has its defaults alone.
     """
     roles = {path.name for path in (ROOT / "roles").iterdir()}
-    assert set(WITHOUT) <= roles
+    assert set(WITHOUT) <= roles and set(ELSEWHERE) <= set(scenarios.ON_BARE_MACHINES)
     for role in sorted(roles - set(WITHOUT)):
         assert role in scenarios.ALL, f"write molecule/{role}"
         if not (ROOT / "roles" / role / "defaults/main.yml").exists():
@@ -91,7 +100,10 @@ def test_every_role_has_scenarios() -> None:
             )
 
 
-@pytest.mark.parametrize("scenario", scenarios.ON_BARE_MACHINES)
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(name, marks=[pytest.mark.long] if name in ELSEWHERE else []) for name in scenarios.ON_BARE_MACHINES],
+)
 def test_scenario(scenario: str, image: None, show: Callable[[str], None]) -> None:
     before = idle_volumes()
     scenarios.play(scenario, show, image_made=True)

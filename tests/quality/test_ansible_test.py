@@ -98,7 +98,10 @@ def test_versions_are_the_supported_ones() -> None:
     assert tuple(map(int, versions["newest"].split("."))) > tuple(map(int, versions["oldest"].split(".")))
 
 
-@pytest.mark.parametrize(("core", "tests"), [("oldest", OF_THE_CORE), ("newest", ())])
+# Long with the oldest one: it is the core of all other tests, in which what it can't load or run is noticed
+@pytest.mark.parametrize(
+    ("core", "tests"), [pytest.param("oldest", OF_THE_CORE, marks=pytest.mark.long), pytest.param("newest", ())]
+)
 def test_sanity(core: str, tests: tuple[str, ...], copy: Path, artifact: Path) -> None:
     """Without `tests`, all of them."""
     write_home(core)

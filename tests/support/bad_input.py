@@ -40,7 +40,7 @@ class Case:
         return [part for part in self.told if part not in text]
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """Knows `!repeat [text, times]`, too."""
 
 

@@ -123,10 +123,8 @@ class Browser:
             case "Log.entryAdded" if given["entry"]["level"] in ("error", "warning"):
                 self.complaints.append(str(given["entry"]))
 
-    def open(self, file: Path, width: int = 1280, dark: bool = False, printed: bool = False) -> None:
-        """Opens a file in a window of so many pixels; a narrow one is that of a phone."""
-        self.requests.clear()
-        self.complaints.clear()
+    def resize(self, width: int) -> None:
+        """Gives the window so many pixels; a narrow one is that of a phone."""
         phone = width < 600
         self._tell(
             "Emulation.setDeviceMetricsOverride",
@@ -135,6 +133,12 @@ class Browser:
             deviceScaleFactor=2 if phone else 1,
             mobile=phone,
         )
+
+    def open(self, file: Path, width: int = 1280, dark: bool = False, printed: bool = False) -> None:
+        """Opens a file in a window of so many pixels."""
+        self.requests.clear()
+        self.complaints.clear()
+        self.resize(width)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._tell("Emulation.setEmulatedMedia", media="print" if printed else "screen", features=[scheme])
         self._loaded = False

@@ -143,7 +143,8 @@ def files(*patterns: str) -> list[Path]:
 
 def load_yaml(path: Path) -> Any:
     """The one YAML document in `path` (relative to ROOT or absolute)."""
-    return yaml.safe_load((ROOT / path).read_text())
+    # By libyaml, which takes a tenth of the time
+    return yaml.load((ROOT / path).read_text(), yaml.CSafeLoader)
 
 
 def tail(text: str, lines: int = 60) -> str:

@@ -26,6 +26,9 @@ CLIENT = "federated-learning-client"
 # What of an object nobody but the cluster itself writes
 OWN_BUSINESS = ("resourceVersion", "managedFields", "selfLink")
 
+# What preflight tells of a cloudcore that is open to edges, which the lab's is not
+OPENINGS = ("gives any edge the Secrets and ConfigMaps of other nodes", "reads and writes any object of the cluster")
+
 # Name in the inventory -> node
 OPERATORS_HOSTS = {"headquarters": "cloud", "harbour-7": "edge1", "lighthouse": "edge2"}
 

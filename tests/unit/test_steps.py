@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 from ansible_collections.edgefl.kubeedge.plugins.callback import steps
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _durations
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils._durations import Durations
-from support.helpers import ROOT
+from support.helpers import ROOT, environment
 
 PLAYBOOK = """
 - name: First
@@ -76,7 +75,7 @@ def play(playbook: Path, cache: Path, *options: str, code: int = 0) -> str:
             playbook,
         ],
         cwd=ROOT,
-        env={**os.environ, "EDGEFL_HEARTBEAT": "2", "ANSIBLE_NOCOLOR": "1", "XDG_CACHE_HOME": str(cache)},
+        env=environment({"EDGEFL_HEARTBEAT": "2", "XDG_CACHE_HOME": str(cache)}),
         capture_output=True,
         text=True,
         check=False,

@@ -105,7 +105,8 @@ def variables(role: str) -> dict[str, Any]:
 def rendered(template: str, given: dict[str, Any]) -> list[Any]:
     """The objects that a template makes, through Ansible's own engine; values are data, as those of -e and of facts."""
     text = trust_as_template((ROOT / "roles" / template).read_text())
-    return list(yaml.safe_load_all(str(Templar(loader=DataLoader(), variables=given).template(text))))
+    made = str(Templar(loader=DataLoader(), variables=given).template(text))
+    return list(yaml.load_all(made, yaml.CSafeLoader))
 
 
 def texts(value: Any, where: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

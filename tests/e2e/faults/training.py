@@ -99,7 +99,7 @@ class Training:
     loops: int
     log: Path
     variables: dict[str, Any] = field(default_factory=dict)
-    tags: str = "preflight,federation,results"
+    tags: str = "preflight,ship_images,federation,results"
     accuracy: float = 0.0
     """That of an undisturbed training after its last round."""
     usual: float = LONG

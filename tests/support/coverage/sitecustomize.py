@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from unmeasured import unmeasured
+
 # Thousands of files that nobody asks about: a process that is measured while it imports them begins a second later
 FRAMEWORKS = ("flwr", "keras", "tensorflow")
 
@@ -23,19 +25,7 @@ class Unmeasured:
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name.partition(".")[0] in FRAMEWORKS else None
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                tracer = sys.gettrace()
-                sys.settrace(None)
-                try:
-                    execute(module)
-                finally:
-                    sys.settrace(tracer)
-                    # It takes its place again with the next call, and that must be one which also ends
-                    (lambda: None)()
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader.exec_module = unmeasured(spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
 
 
