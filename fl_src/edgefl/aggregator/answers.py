@@ -140,8 +140,13 @@ def distance(weights: Sequence[Array], model: Weights) -> float:
     squares = 0.0
     for array, ours in zip(weights, model):
         theirs, own = np.ravel(array), np.ravel(ours)
+        precise = np.result_type(ours, np.float64)
+        # What is taken differs by no more than a float can hold, so floats are subtracted as they are; whole numbers might not fit
+        kind = own.dtype if own.dtype.kind in "fc" else precise
+        room = np.empty(min(own.size, BLOCK), precise)  # one for all blocks: the kernel would make each anew
         for at in range(0, own.size, BLOCK):
-            change = np.subtract(theirs[at : at + BLOCK], own[at : at + BLOCK], dtype=np.result_type(ours, np.float64))
+            block = own[at : at + BLOCK]
+            change = np.subtract(theirs[at : at + BLOCK], block, out=room[: block.size], dtype=kind)
             # Not by BLAS, whose threads wait for each other: beside other work that takes many times as long
             squares += abs(np.einsum("i,i", change, change.conj()))
     return math.sqrt(squares)
@@ -154,9 +159,12 @@ def flaw_of_weights(received: Sequence[Array], model: Weights) -> str:
     for index, (array, ours) in enumerate(zip(received, model)):
         if not np.can_cast(array.dtype, ours.dtype, "same_kind"):
             return f"sent weights of type {array.dtype}, the model's weight {index} is of {ours.dtype}; is its image of this version?"
-        if not finite(array):
+        if not array.size:
+            continue
+        low, high = array.min(), array.max()  # not-a-number when one of all is
+        if not (np.isfinite(low) and np.isfinite(high)):
             return NOT_FINITE
-        if array.size and max(abs(float(array.min())), abs(float(array.max()))) > largest(ours.dtype):
+        if max(abs(float(low)), abs(float(high))) > largest(ours.dtype):
             return f"sent weights of more than {largest(ours.dtype):.0e}, which nothing can be calculated with; lower the learning rate"
     return ""
 

@@ -1,8 +1,8 @@
 """All that this project knows of Flower: its names, public and private, are in this file and nowhere else.
 
 Flower's messages travel as a head (metadata, error) and a body (content), in pieces: each record of the content is one. So what a message is about
-can be read, and a record that many nodes get is made into bytes once. Head and pieces are Flower's own protobuf messages, made by its own functions;
-protobuf takes such messages one after the other for one of all their fields.
+can be read, and a record that many nodes get is made into bytes once. Head and pieces are Flower's own protobuf messages, made by its own functions, but
+for arrays, which are written as these would; protobuf takes such messages one after the other for one of all their fields.
 """
 
 from __future__ import annotations
@@ -77,15 +77,54 @@ def encode(message: Message, shared: Shared | None = None, **metadata: Any) -> t
     pieces = []
     for name, record in message.content.items() if message.has_content() else ():
         if (name, id(record)) not in shared:
-            alone = _proto(message, RecordDict({name: record}))
-            alone.ClearField("metadata")
-            shared[name, id(record)] = record, alone.SerializeToString()
+            shared[name, id(record)] = record, _alone(message, name, record)
         pieces.append(shared[name, id(record)][1])
     head = _proto(message, RecordDict() if message.has_content() else None)
     head.ClearField("content")
     for key, value in metadata.items():
         setattr(head.metadata, key, value)
     return head.SerializeToString(), tuple(pieces)
+
+
+def _alone(message: Message, name: str, record: Any) -> bytes:
+    """Flower's protobuf message of one record. Arrays are written as they come: protobuf would copy each from message into message, a dozen times."""
+    if not isinstance(record, ArrayRecord):
+        alone = _proto(message, RecordDict({name: record}))
+        alone.ClearField("metadata")
+        return bytes(alone.SerializeToString())
+    content = Proto.DESCRIPTOR.fields_by_name["content"]
+    item = content.message_type.fields_by_name["items"]
+    held = item.message_type.fields_by_name["array_record"]
+    one = held.message_type.fields_by_name["items"]
+    value = one.message_type.fields_by_name["value"]
+    found = []
+    for key, array in record.items():
+        shape = b"".join(map(_varint, array.shape))
+        fields = {"dtype": array.dtype.encode(), "shape": shape, "stype": array.stype.encode(), "data": array.data}
+        parts = [part for field, each in fields.items() for part in _text(value.message_type, field, each)]
+        found += _framed(one, [*_text(one.message_type, "key", key.encode()), *_framed(value, parts)])
+    return b"".join(
+        _framed(content, _framed(item, [*_text(item.message_type, "key", name.encode()), *_framed(held, found)]))
+    )
+
+
+def _framed(field: Any, parts: list[bytes]) -> list[bytes]:
+    """A field of protobuf that has these parts (https://protobuf.dev/programming-guides/encoding/)."""
+    return [_varint(field.number << 3 | 2) + _varint(sum(map(len, parts))), *parts]
+
+
+def _text(kind: Any, name: str, content: bytes) -> list[bytes]:
+    """A field of bytes; one that is empty is left out."""
+    return _framed(kind.fields_by_name[name], [content]) if content else []
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
 
 
 def _proto(message: Message, content: RecordDict | None) -> Any:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from edgefl.aggregator import answers
 from edgefl.common.plan import Member, Task
-from edgefl.link.protocol import Answer, Lost
+from edgefl.link.protocol import BLOCK, Answer, Lost
 
 TASK = Task(Member("edge1", "a", "i", "c", 0, 10, "fashion_mnist"), 0, 1, 0, 10)
 
@@ -68,6 +68,30 @@ def test_what_is_taken_is_finite_squared_too(sent: Any) -> None:
         assert np.isfinite(np.square(taken.weights[0].astype(np.float64))).all()
     else:
         assert not np.isfinite(sent).all() or np.abs(sent).max() > 1e19
+
+
+@given(
+    st.sampled_from(["f2", "f4", "f8", "c8", "i1", "u1", "i4", "i8", "?"]),
+    st.sampled_from([0, 1, 5, BLOCK, BLOCK * 2 + 7]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_distance_is_that_of_double_precision(kind: str, size: int, seed: int) -> None:
+    """Also of whole numbers at both ends of what they can be."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(kind).kind in "iu":
+        ends = np.iinfo(kind)
+        one, two = (rng.integers(ends.min, ends.max, size, kind, endpoint=True) for _either in range(2))
+    else:
+        one, two = ((rng.random(size) * 2 - 1).astype(kind) for _either in range(2))
+    exact = np.asarray(one, np.result_type(kind, "f8")) - np.asarray(two, np.result_type(kind, "f8"))
+    found = answers.distance([one.reshape(1, -1)], [two.reshape(1, -1)])
+    assert found == pytest.approx(float(np.linalg.norm(exact)), rel=1e-2 if kind == "f2" else 1e-6)
+
+
+def test_the_largest_weights_that_are_taken_have_a_distance() -> None:
+    for kind in ("f2", "f4"):
+        most = np.full(10, answers.largest(np.dtype(kind)), kind)
+        assert np.isfinite(answers.distance([most], [-most]))
 
 
 def test_further_figures_are_nobody_s_business() -> None:
