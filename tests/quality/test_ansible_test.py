@@ -160,7 +160,7 @@ def unit_tests(core: str) -> list[str]:
 def test_units(core: str, copy: Path) -> None:
     copy_collection(copy)
     # ansible-test reads no pyproject.toml
-    folders = json.dumps([str(copy), str(copy / "tests"), str(copy / "fl_src")])
+    folders = json.dumps([str(copy), str(copy / "tests"), str(copy / "tests/support/coverage"), str(copy / "fl_src")])
     conftest = f"import sys\n\nsys.path[:0] = {folders}\nfrom support.first_case import pytest_collection_modifyitems\n"
     (copy / "conftest.py").write_text(conftest)
     result = ansible_test(core, copy, "units", *unit_tests(core))
