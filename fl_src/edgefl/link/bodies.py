@@ -1,15 +1,18 @@
 """Where the bodies of answers are while they come and until they are read: a few in memory, the others on the disk.
 
-So what the link needs of memory grows neither with the number of clients that answer at the same time nor with the size of the model, and a slow client
-holds up nobody: each chunk goes to its place as it comes.
+So what the link needs of memory grows neither with the number of clients that answer at the same time nor with the size of the model. An answer waits for
+room in memory as long as others give some back, since the disk costs the processor twice as much; where memory is held by slow clients, what comes goes to
+the disk, and nobody is held up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import threading
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +20,12 @@ from edgefl.common.journal import say
 
 IN_MEMORY = 8 * 1024 * 1024
 """Bytes of all bodies that are held in memory; one that would go beyond it comes to the disk."""
+STANDSTILL, LONGEST_WAIT = 0.5, 5.0
+"""Seconds that an answer waits for room in memory: as long as some is taken or given back that often, and in all."""
+AT_ONCE, AT_A_TIME = 64, 8.0
+"""Answers that come at once; and beyond these, how many are let in at a look for which the loop had time."""
+POLL, ON_TIME, LEAST_EVERY = 0.01, 0.001, 0.1
+"""Seconds between two looks; how late they are, on average, where the loop has time; and after which one is let in anyway."""
 
 
 class Body:
@@ -55,8 +64,18 @@ class Bodies:
         self._free: defaultdict[int, list[int]] = defaultdict(list)
         self._full = False
         self._end = 0
+        self._moved = 0.0
         self.held = self.stored = 0
         """Bytes in memory and on the disk."""
+
+    @property
+    def still(self) -> float:
+        """Seconds in which no memory was taken or given back."""
+        return time.monotonic() - self._moved
+
+    def full(self, size: int) -> bool:
+        """Whether memory has no room for so many bytes now, and will have."""
+        return size <= self._in_memory < self.held + size
 
     def new(self, size: int) -> Body:
         """For a message that is announced with `size` bytes."""
@@ -67,6 +86,7 @@ class Bodies:
                 self.stored += size
                 return Body(self, size, at)
             self.held += size
+            self._moved = time.monotonic()
         return Body(self, size, None)
 
     def _opened(self) -> bool:
@@ -105,6 +125,7 @@ class Bodies:
         with self._lock:
             if at is None:
                 self.held -= size
+                self._moved = time.monotonic()
                 return
             self.stored -= size
             self._free[size].append(at)
@@ -112,3 +133,56 @@ class Bodies:
                 self._free.clear()
                 self._end = 0
                 os.ftruncate(self._file.fileno(), 0)
+
+
+class Queue:
+    """Answers that wait until they may come, first come, first served; in the loop that makes it.
+
+    What comes takes memory until it is there, also of gRPC's, and more of it for each that comes at the same time. So there are no more of them than the
+    loop has time for: where it is idle, the network is what is slow, and more are let in.
+    """
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies, self._loop = bodies, asyncio.get_running_loop()
+        self._waiting: deque[tuple[asyncio.Future[Body], int, float]] = deque()
+        self._looks, self._late, self._credit = False, 0.0, 0.0
+        self.coming = 0
+        """Answers that have been let in and are not whole yet."""
+
+    async def place(self, size: int) -> Body:
+        """For a message that is announced with `size` bytes; `whole` is to be called when no more of it comes."""
+        if size and (self._waiting or self._bodies.full(size) or self.coming >= AT_ONCE):
+            turn: asyncio.Future[Body] = self._loop.create_future()
+            self._waiting.append((turn, size, time.monotonic()))
+            if not self._looks:
+                self._looks = True
+                self._loop.call_later(POLL, self._look, self._loop.time() + POLL)
+            body = await turn
+        else:
+            body = self._bodies.new(size)
+        self.coming += 1
+        return body
+
+    def whole(self) -> None:
+        """One that had a place is there, or its connection is gone."""
+        self.coming -= 1
+
+    def _look(self, due: float) -> None:
+        """Let in who may come now; again and again while there is somebody."""
+        self._late += (self._loop.time() - due - self._late) / 10
+        self._credit = AT_A_TIME if self._late < ON_TIME else min(1.0, self._credit + POLL / LEAST_EVERY)
+        free = AT_ONCE - self.coming
+        while self._waiting:
+            turn, size, since = self._waiting[0]
+            if not turn.done():  # else its connection is gone
+                patient = self._bodies.still < STANDSTILL and time.monotonic() - since < LONGEST_WAIT
+                if patient and self._bodies.full(size):
+                    break
+                if free <= 0 and self._credit < 1:
+                    break
+                free, self._credit = (free - 1, self._credit) if free > 0 else (free, self._credit - 1)
+                turn.set_result(self._bodies.new(size))
+            self._waiting.popleft()
+        self._looks = bool(self._waiting)
+        if self._looks:
+            self._loop.call_later(POLL, self._look, self._loop.time() + POLL)

@@ -14,7 +14,7 @@ import grpc.aio
 from edgefl.common.journal import printable, say
 from edgefl.common.settings import Tls, host_port
 from edgefl.link import wire
-from edgefl.link.bodies import Bodies
+from edgefl.link.bodies import Bodies, Body, Queue
 from edgefl.link.hub import Hub, Pod, RefusedError
 from edgefl.link.refused import RefusedConnections
 
@@ -53,6 +53,7 @@ class Endpoint:
 
     async def _serve(self, opened: threading.Event) -> None:
         self._loop, self._sending = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
+        self._queue, self._cut = Queue(self._bodies), wire.Cut()
         server = grpc.aio.server(options=wire.server_options(self._hub.most))
         method = {wire.METHOD: grpc.stream_stream_rpc_method_handler(self._join)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, method),))
@@ -154,22 +155,31 @@ class Endpoint:
             key = note.get("key")
             if not isinstance(key, str):
                 raise wire.FrameError("a reply to nothing")
-            wanted = self._hub.expects(pod, key)
-            body, got = self._bodies.new(size) if wanted else None, 0
-            while got < size:
-                chunk = await call.read()
-                if chunk is grpc.aio.EOF:
-                    raise _ClosedError
-                got += len(chunk)
-                if got > size:
-                    raise wire.FrameError("sent more than it announced")
-                if body is not None:  # nobody's answer takes memory
-                    body.add(chunk)
-                del chunk
-            if body is not None:
+            if self._hub.expects(pod, key):
+                body = await self._queue.place(size)
+                try:
+                    await self._rest(call, size, body)
+                finally:
+                    self._queue.whole()
                 self._hub.deliver(pod, key, note, head, body)
                 del body  # else each client's last reply stays until its next
+            else:
+                await self._rest(call, size, None)
             del frame, head
+
+    async def _rest(self, call: Any, size: int, body: Body | None) -> None:
+        """The chunks of a body of so many bytes; None: it is nobody's answer, and takes no memory."""
+        got = 0
+        while got < size:
+            chunk = await call.read()
+            if chunk is grpc.aio.EOF:
+                raise _ClosedError
+            got += len(chunk)
+            if got > size:
+                raise wire.FrameError("sent more than it announced")
+            if body is not None:
+                body.add(chunk)
+            del chunk
 
     async def _send(self, outbox: asyncio.Queue[Message | None], call: Any) -> None:
         while True:
@@ -178,7 +188,7 @@ class Endpoint:
                 return
             note, head, body = message
             size = wire.chunk(self._hub.connected)
-            for frame in wire.frames(note | {"chunk": size}, head, body, size):
+            for frame in wire.frames(note | {"chunk": size}, head, body, size, self._cut):
                 async with self._sending:
                     await call.write(frame)
             del message, frame, head, body

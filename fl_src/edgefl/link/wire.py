@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import resource
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -128,13 +128,34 @@ def chunk_of(note: dict[str, Any]) -> int:
     return size
 
 
-def frames(note: dict[str, Any], head: bytes, body: Sequence[bytes], size: int = MOST_CHUNK) -> Iterator[bytes]:
+def frames(
+    note: dict[str, Any], head: bytes, body: Sequence[bytes], size: int = MOST_CHUNK, cut: Cut | None = None
+) -> Iterator[bytes]:
     """A message as it is sent, in chunks of `size` bytes; its body may come in pieces. `note` is what the link itself tells beside it."""
     text = json.dumps(note, separators=(",", ":")).encode()
     yield _SIZES.pack(sum(map(len, body)), len(text)) + text + head
     for piece in body:
-        for at in range(0, len(piece), size):
-            yield piece[at : at + size]
+        yield from cut.chunks(piece, size) if cut else chunks(piece, size)
+
+
+def chunks(piece: bytes, size: int) -> Iterator[bytes]:
+    """The chunks of a piece, one after the other."""
+    return (piece[at : at + size] for at in range(0, len(piece), size))
+
+
+class Cut:
+    """The chunks of the large piece that was sent last: those of a model that a thousand clients get are made once."""
+
+    def __init__(self) -> None:
+        self._of: tuple[bytes, int] = b"", 0
+        self._chunks: list[bytes] = []
+
+    def chunks(self, piece: bytes, size: int) -> Iterable[bytes]:
+        if len(piece) <= size:
+            return (piece,) if piece else ()
+        if self._of[0] is not piece or self._of[1] != size:
+            self._of, self._chunks = (piece, size), list(chunks(piece, size))
+        return self._chunks
 
 
 def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from edgefl.link.bodies import Bodies, Body
+from edgefl.link.bodies import AT_ONCE, STANDSTILL, Bodies, Body, Queue
 
 CHUNK = 64 * 1024
 
@@ -86,3 +88,109 @@ def test_no_folder_costs_memory_alone(tmp_path: Path, capfd: pytest.CaptureFixtu
     bodies = Bodies(tmp_path / "nowhere", in_memory=0)
     assert filled(bodies, 7, 100).read() == b"\7" * 100
     assert "no room for them on the disk" in capfd.readouterr().err
+
+
+class Waiting:
+    """A queue in a loop of its own, and the answers that want to come through it: all stay until they are told to be whole."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self.bodies, self.queue = bodies, Queue(bodies)
+        self.let_in: list[tuple[int, asyncio.Event]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def _come(self, number: int, size: int) -> None:
+        body = await self.queue.place(size)
+        whole = asyncio.Event()
+        self.let_in.append((number, whole))
+        try:
+            await whole.wait()
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self.queue.whole()
+            del body
+
+    async def arrive(self, count: int, size: int) -> None:
+        first = len(self.tasks)
+        self.tasks += [asyncio.create_task(self._come(first + at, size)) for at in range(count)]
+        await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()  # what they raised holds their bodies
+
+
+def test_who_waits_for_memory_gets_it_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as others give some back; nothing goes to the disk then."""
+    monkeypatch.setattr("edgefl.link.bodies.STANDSTILL", 60.0)
+    monkeypatch.setattr("edgefl.link.bodies.LONGEST_WAIT", 60.0)
+
+    async def run() -> None:
+        there = Waiting(Bodies(tmp_path, in_memory=1000))
+        await there.arrive(20, 400)
+        assert [number for number, _whole in there.let_in] == [0, 1]
+        for at in range(20):
+            async with asyncio.timeout(10):
+                while len(there.let_in) <= at:
+                    await asyncio.sleep(0.001)
+            there.let_in[at][1].set()
+        await asyncio.gather(*there.tasks)
+        assert [number for number, _whole in there.let_in] == list(range(20))
+        assert there.bodies.held == there.bodies.stored == there.queue.coming == 0 and there.bodies._file is None
+
+    asyncio.run(run())
+
+
+def test_memory_that_slow_ones_hold_holds_up_nobody(tmp_path: Path) -> None:
+    """What comes goes to the disk when no memory was given back for a while, and at once when it is too large for it."""
+
+    async def run() -> None:
+        there = Waiting(Bodies(tmp_path, in_memory=1000))
+        await there.arrive(1, 5_000)
+        assert there.bodies.stored == 5_000
+        await there.arrive(2, 500)
+        await there.arrive(10, 500)
+        assert len(there.let_in) == 3 and there.bodies.held == 1000
+        begin = time.monotonic()
+        async with asyncio.timeout(10):
+            while len(there.let_in) < 13:
+                await asyncio.sleep(0.001)
+        assert time.monotonic() - begin < STANDSTILL + 1.5 and there.bodies.stored == 10 * 500 + 5_000
+        await there.end()
+        assert there.bodies.held == there.bodies.stored == there.queue.coming == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_more_than_come_at_once_are_let_in_while_there_is_time(
+    tmp_path: Path, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in a moment where the loop is idle, for then the network is slow; one by one where it has no time, and none waits for ever."""
+    monkeypatch.setattr("edgefl.link.bodies.ON_TIME", -1.0 if busy else 60.0)
+
+    async def run() -> None:
+        there = Waiting(Bodies(tmp_path, in_memory=0))
+        await there.arrive(AT_ONCE + 200, 10)
+        assert len(there.let_in) == AT_ONCE
+        begin = time.monotonic()
+        async with asyncio.timeout(20):
+            while len(there.let_in) < AT_ONCE + (10 if busy else 200):
+                await asyncio.sleep(0.001)
+        seconds = time.monotonic() - begin
+        assert seconds > 0.7 if busy else seconds < 5
+        before = len(there.let_in)
+        there.tasks[-1].cancel()  # who leaves while it waits is not let in
+        for _number, whole in there.let_in[:AT_ONCE]:
+            whole.set()
+        if busy:
+            async with asyncio.timeout(20):
+                while len(there.let_in) < before + AT_ONCE - 20:
+                    await asyncio.sleep(0.001)
+            assert AT_ONCE + 199 not in [number for number, _whole in there.let_in]
+        await there.end()
+        assert there.bodies.stored == there.queue.coming == 0
+
+    asyncio.run(run())

@@ -1,0 +1,44 @@
+"""What crosses the link: arrays as Flower writes them, and a model that many clients get cut into chunks once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from support.processes import PYTHON, SOURCE, measured
+
+PROGRAM = """
+import numpy as np
+from edgefl.link import flower, wire
+from flwr.app import Array, ArrayRecord
+
+flower.quiet()
+flower.context(1, 1, {}, {})
+
+# Arrays are written as Flower's own functions write them, to the byte
+rng = np.random.default_rng(1)
+plain = [rng.random((300, 1000)), np.asfortranarray(rng.random((5, 2), np.float32)), np.float32(2) + np.zeros((), np.float32), np.zeros((0, 2))]
+odd = {"": Array("", (), "", b""), "\\u00fc": Array("x", (0, 5, 2**31 - 1), "numpy.ndarray", bytes(128))}
+for record in (ArrayRecord({}), ArrayRecord(odd), flower.arrays_record(plain)):
+    for name in ("arrays", "", "\\u00e4" * 200):
+        whole = flower.Message(flower.RecordDict({name: record}), 1, "train")
+        alone = flower._proto(whole, whole.content)
+        alone.ClearField("metadata")
+        head, (piece,) = flower.encode(whole)
+        assert piece == alone.SerializeToString(), name
+        assert flower.decode(head, piece).content == whole.content
+
+# The frames are the same whoever cuts them; those of the model are the same objects for each client
+cut, size = wire.Cut(), wire.LEAST_CHUNK
+model = rng.bytes(3 * size + 5)
+for body in ((), (b"",), (model,), (b"own", model, b""), (model, rng.bytes(size + 1), model)):
+    assert list(wire.frames({"key": 1}, b"head", body, size, cut)) == list(wire.frames({"key": 1}, b"head", body, size))
+first, second = (list(wire.frames({"key": key}, b"head", (model, b"own"), size, cut)) for key in (1, 2))
+assert first[0] != second[0] and all(one is two for one, two in zip(first[1:], second[1:]))
+assert [len(chunk) for chunk in wire.Cut().chunks(model, 2 * size)] == [2 * size, size + 5]
+"""
+
+
+def test_what_is_sent() -> None:
+    variables = measured(os.environ | {"PYTHONPATH": str(SOURCE)})
+    subprocess.run([PYTHON, "-c", PROGRAM], check=True, env=variables, timeout=120)
