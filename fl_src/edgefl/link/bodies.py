@@ -146,12 +146,17 @@ class Queue:
         self._bodies, self._loop = bodies, asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[Body], int, float]] = deque()
         self._looks, self._late, self._credit = False, 0.0, 0.0
-        self.coming = 0
-        """Answers that have been let in and are not whole yet."""
+        self._coming: dict[Body, float] = {}
+
+    @property
+    def coming(self) -> int:
+        """Answers that have been let in and of which something came a moment ago. One that has come to a stop takes no more memory, and no place."""
+        now = time.monotonic()
+        return sum(now - at < STANDSTILL for at in self._coming.values())
 
     async def place(self, size: int) -> Body:
-        """For a message that is announced with `size` bytes; `whole` is to be called when no more of it comes."""
-        if size and (self._waiting or self._bodies.full(size) or self.coming >= AT_ONCE):
+        """For a message that is announced with `size` bytes; `came` is to be called with each part of it, and `whole` when no more comes."""
+        if size and (self._waiting or self._bodies.full(size) or len(self._coming) >= AT_ONCE):
             turn: asyncio.Future[Body] = self._loop.create_future()
             self._waiting.append((turn, size, time.monotonic()))
             if not self._looks:
@@ -160,12 +165,16 @@ class Queue:
             body = await turn
         else:
             body = self._bodies.new(size)
-        self.coming += 1
+        self.came(body)
         return body
 
-    def whole(self) -> None:
-        """One that had a place is there, or its connection is gone."""
-        self.coming -= 1
+    def came(self, body: Body) -> None:
+        """Some of it is there."""
+        self._coming[body] = time.monotonic()
+
+    def whole(self, body: Body) -> None:
+        """It is there, or its connection is gone."""
+        del self._coming[body]
 
     def _look(self, due: float) -> None:
         """Let in who may come now; again and again while there is somebody."""

@@ -160,7 +160,7 @@ class Endpoint:
                 try:
                     await self._rest(call, size, body)
                 finally:
-                    self._queue.whole()
+                    self._queue.whole(body)
                 self._hub.deliver(pod, key, note, head, body)
                 del body  # else each client's last reply stays until its next
             else:
@@ -179,6 +179,7 @@ class Endpoint:
                 raise wire.FrameError("sent more than it announced")
             if body is not None:
                 body.add(chunk)
+                self._queue.came(body)
             del chunk
 
     async def _send(self, outbox: asyncio.Queue[Message | None], call: Any) -> None:

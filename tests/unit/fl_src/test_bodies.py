@@ -107,7 +107,7 @@ class Waiting:
         except asyncio.CancelledError:
             pass
         finally:
-            self.queue.whole()
+            self.queue.whole(body)
             del body
 
     async def arrive(self, count: int, size: int) -> None:
@@ -170,6 +170,7 @@ def test_more_than_come_at_once_are_let_in_while_there_is_time(
 ) -> None:
     """All in a moment where the loop is idle, for then the network is slow; one by one where it has no time, and none waits for ever."""
     monkeypatch.setattr("edgefl.link.bodies.ON_TIME", -1.0 if busy else 60.0)
+    monkeypatch.setattr("edgefl.link.bodies.STANDSTILL", 60.0)
 
     async def run() -> None:
         there = Waiting(Bodies(tmp_path, in_memory=0))
@@ -190,6 +191,25 @@ def test_more_than_come_at_once_are_let_in_while_there_is_time(
                 while len(there.let_in) < before + AT_ONCE - 20:
                     await asyncio.sleep(0.001)
             assert AT_ONCE + 199 not in [number for number, _whole in there.let_in]
+        await there.end()
+        assert there.bodies.stored == there.queue.coming == 0
+
+    asyncio.run(run())
+
+
+def test_those_that_have_come_to_a_stop_hold_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the loop has no time: a node that keeps all places with answers that it never ends."""
+    monkeypatch.setattr("edgefl.link.bodies.ON_TIME", -1.0)
+
+    async def run() -> None:
+        there = Waiting(Bodies(tmp_path, in_memory=0))
+        await there.arrive(2 * AT_ONCE, 10)
+        assert len(there.let_in) == AT_ONCE == there.queue.coming
+        begin = time.monotonic()
+        async with asyncio.timeout(10):
+            while len(there.let_in) < 2 * AT_ONCE:
+                await asyncio.sleep(0.001)
+        assert time.monotonic() - begin < STANDSTILL + 1.5
         await there.end()
         assert there.bodies.stored == there.queue.coming == 0
 
