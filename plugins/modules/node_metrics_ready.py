@@ -13,7 +13,7 @@ description:
   - Waits until the API C(metrics.k8s.io), which C(kubectl top) and autoscalers read, has CPU and memory of every node.
   - The figures themselves are asked for. The condition C(Available) of the APIService is no proof of them, and is not looked at.
   - Figures of an edge come through its tunnel to cloudcore, which KubeEdge 1.23.1 may leave dead when the API server was down. After a minute without
-    figures the connection of an edge is ended on this host, so that the edge opens another.
+    figures the connection of an edge is ended on this host, so that the edge opens another. That needs C(become) and C(ss); without these it is left.
 author:
   - edgefl developers (@edgefl)
 extends_documentation_fragment:
