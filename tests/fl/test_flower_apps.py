@@ -570,22 +570,26 @@ def test_a_check_before_anything_is_deployed(federation: Federation, tmp_path: P
 
 
 def test_a_thousand_clients(federation: Federation) -> None:
-    """Each a node; they live in a few processes. No thread for each, and a round takes seconds."""
+    """Each a node; they live in a few processes. No thread for each, and a round takes seconds; chunks are small until a client has shown to be quick."""
     count, processes = 1000, 4
     enough = (f"--min_nodes={count}", f"--min_num_clients={count}")
-    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 size=1000", *enough)
+    aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 size=5000", *enough)
     until(federation.ready, "ready")
-    for number in range(processes):
+    crowds = [
         federation.program(
             f"crowd{number}", "support.crowd", f"{federation.host}:{federation.port}", str(MEANS), str(number * count // processes),
             str(count // processes),
-        )  # fmt: skip
+        )
+        for number in range(processes)
+    ]  # fmt: skip
     federation.event(aggregator, "done", seconds=300)
     made = rounds(federation, aggregator)
     assert [len(one["clients"]) for one in made] == [count, count] and all(one["lost"] == [] for one in made)
     threads = len(list(Path(f"/proc/{aggregator.process.pid}/task").iterdir()))
     print(f"{count} clients: rounds of {[round(one['seconds'], 1) for one in made]} s, {threads} threads")
     assert threads < 60
+    told = [int(line.split()[-1]) for crowd in crowds for line in crowd.out.read_text().splitlines()]
+    assert {*told} == {32 * 1024 * 1024 // count, 96 * 1024 * 1024 // count}
 
 
 def test_sizes(federation: Federation) -> None:

@@ -35,6 +35,10 @@ for body in ((), (b"",), (model,), (b"own", model, b""), (model, rng.bytes(size 
     assert list(wire.frames({"key": 1}, b"head", body, size, cut)) == list(wire.frames({"key": 1}, b"head", body, size))
 first, second = (list(wire.frames({"key": key}, b"head", (model, b"own"), size, cut)) for key in (1, 2))
 assert first[0] != second[0] and all(one is two for one, two in zip(first[1:], second[1:]))
+# As few connections as most have, chunks are the largest; of many, what gRPC may hold is shared out
+assert [wire.chunk(count, False, False) for count in (0, 2, 128, 1024, 4096)] == [wire.MOST_CHUNK] * 3 + [32 * 1024, wire.LEAST_CHUNK]
+assert [wire.chunk(1024, True, tls) for tls in (False, True)] == [96 * 1024, 48 * 1024]
+assert wire.chunk(2048, True, True) == wire.chunk(2048, False, True) == wire.LEAST_CHUNK
 assert [len(chunk) for chunk in wire.Cut().chunks(model, 2 * size)] == [2 * size, size + 5]
 """
 

@@ -34,11 +34,12 @@ async def client(address: str, call: Any, identity: str, number: int) -> None:
         context = flower.context(welcome["run"], welcome["node"], {"partition-id": number % 2}, welcome["config"])
         while (frame := await stream.read()) is not grpc.aio.EOF:
             size, note, head = wire.heading(frame)
+            print(f"chunks of {note.get('chunk')}", flush=True)
             body = b""
             while len(body) < size:
                 body += await stream.read()
             reply = flower.encode(call(flower.decode(head, body), context))
-            for part in wire.frames({"key": note["key"]}, *reply):
+            for part in wire.frames({"key": note["key"]}, *reply, wire.chunk_of(note)):
                 await stream.write(part)
 
 

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _work(chosen: AggregatorSettings, apps_here: Path | None = None) -> None:
     """One run, to a signal or its failure; the state of the app that is asked for is unpacked in `apps_here` when it is not the image's own."""
+    memory.give_back_free_pages()
     state = status.Status()
     run: Any = None
     try:

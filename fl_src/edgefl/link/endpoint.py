@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Endpoint:
         sender = None
         try:
             await call.write(wire.greeting(self._welcome | {"node": pod.id, "wanted": wanted, "over": self._hub.over}))
-            sender = asyncio.create_task(self._send(outbox, call))
+            sender = asyncio.create_task(self._send(pod, outbox, call))
             await self._receive(pod, call)
         except wire.FrameError as err:
             say(f"{pod} is cut off: {err}")
@@ -156,11 +157,13 @@ class Endpoint:
             if not isinstance(key, str):
                 raise wire.FrameError("a reply to nothing")
             if self._hub.expects(pod, key):
-                body = await self._queue.place(size)
+                body, begin = await self._queue.place(size), time.monotonic()
                 try:
                     await self._rest(call, size, body)
                 finally:
                     self._queue.whole(body)
+                if size >= wire.LEAST_CHUNK:
+                    pod.quick = size >= wire.QUICK * (time.monotonic() - begin)
                 self._hub.deliver(pod, key, note, head, body)
                 del body  # else each client's last reply stays until its next
             else:
@@ -182,13 +185,13 @@ class Endpoint:
                 self._queue.came(body)
             del chunk
 
-    async def _send(self, outbox: asyncio.Queue[Message | None], call: Any) -> None:
+    async def _send(self, pod: Pod, outbox: asyncio.Queue[Message | None], call: Any) -> None:
         while True:
             message = await outbox.get()
             if message is None:
                 return
             note, head, body = message
-            size = wire.chunk(self._hub.connected)
+            size = wire.chunk(self._hub.connected, pod.quick, self._tls is not None)
             for frame in wire.frames(note | {"chunk": size}, head, body, size, self._cut):
                 async with self._sending:
                     await call.write(frame)

@@ -41,6 +41,8 @@ class Pod:
     about: dict[str, Any] = field(default_factory=dict)
     id: int = 0
     """Of the federation's node that it works for."""
+    quick: bool = False
+    """Whether its last answer came quickly."""
 
     def __str__(self) -> str:
         return f"{self.node}/{self.name}"

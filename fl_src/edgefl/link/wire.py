@@ -23,8 +23,11 @@ OTHER_APP = "edgefl-app-bin"
 VERSION = 1
 """Of what is written here; a client of another one is refused by name."""
 LEAST_CHUNK, MOST_CHUNK = 16 * 1024, 256 * 1024
-ON_THE_WAY = 32 * 1024 * 1024
-"""Bytes that all connections together have on their way in one direction: gRPC holds a chunk of each, however few are sent at a time."""
+ON_THE_WAY, OF_QUICK, OF_TLS = 32 * 1024 * 1024, 96 * 1024 * 1024, 48 * 1024
+"""Bytes that all connections together have on their way in one direction: gRPC holds a chunk of each, however few are sent at a time. More of them where
+all are quick, as few of those have something on its way at a time; less what TLS holds of each connection."""
+QUICK = 500_000
+"""Bytes per second of a quick connection: so many at a time that their chunks matter are more than 1 Gbit/s."""
 MOST_BODY = 512 * 1024 * 1024
 """Bytes of the largest body that either side takes; a model must fit into it."""
 MOST_FRAME = 1024 * 1024
@@ -115,9 +118,12 @@ def greeted(frame: bytes) -> dict[str, Any]:
 _SIZES = struct.Struct(">QI")
 
 
-def chunk(connections: int) -> int:
-    """Bytes of a chunk where there are so many connections."""
-    return min(MOST_CHUNK, max(LEAST_CHUNK, ON_THE_WAY // max(1, connections)))
+def chunk(connections: int, quick: bool, tls: bool) -> int:
+    """Bytes of a chunk of one of so many connections. Larger ones cost less processor time."""
+    size = ON_THE_WAY // max(1, connections)
+    if quick:
+        size = max(size, OF_QUICK // max(1, connections) - (OF_TLS if tls else 0))
+    return min(MOST_CHUNK, max(LEAST_CHUNK, size))
 
 
 def chunk_of(note: dict[str, Any]) -> int:
