@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MAKEFLAGS += --jobs=2
 PYTEST := $(BIN)/pytest
 
-.PHONY: help lab lab-down lab-purge .python .venv .venv-test .venv-newest .venv-fl test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-regions bench-flower bench-edit bench-ship docs generate changelog format lock clean
+.PHONY: help lab lab-down lab-purge .python .venv .venv-test .venv-newest .venv-fl test test-long quality lint sanity unit report site fl faults coverage molecule e2e test-faults storm bench-train bench-clients bench-scale bench-regions bench-hosts bench-flower bench-edit bench-ship docs generate changelog format lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ bench-scale: .venv-fl  ## One aggregator with a thousand clients, models of 400 
 
 bench-regions: .venv-fl  ## Ten regions of a thousand clients, and one aggregator with a thousand (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/regions.py $(BENCH)
+
+bench-hosts: .venv-test  ## Ansible with 20, 60 and 200 edges, which are names of the lab's (an hour; BENCH=--help)
+	$(BIN)/python benchmarks/hosts.py $(BENCH)
 
 bench-flower: .venv-fl  ## One Flower app on this project's link and on Flower's own engine (some minutes)
 	$(EDGEFL_PYTHON) benchmarks/flower.py $(BENCH)
