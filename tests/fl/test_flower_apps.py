@@ -589,7 +589,7 @@ def test_a_thousand_clients(federation: Federation) -> None:
     print(f"{count} clients: rounds of {[round(one['seconds'], 1) for one in made]} s, {threads} threads")
     assert threads < 60
     told = [int(line.split()[-1]) for crowd in crowds for line in crowd.out.read_text().splitlines()]
-    assert {*told} == {32 * 1024 * 1024 // count, 96 * 1024 * 1024 // count}
+    assert told.count(32 * 1024 * 1024 // count) >= count and 96 * 1024 * 1024 // count in told
 
 
 def test_sizes(federation: Federation) -> None:
