@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import contextlib
 import itertools
 
-from benchmarks.memory import pss
+from benchmarks.memory import family, processes, pss
 from benchmarks.table import Bench
 from support.processes import PYTHON, ROOT, Federation, free_port, until
 
@@ -88,22 +88,12 @@ class Trees:
 
     def _watch(self) -> None:
         while not self._over.wait(0.2):
-            children: dict[int, list[int]] = {}
-            seconds: dict[int, float] = {}
-            for path in Path("/proc").glob("[0-9]*/stat"):
-                try:
-                    fields = path.read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue  # it ended
-                pid = int(path.parent.name)
-                children.setdefault(int(fields[1]), []).append(pid)
-                seconds[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            there = processes()
+            seconds = {
+                pid: (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") for pid, fields in there.items()
+            }
             for name, roots in self._sides.items():
-                found, new = set(), list(roots)
-                while new:
-                    pid = new.pop()
-                    found.add(pid)
-                    new += children.get(pid, [])
+                found = family(roots, there)
                 self.memory[name] = max(self.memory[name], sum(map(pss, found)))
                 self._cpu[name] |= {pid: seconds[pid] for pid in found if pid in seconds}
 

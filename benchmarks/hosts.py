@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.memory import pss
+from benchmarks.memory import family, processes, pss
 from benchmarks.table import Bench
 from support.helpers import BIN, ROOT, environment
 from support.running_lab import Lab, values
@@ -153,19 +153,6 @@ def inventory(lab: Lab, count: int) -> Iterator[Path]:
         yield lab.write_inventory(Path(folder, "hosts.yml"), names, extra)
 
 
-def family(first: int) -> set[int]:
-    """Ids of a process and of all that it has begun; Ansible's workers have sessions of their own."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found, newest = {first}, {first}
-    while newest:
-        newest = {child for child, parent in parents.items() if parent in newest}
-        found |= newest
-    return found
-
-
 def played(words: list[str], hosts: Path) -> tuple[str, float, float, float]:
     """A playbook's output, seconds, processor seconds, and most bytes that its processes had together."""
     command = [
@@ -180,7 +167,8 @@ def played(words: list[str], hosts: Path) -> tuple[str, float, float, float]:
             command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )  # fmt: skip
         while process.returncode is None:
-            most = max(most, sum(map(pss, family(process.pid))))
+            # Workers have sessions of their own
+            most = max(most, sum(map(pss, family([process.pid], processes()))))
             time.sleep(0.5)
             ended, _status, used = os.wait4(process.pid, os.WNOHANG)
             if ended:

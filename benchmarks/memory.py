@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -21,6 +22,24 @@ def _fields(path: Path) -> dict[str, int]:
 def pss(pid: int) -> int:
     """The proportional set size of a process now; 0 when it has ended."""
     return _fields(Path("/proc", str(pid), "smaps_rollup")).get("Pss", 0)
+
+
+def processes() -> dict[int, list[str]]:
+    """Of each process what stands after its name in /proc/pid/stat (proc(5)), from its state on."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended
+            found[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    return found
+
+
+def family(roots: Iterable[int], there: Mapping[int, list[str]]) -> set[int]:
+    """Ids of processes and of all that these have begun, in whatever session; `there` is from C(processes)."""
+    found, newest = set(roots), set(roots)
+    while newest:
+        newest = {pid for pid, fields in there.items() if int(fields[1]) in newest} - found
+        found |= newest
+    return found
 
 
 class Sampler:
