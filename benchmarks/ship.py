@@ -82,7 +82,8 @@ def depend(folder: Path) -> tuple[str, str]:
         CLOUD,
         f"""
         folder=$(mktemp -d -p /var/tmp); trap 'rm -r "$folder" /var/tmp/edgefl-bench-pandas' EXIT; cd "$folder"
-        container=$(docker create {CLIENT}); docker cp "$container:/opt/edgefl/tensorflow" packages >/dev/null; docker rm "$container" >/dev/null
+        container=$(docker create {CLIENT}); docker cp "$container:/opt/edgefl/tensorflow" packages >/dev/null
+        docker cp "$container:/opt/edgefl/pure/keras" packages/ >/dev/null; docker rm "$container" >/dev/null
         printf 'FROM scratch\nCOPY packages /opt/edgefl/packages\nCMD ["/none"]\n' >Dockerfile
         docker build --quiet --tag {DEPENDENCY}:old . >/dev/null
         mkdir packages/moved; mv packages/keras packages/moved/keras; cp -r /var/tmp/edgefl-bench-pandas/. packages

@@ -1,7 +1,7 @@
 """Install locked packages into a folder for an image, and take out what the programs don't need. Needs only Python.
 
     install.py --target DIR --lock FILE [--without FILE] [--slim FILE | --slim-some FILE] [--check FILE] [--options FILE] [--with-source]
-               [--machine NAME]
+               [--machine NAME] [--pure DIR]
 
 --without names a lock whose packages are left out: they are in a lower layer already. --slim names a list of what is
 taken out; a line of it is
@@ -17,13 +17,15 @@ Modules are kept as bytecode only, without docstrings (Python's level 2 of optim
 less memory and disk; with --with-source they keep source and docstrings, for packages that nobody here knows read
 them. --check names a program that uses what is installed and proves that nothing needed is missing. --options names a
 file with more options of pip, one a line. --machine, as uname(1) names it, installs for another processor than this one's: nothing of that is run, so
-nothing is checked; without a name it is this one's. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
+nothing is checked; without a name it is this one's. --pure names the folder for packages without code for any processor, which are the same files for
+each machine. All is done in one go, for what a lower image layer holds can't be taken out by a higher one.
 """
 
 from __future__ import annotations
 
 import argparse
 import compileall
+import csv
 import lzma
 import os
 import platform
@@ -141,16 +143,39 @@ def bytecode_too(target: Path) -> None:
     compileall.compile_dir(target, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
-def run(check: Path, target: Path) -> None:
+def names_of_pure(target: Path) -> set[str]:
+    """
+    What lies at the top of the folder and is only of packages whose wheels are for any machine (PyPA's platform compatibility tags: `any`), modules without
+    their suffix.
+    """
+    owners: dict[str, set[bool]] = {}
+    for wheel in target.glob("*.dist-info/WHEEL"):
+        tags = [line for line in wheel.read_text().splitlines() if line.startswith("Tag: ")]
+        pure = all(tag.endswith("-any") for tag in tags)
+        with wheel.with_name("RECORD").open(newline="") as record:
+            for path, *_rest in csv.reader(record):
+                owners.setdefault(path.partition("/")[0].removesuffix(".py"), set()).add(pure)
+    return {name for name, kinds in owners.items() if kinds == {True}}
+
+
+def part(target: Path, pure: Path, names: set[str]) -> None:
+    """Move what has these names from one folder to the other."""
+    pure.mkdir(parents=True, exist_ok=True)
+    for path in target.iterdir():
+        if path.name.removesuffix(".pyc").removesuffix(".py") in names:
+            path.rename(pure / path.name)
+
+
+def run(check: Path, *folders: Path) -> None:
     """Run the check on what is installed, on top of what PYTHONPATH has."""
-    path = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (*map(str, folders), os.environ.get("PYTHONPATH"))))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     subprocess.run([sys.executable, "-B", check], check=True, env=environment | {"PYTHONPATH": path})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Install locked packages into a folder and slim it.")
-    for option in ("target", "lock", "slim", "slim-some", "check", "without", "options"):
+    for option in ("target", "lock", "slim", "slim-some", "check", "without", "options", "pure"):
         parser.add_argument(f"--{option}", type=Path, required=option in ("target", "lock"))
     parser.add_argument("--with-source", action="store_true")
     parser.add_argument("--machine", default="")
@@ -181,6 +206,8 @@ def main() -> None:
         command += a.options.read_text().splitlines() if a.options else []
         subprocess.run([*command, "--disable-pip-version-check", "--target", a.target, "-r", subset], check=True)
     before = size(a.target)
+    # What is taken out below has that list, too
+    pure = names_of_pure(a.target) if a.pure else set()
     if a.slim:
         slim(a.target, a.slim, strip=strip)
     if a.slim_some:
@@ -189,9 +216,13 @@ def main() -> None:
         bytecode_too(a.target)
     else:
         bytecode_only(a.target)
+    kept = f"{size(a.target)} kept"
+    if a.pure:
+        part(a.target, a.pure, pure)
+        kept += f", {size(a.pure)} of them for any machine"
     if a.check and not a.machine:
-        run(a.check, a.target)
-    print(f"{a.target}: {before} installed, {size(a.target)} kept")
+        run(a.check, *filter(None, (a.target, a.pure)))
+    print(f"{a.target.name}: {before} installed, {kept}")
 
 
 if __name__ == "__main__":

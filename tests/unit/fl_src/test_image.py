@@ -155,6 +155,67 @@ def test_libraries_of_another_machine_are_stripped_by_its_program(
     assert (tmp_path / "log").read_text() == "stripped\n"
 
 
+def test_packages_of_python_alone_are_apart(install: ModuleType, tmp_path: Path) -> None:
+    """By their wheels' tags; what a package for this machine has a part in stays, whatever else is taken out or compiled in between."""
+    packages = {
+        "alone-1": ("py3-none-any", ["alone/__init__.py", "alone_too.py", "shared/alone.py", "../../bin/alone"]),
+        "native-1": ("cp311-cp311-manylinux_2_17_x86_64", ["native/__init__.py", "native/_c.so", "shared/native.py"]),
+        # Its wheel says that it is pure, and is for a platform
+        "library-1": ("py2.py3-none-manylinux2010_x86_64", ["library/lib.so"]),
+        "gone-1": ("py3-none-any", ["gone.py"]),
+    }
+    target, pure = tmp_path / "engine", tmp_path / "layer/pure"
+    for name, (tag, files) in packages.items():
+        about = f"{name}.dist-info"
+        for path in (*files, f"{about}/WHEEL", f"{about}/RECORD"):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_text("")
+        (target / about / "WHEEL").write_text(f"Root-Is-Purelib: true\nTag: {tag}\n")
+        (target / about / "RECORD").write_text("".join(f"{path},,\n" for path in [*files, f"{about}/RECORD"]))
+    names = install.names_of_pure(target)
+    rules = tmp_path / "slim.txt"
+    rules.write_text("*.dist-info/RECORD\ngone.py\n")
+    install.slim(target, rules)
+    install.bytecode_only(target)
+    install.part(target, pure, names)
+    assert sorted(path.name for path in pure.iterdir()) == [
+        "alone",
+        "alone-1.dist-info",
+        "alone_too.pyc",
+        "gone-1.dist-info",
+    ]
+    assert sorted(path.name for path in target.iterdir()) == [
+        "library",
+        "library-1.dist-info",
+        "native",
+        "native-1.dist-info",
+        "shared",
+    ]
+    assert sorted(path.name for path in (target / "shared").iterdir()) == ["alone.pyc", "native.pyc"]
+
+
+def test_files_and_folders_of_a_layer_have_one_time(tmp_path: Path) -> None:
+    (tmp_path / "layer/opt/folder").mkdir(parents=True)
+    (tmp_path / "layer/opt/folder/file").write_text("")
+    (tmp_path / "layer/opt/link").symlink_to("nowhere")
+    subprocess.run([IMAGE / "same_times.sh", tmp_path / "layer"], check=True)
+    made = [tmp_path / "layer", *(tmp_path / "layer").rglob("*")]
+    assert len(made) == 5 and {path.lstat().st_mtime for path in made} == {315532800}
+
+
+def test_what_goes_into_an_image_as_a_layer_has_one_time() -> None:
+    """But the system, and an app's own packages."""
+    text = re.sub(r"^(#.*)?\n", "", (ROOT / "fl_src/Dockerfile").read_text(), flags=re.MULTILINE)
+    stages = {stage.splitlines()[0].rpartition(" AS ")[2]: stage for stage in text.split("\nFROM ")[1:]}
+    copied = set(re.findall(r"^COPY --from=(\w+) (\S+) \S+$", text, re.MULTILINE))
+    others = {("slim", "${ROOT}"), ("packages", "/")}
+    others |= {(f"{program}_packages", "/opt/edgefl/packages") for program in ("aggregator", "client")}
+    assert others < copied and len(copied - others) == 10
+    for stage, folder in copied - others:
+        called, *folders = stages[stage].splitlines()[-1].removeprefix("RUN ").split()
+        assert called == "/build/same_times.sh" and folder in folders, f"{stage}: {folder}"
+
+
 def test_all_that_an_architecture_gives_is_an_argument_of_the_dockerfile() -> None:
     text = (ROOT / "fl_src/Dockerfile").read_text()
     given = [*platforms.arguments("arm64", "empty:1"), "CLIENT_LOCK"]
