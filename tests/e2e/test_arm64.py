@@ -63,7 +63,9 @@ def test_an_arm64_client_trains_beside_an_amd64_one(lab: Lab, mixed: Path) -> No
     asked = f"docker image inspect --format='{{{{json .RootFS.Layers}}}}' {native} {foreign}"
     layers = [json.loads(line) for line in lab.ssh("cloud", asked).splitlines()]
     # Python alone of Flower and of TensorFlow, data, the package and the apps; not the system, nor what has code for a processor
-    assert [len(of_one) for of_one in layers] == [8, 8] and len({*layers[0]} & {*layers[1]}) == 5
+    assert len({*layers[0]} & {*layers[1]}) >= 5 and [
+        len({*one} - {*other}) for one, other in (layers, layers[::-1])
+    ] == [3, 3]
     made = [event for event in rounds() if event["event"] == "round"]
     assert len(made) == 3 and all(event["lost"] == [] for event in made)
     for event in made:
