@@ -1,6 +1,6 @@
 """One aggregator and a thousand light clients on loopback, which share this machine's cores: five rounds of FedAvg with a model of 400 KB, and of 4 MB.
 
-A light client (light.py) is a connection that sends back a model of its own, a hundred in a process. Each is a node. Measured are the seconds in which all
+A light client (light.py) is a connection that sends back a model of its own, 250 in a process. Each is a node. Measured are the seconds in which all
 join, those of a round, the aggregator's processor time of a round and the peak of its memory; with TLS, as it is deployed, each client has its own
 certificate. Needs Flower: `make bench-scale` has it.
 """
@@ -25,7 +25,7 @@ from benchmarks.train import AS_IN_IMAGES, lines, start
 from support.processes import Federation, until
 
 APP = Path(__file__).with_name("light_app")
-TOGETHER = 125
+TOGETHER = 250
 """Clients in one process."""
 LONGEST = 1800.0
 """Seconds after which a training is given up."""
