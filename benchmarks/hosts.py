@@ -45,8 +45,6 @@ COMMANDS = {
     "site.yml --check": ["site.yml", "--check"],
 }
 LIMIT = "/etc/ssh/sshd_config.d/edgefl-bench.conf"
-
-
 FIRST_ADDRESS = 20
 """Last part of the first name's address; the lab's own are below, and 200 more fit into its network."""
 
@@ -170,9 +168,9 @@ def played(words: list[str], hosts: Path) -> tuple[str, float, float, float]:
             # Workers have sessions of their own
             most = max(most, sum(map(pss, family([process.pid], processes()))))
             time.sleep(0.5)
-            ended, _status, used = os.wait4(process.pid, os.WNOHANG)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
             if ended:
-                process.returncode = os.waitstatus_to_exitcode(_status)
+                process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - begin
         output.seek(0)
         return output.read(), seconds, used.ru_utime + used.ru_stime, most

@@ -61,11 +61,9 @@ def test_an_arm64_client_trains_beside_an_amd64_one(lab: Lab, mixed: Path) -> No
     assert foreign == platforms.image_for(native, "arm64", "amd64") != native
     assert "linux/arm64" in lab.ssh(lab.edges[1], f"ctr --namespace=k8s.io images ls | grep -F {foreign}")
     asked = f"docker image inspect --format='{{{{json .RootFS.Layers}}}}' {native} {foreign}"
-    layers = [json.loads(line) for line in lab.ssh("cloud", asked).splitlines()]
+    own, others = ({*json.loads(line)} for line in lab.ssh("cloud", asked).splitlines())
     # Python alone of Flower and of TensorFlow, data, the package and the apps; not the system, nor what has code for a processor
-    assert len({*layers[0]} & {*layers[1]}) >= 5 and [
-        len({*one} - {*other}) for one, other in (layers, layers[::-1])
-    ] == [3, 3]
+    assert len(own & others) >= 5 and len(own - others) == len(others - own) == 3
     made = [event for event in rounds() if event["event"] == "round"]
     assert len(made) == 3 and all(event["lost"] == [] for event in made)
     for event in made:
