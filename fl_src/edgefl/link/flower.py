@@ -7,9 +7,12 @@ for arrays, which are written as these would; protobuf takes such messages one a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import io
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +22,7 @@ os.environ["FLWR_TELEMETRY_ENABLED"] = "0"  # Flower would report each start to 
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import numpy as np
+import numpy.typing as npt
 
 # Public
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
@@ -43,6 +47,10 @@ EXAMPLES = "num-examples"
 """What Flower calls a number of samples."""
 KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex numbers"}
 """NumPy's kinds of numbers."""
+NPY, NPY_1 = "numpy.ndarray", b"\x93NUMPY\x01\x00"
+"""flwr.common.constant.SType.NUMPY, and what its bytes begin with."""
+HEADERS, LONGEST_HEADER = 1024, 256
+"""Headers of arrays that are kept, and bytes of one: those of a large model, and of an array with a dozen dimensions."""
 
 __all__ = ["Array", "ArrayRecord", "ConfigRecord", "Context", "Message", "MetricRecord", "RecordDict"]
 
@@ -196,12 +204,49 @@ def arrays_of(content: RecordDict) -> Any:
 
 def ndarrays(record: Any) -> dict[str, Any]:
     """The arrays of an ArrayRecord by name, as NumPy has them."""
-    return {str(key): array.numpy() for key, array in record.items()}
+    return {str(key): values(array) for key, array in record.items()}
 
 
 def arrays_record(arrays: list[Any]) -> Any:
     """An ArrayRecord of arrays without names: they are called by their numbers, in order."""
-    return ArrayRecord({f"{number:04d}": Array(np.asarray(array)) for number, array in enumerate(arrays)})
+    return ArrayRecord({f"{number:04d}": _array(np.asarray(array)) for number, array in enumerate(arrays)})
+
+
+def _array(given: npt.NDArray[Any]) -> Array:
+    """Flower's array of NumPy's, with the bytes that Flower would make; it would make each header anew, which costs more than to copy a small model."""
+    if given.dtype.kind not in KINDS or not given.flags.c_contiguous:
+        return Array(given)
+    data = b"".join((_header(given.dtype, given.shape), given.reshape(-1).view(np.uint8).data))
+    return Array(dtype=str(given.dtype), shape=given.shape, stype=NPY, data=data)
+
+
+def values(array: Array) -> npt.NDArray[Any]:
+    """The values of an array, writable; a header that was read before is not parsed again. Raises what Flower raises where its bytes are none."""
+    data = array.data
+    end = 10 + int.from_bytes(data[8:10], "little")
+    if array.stype == NPY and data.startswith(NPY_1) and end <= LONGEST_HEADER:
+        shape, fortran, dtype = _layout(data[:end])
+        if dtype.kind in KINDS and not fortran and len(data) - end == math.prod(shape) * dtype.itemsize:
+            return np.frombuffer(data, dtype, offset=end).reshape(shape).copy()
+    found: npt.NDArray[Any] = array.numpy()
+    return found
+
+
+@functools.lru_cache(HEADERS)
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What is before an array's values in the format .npy, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@functools.lru_cache(HEADERS)
+def _layout(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type that such a header tells. Raises ValueError."""
+    file = io.BytesIO(header)
+    np.lib.format.read_magic(file)
+    return np.lib.format.read_array_header_1_0(file)
 
 
 def strategy(name: str, options: Mapping[str, float]) -> Any:
@@ -268,7 +313,7 @@ def form_of_arrays(record: ArrayRecord, sizes: bool) -> list[tuple[str, str]]:
 def as_numpy(array: Array) -> Any:
     """The values of an array, or None where its bytes are none."""
     try:
-        return array.numpy()
+        return values(array)
     except Exception:  # whatever a client's bytes make NumPy raise
         return None
 

@@ -154,7 +154,7 @@ def arrays(sent: Sequence[bytes], weights: Weights, received: Sequence[bytes]) -
         found.append(np.frombuffer(theirs, array.dtype, offset=head).reshape(array.shape))
     if len(found) == len(received):
         return found
-    return [flower.Array(dtype="", shape=(), stype="numpy.ndarray", data=data).numpy() for data in received]
+    return [flower.values(flower.Array(dtype="", shape=(), stype=flower.NPY, data=data)) for data in received]
 
 
 def mean(bodies: Sequence[tuple[int, Sequence[Array]]]) -> Weights:
