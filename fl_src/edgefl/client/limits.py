@@ -18,6 +18,8 @@ from edgefl.common.journal import say
 
 LATE = 5.0
 """Seconds that an answer may come too late before the process ends; twice that when it lets no thread of ours run."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether one is too late."""
 DISK_LIMIT = "EDGEFL_DISK_LIMIT"
 """Bytes that the pod may have on the disk of its node, of the environment."""
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -90,16 +92,43 @@ def deadline(end: float) -> Iterator[None]:
     Whoever started it starts it again. The line in which it was is told.
     """
     left = max(0.0, end - time.monotonic()) + LATE
-    timer = threading.Timer(left, _end_late, (left,))
-    timer.daemon = True
-    timer.start()
+    work = _DEADLINES.begin(left)
     # In a thread of C's: it needs no Python, which a loop in a library may hold
     faulthandler.dump_traceback_later(left + LATE, exit=True)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        timer.cancel()
+        _DEADLINES.done(work)
+
+
+class _Deadlines:
+    """Until when each piece of work must be done. One thread looks after all: to start one for each message costs as much as to read the message."""
+
+    def __init__(self) -> None:
+        self._ends: dict[object, tuple[float, float]] = {}
+        self._looks = False
+
+    def begin(self, seconds: float) -> object:
+        work = object()
+        self._ends[work] = time.monotonic() + seconds, seconds
+        if not self._looks:
+            self._looks = True
+            threading.Thread(target=self._look, name="deadlines", daemon=True).start()
+        return work
+
+    def done(self, work: object) -> None:
+        del self._ends[work]
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(LOOK_EVERY)
+            for end, seconds in list(self._ends.values()):
+                if end <= time.monotonic():
+                    _end_late(seconds)
+
+
+_DEADLINES = _Deadlines()
 
 
 def _end_late(seconds: float) -> None:
