@@ -150,9 +150,12 @@ class Queue:
 
     @property
     def coming(self) -> int:
-        """Answers that have been let in and of which something came a moment ago. One that has come to a stop takes no more memory, and no place."""
-        now = time.monotonic()
-        return sum(now - at < STANDSTILL for at in self._coming.values())
+        """Answers that have been let in and of which something came a while ago at most. One that has come to a stop takes no more memory, and no place.
+
+        Where the loop has no time, it is we who are slow, or clients that share our processors: they get longer.
+        """
+        now, halt = time.monotonic(), STANDSTILL if self._late < ON_TIME else LONGEST_WAIT
+        return sum(now - at < halt for at in self._coming.values())
 
     async def place(self, size: int) -> Body:
         """For a message that is announced with `size` bytes; `came` is to be called with each part of it, and `whole` when no more comes."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgefl.link import wire
 from edgefl.link.bodies import Bodies, Body, Queue
 from edgefl.link.hub import Hub, Pod, RefusedError
 from edgefl.link.refused import RefusedConnections
+from edgefl.link.turns import Turns
 
 AT_ONCE = 64
 """Chunks that are being sent at a time."""
@@ -54,7 +56,7 @@ class Endpoint:
 
     async def _serve(self, opened: threading.Event) -> None:
         self._loop, self._sending = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
-        self._queue, self._cut = Queue(self._bodies), wire.Cut()
+        self._queue, self._turns, self._cut = Queue(self._bodies), Turns(), wire.Cut()
         server = grpc.aio.server(options=wire.server_options(self._hub.most))
         method = {wire.METHOD: grpc.stream_stream_rpc_method_handler(self._join)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, method),))
@@ -192,10 +194,13 @@ class Endpoint:
                 return
             note, head, body = message
             size = wire.chunk(self._hub.connected, pod.quick, self._tls is not None)
-            for frame in wire.frames(note | {"chunk": size}, head, body, size, self._cut):
-                async with self._sending:
-                    await call.write(frame)
-            del message, frame, head, body
+            async with self._turns.take() if pod.quick else nullcontext():
+                chunk = wire.MOST_CHUNK if pod.quick else size
+                for frame in wire.frames(note | {"chunk": size}, head, body, chunk, self._cut):
+                    async with self._sending:
+                        await call.write(frame)
+                    del frame
+            del message, head, body
 
 
 class _ClosedError(Exception):

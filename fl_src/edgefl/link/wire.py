@@ -22,7 +22,7 @@ OTHER_APP = "edgefl-app-bin"
 """What the aggregator says beside a refusal, as bytes in UTF-8: the app that it has, where the client's is another one."""
 VERSION = 1
 """Of what is written here; a client of another one is refused by name."""
-LEAST_CHUNK, MOST_CHUNK = 16 * 1024, 256 * 1024
+LEAST_CHUNK, MOST_CHUNK = 16 * 1024, 512 * 1024
 ON_THE_WAY, OF_QUICK, OF_TLS = 32 * 1024 * 1024, 96 * 1024 * 1024, 48 * 1024
 """Bytes that all connections together have on their way in one direction: gRPC holds a chunk of each, however few are sent at a time. More of them where
 all are quick, as few of those have something on its way at a time; less what TLS holds of each connection."""
@@ -150,18 +150,20 @@ def chunks(piece: bytes, size: int) -> Iterator[bytes]:
 
 
 class Cut:
-    """The chunks of the large piece that was sent last: those of a model that a thousand clients get are made once."""
+    """The chunks of the large piece that was sent last: those of a model that a thousand clients get are made once, of each size."""
 
     def __init__(self) -> None:
-        self._of: tuple[bytes, int] = b"", 0
-        self._chunks: list[bytes] = []
+        self._of = b""
+        self._chunks: dict[int, list[bytes]] = {}
 
     def chunks(self, piece: bytes, size: int) -> Iterable[bytes]:
         if len(piece) <= size:
             return (piece,) if piece else ()
-        if self._of[0] is not piece or self._of[1] != size:
-            self._of, self._chunks = (piece, size), list(chunks(piece, size))
-        return self._chunks
+        if self._of is not piece:
+            self._of, self._chunks = piece, {}
+        if size not in self._chunks:
+            self._chunks[size] = list(chunks(piece, size))
+        return self._chunks[size]
 
 
 def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:
