@@ -61,6 +61,7 @@ class Follower:
         self._lost = False
         self._lasting = pods.Lasting(clock=self.clock)
         self._lasting_problems: set[tuple[str, str]] = set()
+        self._restarts: dict[str, int] = {}
         last = first
         fresh = self._pods_read = True
 
@@ -112,6 +113,8 @@ class Follower:
                 self._show("  " + _rounds.line(event, settings.get("rounds"), width, settings.get("loops", 1)), False)
                 for text in _rounds.losses(event):
                     self._show(f"    {text}", True)
+        if rounds:
+            self._restarts.clear()
         # Its pod may tell why
         self._lost = any(event.get("lost") for event in rounds)
         usage = usage_line(read["now"])
@@ -149,7 +152,11 @@ class Follower:
             return done()
         if read["state"] == "failed":
             return failed(f"the run failed: {read['reason']}")
-        broken = {(item["pod"], item["reason"]): item for item in read["problems"] if item["terminal"]}
+        broken = {
+            (item["pod"], item["reason"]): item
+            for item in read["problems"]
+            if item["terminal"] and not self._has_worked(item)
+        }
         if self._pods_read:
             self._lasting_problems = self._lasting(list(broken))
         terminal = [
@@ -159,6 +166,13 @@ class Follower:
         if terminal and (read["state"] == "waiting" or read["status"].get("waiting_for")):
             return failed("\n".join(terminal))
         return pending(self._waits(read))
+
+    def _has_worked(self, problem: dict[str, Any]) -> bool:
+        """Whether a pod that ended often may have done so for many reasons, one at a time: after a round came it has to end that often again."""
+        if problem["reason"] != pods.CRASHES or not any(event["event"] == "round" for event in self.events):
+            return False
+        before: int = self._restarts.setdefault(problem["pod"], problem["restarts"])
+        return bool(problem["restarts"] - before <= pods.MANY_RESTARTS)
 
 
 def _of_failure(read: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,9 @@ NAME = "rounds.jsonl"
 
 
 def say(text: str) -> None:
-    """A message for people, on stderr: stdout carries the lines only."""
-    print(time.strftime("%H:%M:%S", time.gmtime()), text, file=sys.stderr, flush=True)
+    """A message for people, on stderr: stdout carries the lines only. Written at once, as an app's threads write there, too."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}\n")
+    sys.stderr.flush()
 
 
 def printable(text: str, most: int = 500) -> str:

@@ -18,6 +18,7 @@ from ansible_collections.edgefl.kubeedge.plugins.module_utils._kubernetes.kubect
 
 # A program that ends this often does so for a reason that is in its log, not in its timing
 MANY_RESTARTS = 3
+CRASHES = "CrashLoopBackOff"
 
 # States that last until somebody changes something, and what that is
 TERMINAL = {
@@ -136,7 +137,7 @@ def _held_back(container: dict[str, Any], found: _Found) -> Problem | None:
     reason = waiting.get("reason")
     if reason in ("ContainerCreating", "PodInitializing", None):
         return None
-    if reason != "CrashLoopBackOff":
+    if reason != CRASHES:
         return found(reason, waiting.get("message", ""))
     # Killed from outside, the program is not what is wrong, and is started again
     killed = end.get("exitCode") == KILLED and end.get("reason") != "OOMKilled"

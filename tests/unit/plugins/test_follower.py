@@ -119,6 +119,27 @@ def test_a_broken_pod_does_not_end_a_training_that_goes_on() -> None:
     assert found["state"] == "done" and any("ErrImageNeverPull" in line for line in shown)
 
 
+def crashed(restarts: int) -> dict[str, Any]:
+    """The aggregator waits, and a pod ended so often, the last time for its memory."""
+    text = f"pod c on node edge1: CrashLoopBackOff (it ended {restarts} times, the last time with OOMKilled)"
+    problem = BROKEN | {"text": text, "reason": "CrashLoopBackOff", "restarts": restarts}
+    return answer([], "training", problems=[problem], status={"waiting_for": "2 nodes"})
+
+
+def test_a_pod_that_ended_often_in_a_long_training_does_not_end_it() -> None:
+    """It had a part in the rounds in between. One that only ends does end the training: before the first round, and after the last."""
+    at_work = answer(WHOLE[:2], "training")
+    found, _shown = follow(at_work, *[crashed(8)] * 9, answer(WHOLE[2:], "done"))
+    assert found["state"] == "done"
+    found, _shown = follow(answer(WHOLE[:1], "training"), *[crashed(8)] * 9, answer(WHOLE[1:], "done"))
+    assert "it ended 8 times" in found["msg"] and found["elapsed"] < 30
+    found, _shown = follow(at_work, *[crashed(8)] * 9, *[crashed(12)] * 9, answer(WHOLE[2:], "done"))
+    assert "it ended 12 times" in found["msg"]
+    again = answer([round_(2)], "training")
+    found, _shown = follow(at_work, crashed(8), again, *[crashed(12)] * 9, answer(WHOLE[3:], "done"))
+    assert found["state"] == "done"
+
+
 def test_a_pod_that_was_evicted_is_told_once_and_looked_for_when_a_part_is_lost() -> None:
     text = "pod c on node edge1: Evicted (it wrote too much)"
     events = [start(), round_(1, lost=[lost("edge1")])]
