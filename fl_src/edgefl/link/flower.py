@@ -220,14 +220,17 @@ def _array(given: npt.NDArray[Any]) -> Array:
     return Array(dtype=str(given.dtype), shape=given.shape, stype=NPY, data=data)
 
 
-def values(array: Array) -> npt.NDArray[Any]:
-    """The values of an array, writable; a header that was read before is not parsed again. Raises what Flower raises where its bytes are none."""
+def values(array: Array, copy: bool = True) -> npt.NDArray[Any]:
+    """The values of an array, writable where they are copied; a header that was read before is not parsed again. Raises what Flower raises for bytes that
+    are none.
+    """
     data = array.data
     end = 10 + int.from_bytes(data[8:10], "little")
     if array.stype == NPY and data.startswith(NPY_1) and end <= LONGEST_HEADER:
         shape, fortran, dtype = _layout(data[:end])
         if dtype.kind in KINDS and not fortran and len(data) - end == math.prod(shape) * dtype.itemsize:
-            return np.frombuffer(data, dtype, offset=end).reshape(shape).copy()
+            there = np.frombuffer(data, dtype, offset=end).reshape(shape)
+            return there.copy() if copy else there
     found: npt.NDArray[Any] = array.numpy()
     return found
 
@@ -311,9 +314,9 @@ def form_of_arrays(record: ArrayRecord, sizes: bool) -> list[tuple[str, str]]:
 
 
 def as_numpy(array: Array) -> Any:
-    """The values of an array, or None where its bytes are none."""
+    """The values of an array to be looked at, or None where its bytes are none."""
     try:
-        return values(array)
+        return values(array, copy=False)
     except Exception:  # whatever a client's bytes make NumPy raise
         return None
 
