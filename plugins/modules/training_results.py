@@ -134,8 +134,8 @@ evicted:
   elements: str
 told_anew:
   description: >-
-    In words, clients' pods that the cluster has shown as ready for a minute and that are not connected. KubeEdge's edges may forget a pod when the API server
-    is down at the wrong moment; they were told of these anew, by an annotation of the pod, also when the run is
+    In words, clients' pods that the cluster has shown as ready for a minute and that are not connected, or as not ready while they are. KubeEdge's edges may
+    forget a pod when the API server is down at the wrong moment; they were told of these anew, by an annotation of the pod, also when the run is
     done. Empty when the API server does not answer, with O(pods=false), and in check mode.
   returned: success
   type: list

@@ -256,10 +256,11 @@ def test_problems_of_pods_come_with_words_and_the_end_of_their_log(tmp_path: Pat
 
 
 class Missed:
-    """Stands for run_command of a kubectl: a client, the aggregator, a region and its client are ready since some seconds."""
+    """Stands for run_command of a kubectl: a client, the aggregator, a region and its client are ready since some seconds, or are not."""
 
-    def __init__(self, ready: float, told: float | str | None) -> None:
+    def __init__(self, ready: float, told: float | str | None, status: str = "True", removed: bool = False) -> None:
         now = time.time()
+        self.status, self.removed = status, {"deletionTimestamp": "2026-01-01T00:00:00Z"} if removed else {}
         self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - ready))
         before = told if isinstance(told, str) else str(now - (told or 0))
         self.annotations, self.told = {} if told is None else {forgotten.TOLD: before}, list[str]()
@@ -275,13 +276,14 @@ class Missed:
             "region": "federated-learning-region",
         }
         of_region = {"region": {REGION: "north"}, "client-2": {forgotten.OF_REGION: "north"}}
-        ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.since}
+        ready = {"type": "Ready", "status": self.status, "lastTransitionTime": self.since}
         pods = [
             {
                 "metadata": {
                     "name": name,
                     "labels": {"app": app, **of_region.get(name, {})},
                     "annotations": self.annotations,
+                    **self.removed,
                 },
                 "spec": {"nodeName": "edge1"},
                 "status": {"phase": "Running", "conditions": [ready]},
@@ -321,6 +323,27 @@ def test_a_pod_that_is_ready_and_not_connected_is_told_anew(
     found = own.read(0, "", 0, Kubectl(kubectl, "/k"), "edgefl", "")
     assert kubectl.told == told
     assert [name in text for name, text in zip(told, found["told_anew"], strict=True)] == [True] * len(told)
+
+
+@pytest.mark.parametrize(
+    ("since", "connected", "removed", "told"),
+    [
+        (70, {"edge1": ["client-1"]}, False, ["client-1"]),
+        (70, {"edge1": ["client-1"], "north": ["edge9"]}, False, ["client-1"]),
+        (40, {"edge1": ["client-1"]}, False, []),
+        (70, {}, False, []),
+        (70, {"edge1": ["client-1"]}, True, []),
+    ],
+)
+def test_a_pod_that_is_connected_and_not_ready_is_told_anew(
+    tmp_path: Path, file: Path, since: float, connected: dict[str, list[str]], removed: bool, told: list[str]
+) -> None:
+    kubectl = Missed(since, None, "False", removed)
+    file.write_bytes(data(start(), round_(1)))
+    own = reader(tmp_path, {"run": RUN, "state": "training", "nodes": connected})
+    found = own.read(0, "", 0, Kubectl(kubectl, "/k"), "edgefl", "")
+    assert kubectl.told == told
+    assert ["connected, and not ready" in text for text in found["told_anew"]] == [True] * len(told)
 
 
 def test_a_pod_is_told_anew_when_the_training_is_done_and_nobody_waits_for_it(tmp_path: Path, file: Path) -> None:
