@@ -22,7 +22,7 @@ IN_MEMORY = 8 * 1024 * 1024
 """Bytes of all bodies that are held in memory; one that would go beyond it comes to the disk."""
 STANDSTILL, LONGEST_WAIT = 0.5, 5.0
 """Seconds that an answer waits for room in memory: as long as some is taken or given back that often, and in all."""
-AT_ONCE, AT_A_TIME = 64, 8.0
+AT_ONCE, AT_A_TIME = 64, 8
 """Answers that come at once; and beyond these, how many are let in at a look for which the loop had time."""
 POLL, ON_TIME, LEAST_EVERY = 0.01, 0.001, 0.1
 """Seconds between two looks; how late they are, on average, where the loop has time; and after which one is let in anyway."""
@@ -139,41 +139,42 @@ class Queue:
     """Answers that wait until they may come, first come, first served; in the loop that makes it.
 
     What comes takes memory until it is there, also of gRPC's, and more of it for each that comes at the same time. So there are no more of them than the
-    loop has time for: where it is idle, the network is what is slow, and more are let in.
+    loop has time for: where it is idle, the network is what is slow, and more are let in. Not those of quick clients, whose chunks are large: when these are
+    slow, they share our processors, or something is wrong.
     """
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies, self._loop = bodies, asyncio.get_running_loop()
-        self._waiting: deque[tuple[asyncio.Future[Body], int, float]] = deque()
-        self._looks, self._late, self._credit = False, 0.0, 0.0
-        self._coming: dict[Body, float] = {}
+        self._waiting: deque[tuple[asyncio.Future[Body], int, bool, float]] = deque()
+        self._looks, self._late, self._least = False, 0.0, 0.0
+        self._coming: dict[Body, tuple[float, bool]] = {}
 
     @property
     def coming(self) -> int:
         """Answers that have been let in and of which something came a while ago at most. One that has come to a stop takes no more memory, and no place.
 
-        Where the loop has no time, it is we who are slow, or clients that share our processors: they get longer.
+        Where the loop has no time, and where a client is quick, a stop is a longer one.
         """
         now, halt = time.monotonic(), STANDSTILL if self._late < ON_TIME else LONGEST_WAIT
-        return sum(now - at < halt for at in self._coming.values())
+        return sum(now - at < (LONGEST_WAIT if quick else halt) for at, quick in self._coming.values())
 
-    async def place(self, size: int) -> Body:
+    async def place(self, size: int, quick: bool) -> Body:
         """For a message that is announced with `size` bytes; `came` is to be called with each part of it, and `whole` when no more comes."""
         if size and (self._waiting or self._bodies.full(size) or len(self._coming) >= AT_ONCE):
             turn: asyncio.Future[Body] = self._loop.create_future()
-            self._waiting.append((turn, size, time.monotonic()))
+            self._waiting.append((turn, size, quick, time.monotonic()))
             if not self._looks:
                 self._looks = True
                 self._loop.call_later(POLL, self._look, self._loop.time() + POLL)
             body = await turn
         else:
             body = self._bodies.new(size)
-        self.came(body)
+        self._coming[body] = time.monotonic(), quick
         return body
 
     def came(self, body: Body) -> None:
         """Some of it is there."""
-        self._coming[body] = time.monotonic()
+        self._coming[body] = time.monotonic(), self._coming[body][1]
 
     def whole(self, body: Body) -> None:
         """It is there, or its connection is gone."""
@@ -182,17 +183,22 @@ class Queue:
     def _look(self, due: float) -> None:
         """Let in who may come now; again and again while there is somebody."""
         self._late += (self._loop.time() - due - self._late) / 10
-        self._credit = AT_A_TIME if self._late < ON_TIME else min(1.0, self._credit + POLL / LEAST_EVERY)
-        free = AT_ONCE - self.coming
+        self._least = min(1.0, self._least + POLL / LEAST_EVERY)
+        free, more = AT_ONCE - self.coming, AT_A_TIME if self._late < ON_TIME else 0
         while self._waiting:
-            turn, size, since = self._waiting[0]
+            turn, size, quick, since = self._waiting[0]
             if not turn.done():  # else its connection is gone
                 patient = self._bodies.still < STANDSTILL and time.monotonic() - since < LONGEST_WAIT
                 if patient and self._bodies.full(size):
                     break
-                if free <= 0 and self._credit < 1:
+                if free > 0:
+                    free -= 1
+                elif more and not quick:
+                    more -= 1
+                elif self._least >= 1:
+                    self._least -= 1
+                else:
                     break
-                free, self._credit = (free - 1, self._credit) if free > 0 else (free, self._credit - 1)
                 turn.set_result(self._bodies.new(size))
             self._waiting.popleft()
         self._looks = bool(self._waiting)

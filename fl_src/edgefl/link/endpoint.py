@@ -159,7 +159,7 @@ class Endpoint:
             if not isinstance(key, str):
                 raise wire.FrameError("a reply to nothing")
             if self._hub.expects(pod, key):
-                body, begin = await self._queue.place(size), time.monotonic()
+                body, begin = await self._queue.place(size, pod.quick), time.monotonic()
                 try:
                     await self._rest(call, size, body)
                 finally:

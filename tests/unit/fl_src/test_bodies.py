@@ -93,13 +93,13 @@ def test_no_folder_costs_memory_alone(tmp_path: Path, capfd: pytest.CaptureFixtu
 class Waiting:
     """A queue in a loop of its own, and the answers that want to come through it: all stay until they are told to be whole."""
 
-    def __init__(self, bodies: Bodies) -> None:
-        self.bodies, self.queue = bodies, Queue(bodies)
+    def __init__(self, bodies: Bodies, quick: bool = False) -> None:
+        self.bodies, self.queue, self.quick = bodies, Queue(bodies), quick
         self.let_in: list[tuple[int, asyncio.Event]] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     async def _come(self, number: int, size: int) -> None:
-        body = await self.queue.place(size)
+        body = await self.queue.place(size, self.quick)
         whole = asyncio.Event()
         self.let_in.append((number, whole))
         try:
@@ -197,13 +197,35 @@ def test_more_than_come_at_once_are_let_in_while_there_is_time(
     asyncio.run(run())
 
 
+def test_quick_ones_have_no_more_places_where_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one beyond these, and others behind them in their turn."""
+    monkeypatch.setattr("edgefl.link.bodies.ON_TIME", 60.0)
+    monkeypatch.setattr("edgefl.link.bodies.LEAST_EVERY", 0.25)
+
+    async def run() -> None:
+        there = Waiting(Bodies(tmp_path, in_memory=0), quick=True)
+        await there.arrive(AT_ONCE + 3, 10)
+        there.quick = False
+        await there.arrive(100, 10)
+        assert len(there.let_in) == AT_ONCE
+        begin = time.monotonic()
+        async with asyncio.timeout(20):
+            while len(there.let_in) < AT_ONCE + 3 + 100:
+                await asyncio.sleep(0.001)
+        assert 0.5 < time.monotonic() - begin < STANDSTILL + 2
+        assert [number for number, _whole in there.let_in] == list(range(AT_ONCE + 3 + 100))
+        await there.end()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_those_that_have_come_to_a_stop_hold_up_nobody(
     tmp_path: Path, busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that keeps all places with answers that it never ends. Where the loop has no time it may be us who are slow: then they count for longer."""
     monkeypatch.setattr("edgefl.link.bodies.ON_TIME", -1.0 if busy else 60.0)
-    monkeypatch.setattr("edgefl.link.bodies.AT_A_TIME", 0.0)
+    monkeypatch.setattr("edgefl.link.bodies.AT_A_TIME", 0)
     monkeypatch.setattr("edgefl.link.bodies.LEAST_EVERY", 1e9)
     monkeypatch.setattr("edgefl.link.bodies.LONGEST_WAIT", 2.5)
 
