@@ -19,7 +19,7 @@ from edgefl.link import wire
 from edgefl.link.bodies import Bodies, Body, Queue
 from edgefl.link.hub import Hub, Pod, RefusedError
 from edgefl.link.refused import RefusedConnections
-from edgefl.link.turns import Turns
+from edgefl.link.turns import CHUNK, Turns
 
 AT_ONCE = 64
 """Chunks that are being sent at a time."""
@@ -195,7 +195,7 @@ class Endpoint:
             note, head, body = message
             size = wire.chunk(self._hub.connected, pod.quick, self._tls is not None)
             async with self._turns.take() if pod.quick else nullcontext():
-                chunk = wire.MOST_CHUNK if pod.quick else size
+                chunk = max(size, CHUNK) if pod.quick else size
                 for frame in wire.frames(note | {"chunk": size}, head, body, chunk, self._cut):
                     async with self._sending:
                         await call.write(frame)

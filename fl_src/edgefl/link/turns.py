@@ -1,7 +1,7 @@
 """Quick clients are sent their messages in turns.
 
-gRPC holds some chunks of whom it sends to, until a client has taken them. Of those that are quick few are sent to at a time, and get the largest chunks, which
-cost the least processor time; the others are sent theirs all together, in small ones.
+gRPC holds some chunks of whom it sends to, until a client has taken them. Of those that are quick few are sent to at a time, and get large chunks, which
+cost less processor time; the others are sent theirs all together, in small ones.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-AT_ONCE = 64
-"""Clients that have a turn at a time."""
+AT_ONCE, CHUNK = 64, 256 * 1024
+"""Clients that have a turn at a time, and bytes of a chunk of theirs."""
 LONGEST = 5.0
 """Seconds after which whoever has one holds up nobody any more."""
 
