@@ -53,6 +53,11 @@ for body in ((), (b"",), (model,), (b"own", model, b""), (model, rng.bytes(size 
     assert list(wire.frames({"key": 1}, b"head", body, size, cut)) == list(wire.frames({"key": 1}, b"head", body, size))
 first, second = (list(wire.frames({"key": key}, b"head", (model, b"own"), size, cut)) for key in (1, 2))
 assert first[0] != second[0] and all(one is two for one, two in zip(first[1:], second[1:]))
+# Two sizes in turn are cut once, and of many no more than two copies stay
+assert cut.chunks(model, size) is cut.chunks(model, size) and cut.chunks(model, 2 * size) is cut.chunks(model, 2 * size)
+kept = cut.chunks(model, size)
+for other in range(size, size + 50):
+    assert b"".join(cut.chunks(model, other)) == model and cut.chunks(model, size) is kept and len(cut._chunks) <= 2
 # As few connections as most have, chunks are the largest; of many, what gRPC may hold is shared out
 assert [wire.chunk(count, False, False) for count in (0, 2, 64, 1024, 4096)] == [wire.MOST_CHUNK] * 3 + [32 * 1024, wire.LEAST_CHUNK]
 assert [wire.chunk(1024, True, tls) for tls in (False, True)] == [96 * 1024, 48 * 1024]

@@ -150,7 +150,7 @@ def chunks(piece: bytes, size: int) -> Iterator[bytes]:
 
 
 class Cut:
-    """The chunks of the large piece that was sent last: those of a model that a thousand clients get are made once, of each size."""
+    """The chunks of the large piece that was sent last, of the last two sizes: those of a model that a thousand clients get are made once."""
 
     def __init__(self) -> None:
         self._of = b""
@@ -161,9 +161,11 @@ class Cut:
             return (piece,) if piece else ()
         if self._of is not piece:
             self._of, self._chunks = piece, {}
-        if size not in self._chunks:
-            self._chunks[size] = list(chunks(piece, size))
-        return self._chunks[size]
+        found = self._chunks.pop(size, None) or list(chunks(piece, size))
+        self._chunks[size] = found
+        for old in list(self._chunks)[:-2]:  # sizes change as clients come and go, and each is a copy of the model
+            del self._chunks[old]
+        return found
 
 
 def heading(frame: bytes) -> tuple[int, dict[str, Any], bytes]:
