@@ -88,7 +88,7 @@ def measure(bench: Bench, way: str, count: int, megabytes: float, rounds: int, t
         for process in processes:
             lines(process, "ready", 1)
         until(federation.ready, "the aggregator is ready")
-        with Sampler([aggregator.process.pid], 0.05) as sampler:
+        with Sampler([aggregator.process.pid]) as sampler:
             go.touch()
             begin = go.stat().st_mtime
             joined = max(lines(process, "joined", 1)[0]["time"] for process in processes) - begin

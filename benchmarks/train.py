@@ -9,7 +9,6 @@ and the last two with the convolutional app. Needs Flower, TensorFlow and the da
 
 from __future__ import annotations
 
-import json
 import sys
 import sysconfig
 import tempfile
@@ -62,8 +61,7 @@ def lines(program: Program, event: str, count: int, seconds: float = LONGEST) ->
 
     def found() -> list[dict[str, Any]]:
         lives = program.lives
-        rows = [json.loads(row) for row in program.out.read_text().split("\n")[:-1] if row.startswith("{")]
-        wanted = [row for row in rows if row["event"] == event][:count]
+        wanted = [row for row in program.lines() if row["event"] == event][:count]
         assert lives or len(wanted) == count, program.err.read_text()
         return wanted if len(wanted) == count else []
 

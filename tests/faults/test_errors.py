@@ -92,7 +92,7 @@ def test_an_exception_in_the_strategy(federation: Federation, recovered: Recover
         "exception in the strategy: the corrected aggregator's port is open -> all have joined", since(begin), BACK
     )
     federation.event(again, "done")
-    assert [(entry["event"], entry["round"]) for entry in federation.lines(again)] == [
+    assert [(entry["event"], entry["round"]) for entry in again.lines()] == [
         ("start", 0), ("round", 1), ("round", 2), ("round", 3), ("done", 3)
     ]  # fmt: skip
 

@@ -35,7 +35,7 @@ def with_all(federation: Federation, aggregator: Program, after: int, count: int
     """Wait for a round after `after` in which all nodes trained, so many."""
 
     def found() -> dict[str, Any] | None:
-        for entry in federation.lines(aggregator):
+        for entry in aggregator.lines():
             if entry["event"] == "round" and entry["round"] > after and len(entry["clients"]) == count:
                 return entry
         return None
@@ -91,7 +91,7 @@ def test_an_aggregator_killed_again_and_again(federation: Federation) -> None:
     last = federation.aggregator(*options)
     done = federation.event(last, "done")
     assert federation.rounds(last) == [(1, number) for number in range(1, 11)] and done["rounds"] == 10
-    assert [entry["event"] for entry in federation.lines(last)] == ["start", *["round"] * 10, "done"]
+    assert [entry["event"] for entry in last.lines()] == ["start", *["round"] * 10, "done"]
     assert (federation.folder / "state" / "default" / "rounds.jsonl").read_text() == last.out.read_text()
     assert all(one.lives for one in clients)
 
@@ -183,18 +183,14 @@ def test_replicas_share_a_slice_and_come_and_go(federation: Federation) -> None:
     def seen(parts: list[tuple[str, int, int]], after: int) -> int:
         """The first round after `after` that edge2's pods divided so."""
         return next(
-            (
-                entry["round"]
-                for entry in federation.lines(aggregator)[1:]
-                if entry["round"] > after and split(entry) == parts
-            ),
+            (entry["round"] for entry in aggregator.lines()[1:] if entry["round"] > after and split(entry) == parts),
             0,
         )
 
     joined = until(lambda: seen([("1/2", 4_000, 8_000), ("2/2", 8_000, 12_000)], 0), "two replicas")
     first.end(signal.SIGKILL)
     until(lambda: seen([("1/1", 4_000, 12_000)], joined), "one replica")
-    for entry in federation.lines(aggregator)[1:]:
+    for entry in aggregator.lines()[1:]:
         if not entry["lost"]:
             covered = sorted((one["start"], one["stop"]) for one in entry["clients"])
             assert covered[0][0] == 0 and covered[-1][1] == 12_000

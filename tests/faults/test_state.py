@@ -188,11 +188,11 @@ def test_loops(federation: Federation) -> None:
     assert federation.rounds(again) == [(loop, round_) for loop in (1, 2, 3) for round_ in (1, 2, 3)]
     assert (done["loop"], done["round"], done["rounds"]) == (3, 3, 9)
     assert [joined(one) for one in clients] == [2, 2]
-    first, *_others, last = (entry for entry in federation.lines(again) if entry["round"] == 1)
+    first, *_others, last = (entry for entry in again.lines() if entry["round"] == 1)
     assert abs(first["accuracy"] - last["accuracy"]) < 0.15  # each loop begins with a new model
 
     late = federation.light_client("edge3", 1_500, 2_000)
     until(lambda: "edge3" in federation.status()["nodes"], "a client that comes late")
     time.sleep(1)
     assert federation.ready() and federation.status()["state"] == "done"
-    assert federation.lines(again)[-1] == done and late.lives
+    assert again.lines()[-1] == done and late.lives

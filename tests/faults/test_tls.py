@@ -53,7 +53,7 @@ def test_training_over_mutual_tls(federation: Federation, folders: dict[str, Pat
         federation.light_client("edge2", 500, 1_500, f"--tls_dir={folders['edge2']}"),
     ]
     federation.event(aggregator, "done")
-    assert federation.lines(aggregator)[0]["settings"]["tls"] is True
+    assert aggregator.lines()[0]["settings"]["tls"] is True
     time.sleep(
         6
     )  # until a connection would be called refused: those that look whether the port answers, and later the good ones
@@ -79,7 +79,7 @@ def test_a_region_has_one_certificate_for_both_sides(federation: Federation, fol
     until(lambda: root.told("with the certificate of 127.0.0.1, north says it is node south"), "the pretender")
     regions["north"].light_client("edge1", 0, 500, f"--tls_dir={folders['edge1']}")
     federation.event(root, "done")
-    (made,) = [entry for entry in federation.lines(root) if entry["event"] == "round"]
+    (made,) = [entry for entry in root.lines() if entry["event"] == "round"]
     assert [(one["node"], one["examples"]) for one in made["clients"]] == [("north", 500)]
 
 

@@ -75,7 +75,7 @@ def test_an_edit_is_trained_by_clients_that_have_the_framework(
     identity = put(store, NAME, sources)
     time.sleep(0.5)
     assert not any(one.told(f"app {identity} came") for one in clients), "while they work for an aggregator"
-    assert not any(line["event"] == "done" for line in federation.lines(first))
+    assert not any(line["event"] == "done" for line in first.lines())
     first.end()
     for one in clients:
         until(lambda: one.told(f"app {identity} came"), "the new app")  # noqa: B023
@@ -115,7 +115,7 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
 
     def done(program: Program, run: str) -> None:
         until(
-            lambda: [line for line in federation.lines(program) if (line["event"], line["run"]) == ("done", run)],
+            lambda: [line for line in program.lines() if (line["event"], line["run"]) == ("done", run)],
             f"run {run} is done",
         )
 
@@ -136,7 +136,7 @@ def test_one_aggregator_takes_one_run_after_the_other(federation: Federation, tm
     )
     write("second", f"--app_identity={identity}")
     done(program, "second")
-    starts = [line for line in federation.lines(program) if line["event"] == "start"]
+    starts = [line for line in program.lines() if line["event"] == "start"]
     assert [line["run"] for line in starts] == ["first", "second"]
     assert starts[0]["settings"]["identity"] != starts[1]["settings"]["identity"] == identity
     write("third", made_for="another")

@@ -51,7 +51,7 @@ def ours(federation: Federation, *arguments: str) -> list[dict[str, float]]:
     federation.event(aggregator, "done")
     for client in clients:  # else the first round would wait for it
         assert client.err.read_text().index("TensorFlow is ready") < client.err.read_text().index("joined the")
-    return [entry for entry in federation.lines(aggregator) if entry["event"] in ("start", "round")]
+    return [entry for entry in aggregator.lines() if entry["event"] in ("start", "round")]
 
 
 def test_flower_alone_trains_as_the_coordinator_does(federation: Federation, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_classifier_that_lies_elsewhere(federation: Federation, tmp_path: Path
     federation.event(aggregator, "done")
     (made,) = rounds(federation, aggregator)
     assert [(one["start"], one["stop"]) for one in made["clients"]] == [(0, 1500), (1500, 3000), (3000, 6000)]
-    start = federation.lines(aggregator)[0]["settings"]
+    start = aggregator.lines()[0]["settings"]
     assert start["app"] == "fashion_mnist" and start["identity"].startswith("fashion_mnist@")
 
 

@@ -32,14 +32,14 @@ def started(federation: Federation, app: Path, *arguments: str, **more: str) -> 
 
 
 def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
-    return [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+    return [entry for entry in aggregator.lines() if entry["event"] == "round"]
 
 
 def test_a_strategy_its_rounds_and_its_model(federation: Federation) -> None:
     aggregator = started(federation, MEANS, "--app_config=num-server-rounds=2 learning-rate=0.25")
     clients = federation.app_pair(MEANS)
     done = federation.event(aggregator, "done")
-    lines = federation.lines(aggregator)  # what the app prints is not among them
+    lines = aggregator.lines()  # what the app prints is not among them
     assert [entry["event"] for entry in lines] == ["start", "round", "round", "done"] and aggregator.told("trained")
     assert lines[0]["settings"]["app"] == "means" and lines[0]["settings"]["config"]["learning-rate"] == 0.25
     first = lines[1]
@@ -304,7 +304,7 @@ def test_a_bad_answer(federation: Federation, tmp_path: Path, way: str) -> None:
     assert [(one["exchanges"][kind]["answered"], one["exchanges"][kind]["errors"]) for one in made[1:]] == [(2, 1)] * 3
     kept = np.load(state(federation) / "model" / "model.npz")
     assert kept[kept.files[0]].tolist() == [2.0 if way == "evaluation" else 1.5] * 4
-    assert federation.lines(again)[-1]["lost_total"] == 3
+    assert again.lines()[-1]["lost_total"] == 3
 
 
 def test_two_nodes_of_which_one_is_wrong(federation: Federation, tmp_path: Path) -> None:

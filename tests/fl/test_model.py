@@ -87,7 +87,7 @@ def test_a_run_its_model_and_its_predictions(federation: Federation) -> None:
     federation.event(aggregator, "done")
     folder = state / "default" / "model"
     about = json.loads((folder / "model.json").read_text())
-    ends = [line for line in federation.lines(aggregator) if line["event"] == "round"]
+    ends = [line for line in aggregator.lines() if line["event"] == "round"]
     best = max(ends, key=lambda line: line["accuracy"])
     assert len(ends) == 2 and (about["app"], about["loop"]) == ("fashion_mnist", best["loop"])
     made = exported("fashion_mnist", folder)

@@ -69,7 +69,7 @@ def works(federation: Federation, rounds: list[tuple[int, int]], *start: Callabl
 
     def over() -> bool:
         ended = any(not one.lives for one in federation.programs[-3:])
-        return ended or any(entry["event"] == "done" for entry in federation.lines(aggregator))
+        return ended or any(entry["event"] == "done" for entry in aggregator.lines())
 
     try:
         until(over, "the training", 120)

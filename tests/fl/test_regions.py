@@ -39,7 +39,7 @@ def weights(state: Path) -> list[Any]:
 
 
 def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
-    return [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+    return [entry for entry in aggregator.lines() if entry["event"] == "round"]
 
 
 def parts(entry: dict[str, Any]) -> dict[str, tuple[int, int, int]]:

@@ -27,7 +27,7 @@ def test_five_rounds_as_in_the_how_to(federation: Federation, tmp_path: Path) ->
     aggregator = federation.aggregator(*options)
     until(federation.ready, "ready")
     done = federation.event(aggregator, "done")
-    lines = federation.lines(aggregator)
+    lines = aggregator.lines()
     assert [entry["event"] for entry in lines] == ["start", *["round"] * 5, "done"]
     for entry in lines[1:6]:
         assert [(one["node"], one["start"], one["stop"], one["examples"]) for one in entry["clients"]] == [
@@ -60,7 +60,7 @@ def test_a_client_of_other_settings_has_no_part(federation: Federation) -> None:
     federation.light_client("edge1", 0, 5_000, "--settings=new")
     federation.light_client("edge2", 5_000, 10_000, "--settings=new")
     federation.event(aggregator, "done")
-    (round_,) = [entry for entry in federation.lines(aggregator) if entry["event"] == "round"]
+    (round_,) = [entry for entry in aggregator.lines() if entry["event"] == "round"]
     assert [(one["node"], one["start"], one["stop"]) for one in round_["clients"]] == [
         ("edge1", 0, 5_000),
         ("edge2", 5_000, 10_000),
@@ -73,7 +73,7 @@ def test_the_convolutional_app_is_evaluated_by_the_clients(federation: Federatio
     for node, start, stop in (("edge1", 0, 2_000), ("edge2", 2_000, 4_000)):
         federation.client(node, start, stop, "--app=fashion_mnist_cnn")
     done = federation.event(aggregator, "done")
-    assert done["accuracy"] > 0.4 and federation.lines(aggregator)[0]["accuracy"] is None
+    assert done["accuracy"] > 0.4 and aggregator.lines()[0]["accuracy"] is None
 
 
 @pytest.mark.parametrize("strategy", [pytest.param("FedProx", marks=pytest.mark.long), "FedAdam"])

@@ -70,6 +70,8 @@ class Program:
         self, folder: Path, name: str, module: str, *arguments: str, netns: str = "", **environment: str
     ) -> None:
         self.name, self.out, self.err = name, folder / f"{name}.out", folder / f"{name}.err"
+        self._lines: list[dict[str, Any]] = []
+        self._read = 0
         variables = {key: value for key, value in os.environ.items() if key not in ("POD_NAME", "NODE_NAME")}
         path = ":".join(filter(None, (f"{SOURCE}:{ROOT}:{ROOT / 'tests'}", variables.get("PYTHONPATH"))))
         variables = measured(variables | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | environment)
@@ -78,6 +80,15 @@ class Program:
             self.process = subprocess.Popen(
                 [*inside, PYTHON, "-m", module, *arguments], stdout=out, stderr=err, env=variables, cwd=folder
             )
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it printed so far, as JSON; a line that is being written is left out. Each is read once, since a thousand clients make a long one."""
+        with self.out.open("rb") as file:
+            file.seek(self._read)
+            whole = b"".join(line for line in file if line.endswith(b"\n"))
+        self._read += len(whole)
+        self._lines += map(json.loads, whole.splitlines())
+        return list(self._lines)
 
     def times(self, text: str) -> int:
         """How often it said so."""
@@ -176,13 +187,9 @@ class Federation:
         self.programs.append(program)
         return program
 
-    def lines(self, program: Program) -> list[dict[str, Any]]:
-        """What an aggregator printed so far; a line that is being written is left out."""
-        return [json.loads(row) for row in program.out.read_text().split("\n")[:-1]]
-
     def rounds(self, program: Program) -> list[tuple[int, int]]:
         """Loop and number of the rounds that an aggregator printed, in order."""
-        return [(entry["loop"], entry["round"]) for entry in self.lines(program) if entry["event"] == "round"]
+        return [(entry["loop"], entry["round"]) for entry in program.lines() if entry["event"] == "round"]
 
     def event(
         self, program: Program, event: str, round_: int | None = None, seconds: float = STUBBORN
@@ -191,7 +198,7 @@ class Federation:
 
         def found() -> dict[str, Any] | None:
             ended = not program.lives
-            for entry in self.lines(program):
+            for entry in program.lines():
                 if entry["event"] == event and round_ in (None, entry["round"]):
                     return entry
             assert not ended, program.err.read_text()
