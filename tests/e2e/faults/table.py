@@ -22,6 +22,7 @@ CRASH, START = "docker kill {node}", "docker start {node}"
 # The limit of the client's container goes down to nearly what it uses, and a program beside it wants more: the kernel kills what uses most
 OUT_OF_MEMORY = f"""
 about=/proc/$(pgrep -of '{CLIENT}')/cgroup
+[ -e "$about" ] || {{ echo "no client runs on this node" >&2; exit 1; }}
 group=$(sed -n 's/.*:memory://p' $about)
 if [ "$group" ]; then
   cd "/sys/fs/cgroup/memory$group"; limit=memory.limit_in_bytes use=memory.usage_in_bytes events=memory.oom_control
@@ -60,12 +61,12 @@ def killed(program: str) -> str:
     return f"pkill -KILL -f '{program}'"
 
 
-def flooded(port: int, first: str, seconds: int = 20) -> str:
-    """The command that floods a port of the cloud node from where a client runs; `first` is of tests/support/flood.py."""
+def flooded(port: int, way: str, seconds: int = 20) -> str:
+    """The command that floods a port of the cloud node from where a client runs; `way` is of tests/support/flood.py."""
     program = base64.b64encode((ROOT / "tests/support/flood.py").read_bytes()).decode()
     return f"""
 address=$(tr '\\0' '\\n' </proc/$(pgrep -of '{CLIENT}')/cmdline | sed -n 's/^--server_address=//p')
-echo {program} | base64 -d | python3 - "${{address%:*}}" {port} {first} {seconds}
+echo {program} | base64 -d | python3 - "${{address%:*}}" {port} {way} {seconds}
 """
 
 
@@ -135,7 +136,7 @@ FAULTS = [
     Fault("aggregator killed, five times", "cloud", killed(AGGREGATOR), program=AGGREGATOR, times=5, limit=180, storm=False),
     Fault("cloud node without power", "cloud", CRASH, START, host="", program=AGGREGATOR, limit=180),
     Fault("newest checkpoint damaged, aggregator killed", "cloud", DAMAGE, program=AGGREGATOR, always=True),
-    Fault("flood of TLS handshakes from an edge for 20 s", "edge1", flooded(8888, "hello")),
+    Fault("flood of TLS handshakes from an edge for 20 s", "edge1", flooded(8888, "handshake")),
     Fault("flood of slow requests for the status for 20 s", "edge2", flooded(8889, "slow")),
     Fault("edgecore stopped for 3 min", "edge2", "systemctl stop edgecore", "systemctl start edgecore", hold=180, storm=False),
     Fault("network of an edge cut for 6 min", "edge1", CUT, MEND, hold=360, storm=False),
