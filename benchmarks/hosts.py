@@ -2,7 +2,8 @@
 
 The names stand for the edges of the lab in turn, over SSH, each with an address and a node of its own, which are made for this, kept alive and removed.
 One in ten has an address that nobody has. Images are there already: what is measured is Ansible's part, seconds and processor time of the command, the
-memory of all of its processes together, and the lines of its tables. The edges answer on this machine's cores, too. Needs the running lab (`make lab`).
+memory of all of its processes together, and the lines of its tables. Beside it a playbook that asks the edges for nothing, twenty times: what Ansible
+itself takes. The edges answer on this machine's cores, too. Needs the running lab (`make lab`).
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ FORKS = 20
 """Hosts that Ansible works on at a time, as in ansible.cfg."""
 RENEW = 15.0
 """Seconds between two signs of life of a node; after 40 it is taken for lost."""
+NOTHING = "a playbook that does nothing"
 COMMANDS = {
     # First, as it opens the cloud node's way to the edges
     "site.yml, to the shipping": ["site.yml", "--tags=preflight,edge_access,ship_images"],
     "ship_images.yml": ["ship_images.yml"],
     "site.yml --check": ["site.yml", "--check"],
+    NOTHING: [],
 }
 LIMIT = "/etc/ssh/sshd_config.d/edgefl-bench.conf"
 FIRST_ADDRESS = 20
@@ -151,6 +154,18 @@ def inventory(lab: Lab, count: int) -> Iterator[Path]:
         yield lab.write_inventory(Path(folder, "hosts.yml"), names, extra)
 
 
+def nothing(folder: Path) -> Path:
+    """The playbook that does nothing, on all edges."""
+    tasks = [
+        {"name": f"Do nothing, {time} of 20", "ansible.builtin.command": "true", "changed_when": False}
+        for time in range(1, 21)
+    ]
+    play = {"name": "Do nothing", "hosts": "edges", "gather_facts": False, "tasks": tasks}
+    file = folder / "nothing.yml"
+    file.write_text(json.dumps([play]))
+    return file
+
+
 def played(words: list[str], hosts: Path) -> tuple[str, float, float, float]:
     """A playbook's output, seconds, processor seconds, and most bytes that its processes had together."""
     command = [
@@ -192,7 +207,8 @@ def main() -> None:
         for count in options.counts:
             with inventory(lab, count) as hosts:
                 for name in options.only:
-                    output, seconds, used, most = played(COMMANDS[name], hosts)
+                    words = COMMANDS[name] or [str(nothing(hosts.parent))]
+                    output, seconds, used, most = played(words, hosts)
                     good = len(re.findall(rf"^{PREFIX}\d+ .*unreachable=0 +failed=0", output, re.MULTILINE))
                     way = f"{count} edges"
                     print(
@@ -206,17 +222,17 @@ def main() -> None:
                     bench.add(f"{name}: memory", way, "MB", most / 1e6)
                     bench.add(f"{name}: lines of output", way, "", len(output.splitlines()))
     small, large = min(options.counts), max(options.counts)
+    few, many = f"{small} edges", f"{large} edges"
     for name in options.only:
         if large > small:
             waves = ceil(large / FORKS) / ceil(small / FORKS)
-            times = bench.median(name, f"{large} edges") / bench.median(name, f"{small} edges")
-            bench.goal(f"{name}: time of {large} / time of {small} edges, waves of {FORKS}", times, at_most=waves)
-        bench.goal(
-            f"{name}: memory with {large} edges",
-            bench.median(f"{name}: memory", f"{large} edges"),
-            at_most=1000,
-            unit="MB",
-        )
+            times = bench.ratio(name, many, few)
+            bench.ratio(f"{name}: processor time", many, few)
+            if name != NOTHING:
+                bench.goal(f"{name}: time of {large} / time of {small} edges, waves of {FORKS}", times, at_most=waves)
+        if name != NOTHING:
+            memory = f"{name}: memory"
+            bench.goal(f"{memory} with {many}", bench.median(memory, many), at_most=1000, unit="MB")
     bench.finish()
 
 

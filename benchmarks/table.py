@@ -1,4 +1,4 @@
-"""What the programs in tests/bench share: figures with their spread, ratios, goals, and how they are printed and kept.
+"""What the programs in this folder share: figures with their spread, ratios, goals, and how they are printed and kept.
 
     bench = Bench("Training", __doc__)
     options = bench.options()                      # --json FILE, and what the program added to bench.parser

@@ -1,4 +1,4 @@
-"""What the programs in tests/bench print and write."""
+"""What the programs in benchmarks/ print and write."""
 
 from __future__ import annotations
 
