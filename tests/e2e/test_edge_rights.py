@@ -1,10 +1,13 @@
-"""An edge that was taken over: what its certificate opens on cloudcore, and what not."""
+"""An edge that was taken over: what its certificate opens on cloudcore, and what not. And who has the cloud node's key: what it opens on the edges."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +102,61 @@ def test_preflight_warns_of_what_is_open(lab: Lab) -> None:
     finally:
         lab.ssh("cloud", f"cp -p /run/cloudcore.yaml {file} && rm /run/cloudcore.yaml")
     assert [part for part in OPENINGS if part not in warned.output] == []
+
+
+KEY = "/etc/edgefl/ssh/id_ed25519"
+
+
+def log_in(lab: Lab, words: str, key: str = KEY, host: str = "cloud") -> tuple[int, str]:
+    """Exit code and output of an SSH to edge1 with the cloud node's key, asked for nothing but an empty order."""
+    options = {
+        "UserKnownHostsFile": f"{Path(key).parent}/known_hosts.d/edge1",
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "BatchMode": "yes",
+        "ExitOnForwardFailure": "yes",
+    }
+    login = shlex.join(["ssh", "-T", "-i", key, *(f"-o{name}={value}" for name, value in options.items())])
+    *output, code = lab.ssh(host, f"echo '{{}}' | {login} {words} 2>&1; code=$?; echo; echo $code").splitlines()
+    return int(code), "\n".join(output).strip()
+
+
+def test_the_cloud_nodes_key_runs_one_program(lab: Lab) -> None:
+    """Whatever is asked for: no command, no files, no way into the edge's network, no other account."""
+    edge = lab.hosts["edge1"]["ansible_host"]
+    answers = [
+        log_in(lab, f"{ask} edgefl@{edge} {command}")
+        for ask, command in (("", ""), ("", "'cat /etc/shadow'"), ("", "'sudo -n id'"), ("-s", "sftp"))
+    ]
+    program = hashlib.sha256((ROOT / "plugins/module_utils/_images/ship/agent.py").read_bytes()).hexdigest()
+    assert answers == [(0, json.dumps({"agent": program}))] * len(answers)
+    for words, reason in (
+        (f"-W 127.0.0.1:22 edgefl@{edge}", "administratively prohibited"),
+        (f"-N -R 127.0.0.1:8765:127.0.0.1:22 edgefl@{edge}", "remote port forwarding failed"),
+        (f"ops@{edge} id", "Permission denied"),
+    ):
+        code, said = log_in(lab, words)
+        assert code == 255 and reason in said
+    allowed = lab.ssh("edge1", "sudo --list --other-user=edgefl").splitlines()
+    assert [line.strip() for line in allowed if "NOPASSWD" in line] == [
+        '(root) NOPASSWD: /usr/local/lib/edgefl/ship ""'
+    ]
+
+
+@pytest.fixture
+def stolen(lab: Lab) -> Iterator[str]:
+    """The cloud node's key, on edge2."""
+    folder = "/run/stolen"
+    files = lab.ssh(
+        "cloud", "tar --create --directory=/etc/edgefl/ssh id_ed25519 known_hosts.d/edge1 | base64 --wrap=0"
+    )
+    lab.ssh("edge2", f"mkdir -m 700 {folder}; echo {files} | base64 -d | tar --extract --directory={folder}")
+    yield f"{folder}/id_ed25519"
+    lab.ssh("edge2", f"rm -r {folder}")
+
+
+def test_the_cloud_nodes_key_opens_nothing_from_elsewhere(lab: Lab, stolen: str) -> None:
+    edge = lab.hosts["edge1"]["ansible_host"]
+    assert log_in(lab, f"edgefl@{edge}")[0] == 0
+    code, said = log_in(lab, f"edgefl@{edge}", stolen, "edge2")
+    assert code == 255 and "Permission denied" in said

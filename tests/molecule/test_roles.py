@@ -31,6 +31,7 @@ WITHOUT = {
 ELSEWHERE = {
     "containerd": "on the lab's nodes in each `make lab`, which makes the cluster anew where the role has changed",
     "docker": "on bare machines in molecule/build_images, which begins with it; on the lab in each site.yml",
+    "edge_access": "on the lab in each site.yml; what its key opens, and what not: tests/e2e/test_edge_rights.py",
     "kubernetes_python": "on the lab in each site.yml, whose modules use what it installs",
     "model_deployment": "tests/e2e/test_model.py",
     "ship_images": "tests/e2e/test_ship.py, with both runtimes; on the lab in each site.yml",
