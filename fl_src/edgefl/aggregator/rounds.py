@@ -20,6 +20,9 @@ FIGURES = ("seconds", "cpu_seconds", "peak_rss_bytes")
 MOST_METRICS = 100
 """Metrics of one answer that its line holds; an app has a few."""
 
+Metrics = Callable[[], Mapping[str, Any]]
+"""Reads the metrics of an answer, which not everybody wants."""
+
 
 class Exchange:
     """Messages that were sent together, and what came back."""
@@ -85,13 +88,13 @@ class Rounds:
         return exchange
 
     def answered(
-        self, exchange: Exchange, node: str, pod: str, note: Mapping[str, Any], metrics: Mapping[str, Any], size: int
+        self, exchange: Exchange, node: str, pod: str, note: Mapping[str, Any], metrics: Metrics, size: int
     ) -> Answer:
-        """A node's answer, which `refused` may take back until the round is closed."""
+        """A node's answer, which `refused` may take back until the round is closed. Raises what `metrics` raises."""
+        named = list(metrics().items())[:MOST_METRICS]
         exchange.answered += 1
         exchange.bytes_received += size
         exchange.ended = time.monotonic()
-        named = list(metrics.items())[:MOST_METRICS]
         answer = Answer(exchange, node, pod, note, {printable(str(key), 100): value for key, value in named})
         self._answers.append(answer)
         return answer

@@ -81,17 +81,21 @@ def context(run: int, node: int, node_config: Mapping[str, Any], run_config: Map
 
 def encode(message: Message, shared: Shared | None = None, **metadata: Any) -> tuple[bytes, Pieces]:
     """Head and body; `metadata` replaces fields. `shared` keeps the pieces, for several messages that have the same records."""
-    shared = {} if shared is None else shared
+    head = _proto(message, RecordDict() if message.has_content() else None)
+    head.ClearField("content")
+    for key, value in metadata.items():
+        setattr(head.metadata, key, value)
+    return head.SerializeToString(), encode_body(message, {} if shared is None else shared)
+
+
+def encode_body(message: Message, shared: Shared) -> Pieces:
+    """The body alone."""
     pieces = []
     for name, record in message.content.items() if message.has_content() else ():
         if (name, id(record)) not in shared:
             shared[name, id(record)] = record, _alone(message, name, record)
         pieces.append(shared[name, id(record)][1])
-    head = _proto(message, RecordDict() if message.has_content() else None)
-    head.ClearField("content")
-    for key, value in metadata.items():
-        setattr(head.metadata, key, value)
-    return head.SerializeToString(), tuple(pieces)
+    return tuple(pieces)
 
 
 def _alone(message: Message, name: str, record: Any) -> bytes:
@@ -179,10 +183,13 @@ def numbers(content: RecordDict) -> dict[str, Any]:
     Flower's API of before 1.20 has them in a ConfigRecord, and another name for the number of samples.
     """
     found: dict[str, Any] = {}
-    for record in content.metric_records.values():
-        found |= {EXAMPLES if key == "num_examples" else key: value for key, value in record.items()}
+    for record in content.values():  # Flower's views, by kind, are slow
+        if isinstance(record, MetricRecord):
+            found |= {EXAMPLES if key == "num_examples" else key: value for key, value in record.items()}
     for name in ("fitres.metrics", "evaluateres.metrics"):
-        found |= dict(content.config_records.get(name, {}).items())
+        record = content.get(name)
+        if isinstance(record, ConfigRecord):
+            found |= dict(record.items())
     return found
 
 

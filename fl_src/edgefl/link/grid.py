@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -139,7 +140,7 @@ class LinkGrid(Grid):
             return []
         for message in waiting:
             # Made in the same way again after a restart, so that a client that was at work then can still deliver
-            _head, body = flower.encode(message, shared)
+            body = flower.encode_body(message, shared)
             for piece in body:
                 if id(piece) not in digests:
                     digests[id(piece)] = hashlib.sha256(piece).digest()
@@ -273,14 +274,13 @@ class LinkGrid(Grid):
             if message.has_error():  # the app, its log and its errors may show what a client says
                 told = flower.failed(sent.head, message.error.code, printable(message.error.reason))
                 message = flower.decode(told, b"", **sure)
-            metrics = {} if message.has_error() else flower.numbers(message.content)
+            if not message.has_error():
+                metrics = partial(flower.numbers, message.content)
+                told = self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
+                self._answered[key] = self._answered[sent.node] = told
         except Exception as err:
             reply.reason = printable(f"its answer can't be read: {type(err).__name__}: {err}")
             message = flower.decode(flower.failed(sent.head, flower.RAISED, reply.reason), b"", **sure)
-            metrics = {}
         if message.has_error():
             self._watcher.lost(sent.exchange, reply.node, reply.pod, reply.reason or message.error.reason)
-        else:
-            told = self._watcher.answered(sent.exchange, reply.node, reply.pod, reply.note, metrics, size)
-            self._answered[key] = self._answered[sent.node] = told
         return message

@@ -24,10 +24,10 @@ def made() -> tuple[Rounds, Journal, io.StringIO]:
 def one_round(rounds: Rounds, mark: object, note: dict[str, Any] | None = None) -> None:
     note = NOTE if note is None else note
     train = rounds.sent(mark, "train", 2, 100)
-    rounds.answered(train, "edge1", "a", note, {"train_loss": 2.0, "num-examples": 30}, 10)
-    rounds.answered(train, "edge2", "b", note, {"train_loss": 4.0, "num-examples": 10}, 10)
+    rounds.answered(train, "edge1", "a", note, lambda: {"train_loss": 2.0, "num-examples": 30}, 10)
+    rounds.answered(train, "edge2", "b", note, lambda: {"train_loss": 4.0, "num-examples": 10}, 10)
     evaluate = rounds.sent(mark, "evaluate", 2, 100)
-    rounds.answered(evaluate, "edge1", "a", note, {"eval_acc": 0.5, "num-examples": 3}, 10)
+    rounds.answered(evaluate, "edge1", "a", note, lambda: {"eval_acc": 0.5, "num-examples": 3}, 10)
     rounds.lost(evaluate, "edge2", "b", "gone\nforged line" + "x" * 1000)
 
 
@@ -55,8 +55,8 @@ def test_an_answer_that_is_refused() -> None:
     """It counts for nothing but the bytes that came. That of a round which is closed stays there, and is told in this one."""
     rounds, journal, _out = made()
     train = rounds.sent("round 1", "train", 2, 100)
-    bad = rounds.answered(train, "edge1", "a", NOTE, {"train_loss": 9.0, "num-examples": 30}, 10)
-    rounds.answered(train, "edge2", "b", NOTE, {"train_loss": 4.0, "num-examples": 10}, 10)
+    bad = rounds.answered(train, "edge1", "a", NOTE, lambda: {"train_loss": 9.0, "num-examples": 30}, 10)
+    rounds.answered(train, "edge2", "b", NOTE, lambda: {"train_loss": 4.0, "num-examples": 10}, 10)
     rounds.refused(bad, "not finite")
     rounds.sent("round 2", "train", 1, 100)
     rounds.refused(bad, "too late")
@@ -73,7 +73,7 @@ def test_without_a_mark_each_sending_is_a_round() -> None:
     rounds, journal, _out = made()
     for _dummy in range(3):
         exchange = rounds.sent(None, "query", 1, 0)
-        rounds.answered(exchange, "edge1", "a", {}, {}, 0)
+        rounds.answered(exchange, "edge1", "a", {}, dict, 0)
     rounds.close()
     assert [entry["round"] for entry in journal.lines] == [1, 2, 3] and journal.lines[0]["accuracy"] is None
 
@@ -98,7 +98,7 @@ def test_what_a_hostile_client_tells_of_itself() -> None:
     rounds, journal, _out = made()
     bad = {"seconds": float("nan"), "cpu_seconds": -1, "peak_rss_bytes": "much", "shard": [{}, 1]}
     train = rounds.sent(None, "train", 1, 0)
-    rounds.answered(train, "edge1", "a", bad, {"loss": float("inf"), "num-examples": 1e300, "x": [1]}, 0)
+    rounds.answered(train, "edge1", "a", bad, lambda: {"loss": float("inf"), "num-examples": 1e300, "x": [1]}, 0)
     rounds.close()
     (client,) = journal.lines[0]["clients"]
     assert (client["examples"], client["seconds"], client["peak_rss_bytes"], client["shard"]) == (0, None, None, "1/1")
@@ -129,7 +129,7 @@ def test_hostile_figures_and_names_stay_small_and_printable() -> None:
     train = rounds.sent("round 1", "train", 1, 0)
     note = {"seconds": 10**400, "cpu_seconds": 1e308, "peak_rss_bytes": 10**400, "shard": [10**300, 10**301]}
     metrics = {f"\x1b[2J\n{number}" + "x" * 1000: 1.0 for number in range(10_000)}
-    rounds.answered(train, "edge1", "a", note, metrics, 0)
+    rounds.answered(train, "edge1", "a", note, lambda: metrics, 0)
     rounds.close()
     (client,) = journal.lines[0]["clients"]
     assert client["shard"] == "1/1" and client["seconds"] is None and client["peak_rss_bytes"] is None
