@@ -126,7 +126,8 @@ class Nodes:
 
     def install(self) -> None:
         """Installs the agent on all of them, as the role edge_access does."""
-        start = f"#!/bin/sh\nexec python3 -IS {INSTALLED}/ship_agent.py\n"
+        template = (ROOT / "roles/edge_access/templates/ship.j2").read_text()
+        start = template.replace("{{ __edge_access_folder }}", INSTALLED).replace("{{ ansible_managed | comment }}", "")
         for name in self.names:
             self.run(
                 name,

@@ -94,10 +94,12 @@ class Link:
         self.timeout = timeout
         self.spoke = False
         self.late = False
-        packed = program.packed(SOURCE, bool(target.site))
-        sent = [] if target.host and target.installed else [packed]
-        python = ["python3" if target.host else sys.executable, "-IS", "-c", program.BOOT, str(len(packed))]
-        command = python if sent else [INSTALLED]
+        sent: list[bytes] = []
+        command = [INSTALLED]
+        if not (target.host and target.installed):
+            sent = [program.packed(SOURCE, bool(target.site))]
+            python = "python3" if target.host else sys.executable
+            command = [python, "-IS", "-c", program.BOOT, str(len(sent[0]))]
         if target.host:
             remote = ["sudo", "-n", *command] if target.become else command
             command = [*ssh, "-p", str(target.port), "-l", target.user, target.host, shlex.join(remote)]
