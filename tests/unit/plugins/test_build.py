@@ -16,6 +16,7 @@ import pytest
 from unit.plugins.docker_api import DockerApi
 
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.errors import EdgeflError
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._core.job import Job
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build import Build, Builder, Recipe
 from ansible_collections.edgefl.kubeedge.plugins.module_utils._images.build_job import call, context
 
@@ -328,9 +329,10 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_one(
     docker: Docker, tmp_path: Path, begun: dict[str, object]
 ) -> None:
     made = builder(docker, tmp_path)
-    while not made.note(str(begun["tag"])).exists():
+    job = Job(str(tmp_path / "jobs" / made.recipe.job(str(begun["tag"]))), "builds the images", 60)
+    while not job.ended():
         time.sleep(0.05)
-    time.sleep(0.5)
+    assert made.note(str(begun["tag"])).exists()
     assert call(made, OPTIONS, check_mode=False) == {
         "tag": begun["tag"],
         "missing": [],
