@@ -14,6 +14,7 @@ import pytest
 from support.helpers import ROOT
 from support.processes import until
 from support.running_lab import NAMESPACE, OPENINGS, Lab
+from support.ship_nodes import CHANNEL
 
 pytestmark = pytest.mark.usefixtures("default_training")
 PROGRAM = ROOT / "tests/support/edge_session.py"
@@ -104,10 +105,7 @@ def test_preflight_warns_of_what_is_open(lab: Lab) -> None:
     assert [part for part in OPENINGS if part not in warned.output] == []
 
 
-KEY = "/etc/edgefl/ssh/id_ed25519"
-
-
-def log_in(lab: Lab, words: str, key: str = KEY, host: str = "cloud") -> tuple[int, str]:
+def log_in(lab: Lab, words: str, key: str = CHANNEL, host: str = "cloud") -> tuple[int, str]:
     """Exit code and output of an SSH to edge1 with the cloud node's key, asked for nothing but an empty order."""
     options = {
         "UserKnownHostsFile": f"{Path(key).parent}/known_hosts.d/edge1",
@@ -148,7 +146,7 @@ def stolen(lab: Lab) -> Iterator[str]:
     """The cloud node's key, on edge2."""
     folder = "/run/stolen"
     files = lab.ssh(
-        "cloud", "tar --create --directory=/etc/edgefl/ssh id_ed25519 known_hosts.d/edge1 | base64 --wrap=0"
+        "cloud", f"tar --create --directory={Path(CHANNEL).parent} id_ed25519 known_hosts.d/edge1 | base64 --wrap=0"
     )
     lab.ssh("edge2", f"mkdir -m 700 {folder}; echo {files} | base64 -d | tar --extract --directory={folder}")
     yield f"{folder}/id_ed25519"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import struct
 import subprocess
 import time
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Wanted
 from faults.test_peers import in_round, with_all
+from support.certificates import issued
 from support.helpers import ROOT, bring
 from support.processes import Federation, Program, until
 
@@ -57,16 +57,12 @@ def off(line: dict[str, Any]) -> float:
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_an_edge_whose_clock_is_an_hour_off(federation: Federation, clock: Clock, tmp_path: Path, hours: int) -> None:
     """With certificates as the role makes them, a moment old, it joins over TLS and has its part in each round."""
-    keys = tmp_path / "keys"
-    names = {"server": ["IP:127.0.0.1"], "edge1": ["DNS:edge1"], "edge2": ["DNS:edge2"]}
-    wanted = [Wanted(name, tuple(own), server=name == "server") for name, own in names.items()]
-    Authority(str(keys), 365, 30, datetime.datetime.now(datetime.UTC)).ensure(wanted, check_mode=False)
-    for name in names:
-        (keys / name / "ca.crt").write_bytes((keys / "ca.crt").read_bytes())
+    names = {"server": "IP:127.0.0.1", "edge1": "DNS:edge1", "edge2": "DNS:edge2"}
+    keys = issued(tmp_path / "keys", [Wanted(name, (own,), server=name == "server") for name, own in names.items()])
     clock.set(hours * HOUR)
-    aggregator = federation.aggregator("--rounds=5", f"--tls_dir={keys / 'server'}")
-    edge1 = federation.light_client("edge1", 0, 500, f"--tls_dir={keys / 'edge1'}", fit=0, **clock.environment)
-    federation.light_client("edge2", 500, 1_500, f"--tls_dir={keys / 'edge2'}")
+    aggregator = federation.aggregator("--rounds=5", f"--tls_dir={keys['server']}")
+    edge1 = federation.light_client("edge1", 0, 500, f"--tls_dir={keys['edge1']}", fit=0, **clock.environment)
+    federation.light_client("edge2", 500, 1_500, f"--tls_dir={keys['edge2']}")
     federation.event(aggregator, "done")
     assert abs(clock_of(edge1) - hours) < 0.1
     rounds = [line for line in aggregator.lines() if line["event"] == "round"]
@@ -83,7 +79,7 @@ def test_the_aggregators_clock_is_set(federation: Federation, clock: Clock, hour
     in_round(federation, 2)
     clock.set(hours * HOUR)
     until(lambda: abs(off(aggregator.lines()[-1]) - hours) < 0.1, "a line of the new time")
-    line = with_all(federation, aggregator, aggregator.lines()[-1]["round"])
+    line = with_all(aggregator, aggregator.lines()[-1]["round"])
     aggregator.kill()
     clock.set(-hours * HOUR)
     again = federation.aggregator(*options, **clock.environment)

@@ -41,7 +41,7 @@ def test_an_exception_in_fit(federation: Federation, data: Path, recovered: Reco
     aggregator = federation.aggregator("--rounds=1000", "--min_round_samples=0.3")
     broken = federation.light_client("edge1", 0, 500, fit=0.5, EDGEFL_DATA_DIR=str(data))
     federation.light_client("edge2", 500, 1_500, fit=0.5)
-    joined = with_all(federation, aggregator, 0)["round"]
+    joined = with_all(aggregator, 0)["round"]
     damage(data)
     line = federation.event(aggregator, "round", joined + 2)
     assert [one["node"] for one in line["clients"]] == ["edge2"]
@@ -49,7 +49,7 @@ def test_an_exception_in_fit(federation: Federation, data: Path, recovered: Reco
     assert broken.told("Traceback")
     repair(data)
     begin = time.monotonic()
-    with_all(federation, aggregator, joined + 2)
+    with_all(aggregator, joined + 2)
     recovered("exception in fit: its cause is gone -> a round with the client is done", since(begin), BACK)
 
 

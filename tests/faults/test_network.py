@@ -36,7 +36,7 @@ def apart(federation: Federation, cable: Cable, tmp_path: Path) -> Iterator[tupl
     )  # fmt: skip
     made.light_client("edge2", 500, 1_500, fit=0.6, netns=cable.cloud)
     made.light_client("edge1", 0, 500, fit=0.6, netns=cable.edge, pod="far")
-    with_all(made, aggregator, 0)
+    with_all(aggregator, 0)
     yield made, aggregator
     made.close()
 
@@ -53,7 +53,7 @@ def test_a_cut_network(apart: tuple[Federation, Program], cable: Cable, recovere
         inside.light_client(f"edge{number}", start, stop, fit=0.6, netns=cable.edge)
         for number, start, stop in ((3, 1_500, 2_000), (4, 2_000, 3_000))
     ]
-    with_all(federation, aggregator, 0, 3)
+    with_all(aggregator, 0, 3)
     time.sleep(0.3)  # into the next round
     before = len(federation.rounds(aggregator))
 
@@ -81,7 +81,7 @@ def test_a_cut_network(apart: tuple[Federation, Program], cable: Cable, recovere
     recovered("network cut in a round: it is back -> the edge has joined", since(begin), BACK)
     until(lambda: of_the_region(JOINED) > joined, "the region")
     recovered("region cut off in a round: its network is back -> it has joined", since(begin), BACK)
-    with_all(federation, aggregator, before, 3)
+    with_all(aggregator, before, 3)
     assert all(
         one.lives and one.told("joined the aggregator") and not one.told("no aggregator at", 2) for one in clients
     )
@@ -117,4 +117,4 @@ def test_an_aggregator_that_is_replaced_during_a_cut(
     begin = time.monotonic()
     until(lambda: again.told(JOINED, 2), "the client")
     recovered("aggregator replaced while the network is cut: it is back -> the edge has joined", since(begin), BACK)
-    with_all(federation, again, len(federation.rounds(again)))
+    with_all(again, len(federation.rounds(again)))

@@ -31,7 +31,7 @@ def in_round(federation: Federation, round_: int) -> None:
     time.sleep(0.2)
 
 
-def with_all(federation: Federation, aggregator: Program, after: int, count: int = 2) -> dict[str, Any]:
+def with_all(aggregator: Program, after: int, count: int = 2) -> dict[str, Any]:
     """Wait for a round after `after` in which all nodes trained, so many."""
 
     def found() -> dict[str, Any] | None:
@@ -101,7 +101,7 @@ def test_a_client_killed_in_a_round(federation: Federation, recovered: Recovered
         "--rounds=100", "--min_round_samples=0.3", "--min_sample_size=1", "--min_num_clients=1"
     )
     edge1, _edge2 = federation.pair(fit=0.6)
-    joined = with_all(federation, aggregator, 0)["round"]
+    joined = with_all(aggregator, 0)["round"]
     in_round(federation, joined + 1)
     edge1.end(signal.SIGKILL)
     begin = time.monotonic()
@@ -117,7 +117,7 @@ def test_a_client_killed_in_a_round(federation: Federation, recovered: Recovered
     begin = time.monotonic()
     until(lambda: aggregator.told(JOINED, 3), "the new client")
     recovered("client killed in a round: a new one is ready -> it has joined", since(begin), BACK)
-    with_all(federation, aggregator, joined + 1)
+    with_all(aggregator, joined + 1)
 
 
 def test_too_little_came_back(federation: Federation, recovered: Recovered) -> None:
@@ -145,7 +145,7 @@ def test_a_frozen_client(federation: Federation, recovered: Recovered) -> None:
         "--rounds=1000", "--min_round_samples=0.3", "--min_sample_size=1", "--min_num_clients=1"
     )
     edge1, _edge2 = federation.pair(fit=0.6)
-    joined = with_all(federation, aggregator, 0)["round"]
+    joined = with_all(aggregator, 0)["round"]
     in_round(federation, joined + 1)
     edge1.process.send_signal(signal.SIGSTOP)
     begin = time.monotonic()
@@ -157,7 +157,7 @@ def test_a_frozen_client(federation: Federation, recovered: Recovered) -> None:
     begin = time.monotonic()
     until(lambda: aggregator.told(JOINED, 3), "the client")
     recovered("client frozen in a round: thawed -> it has joined", since(begin), BACK)
-    with_all(federation, aggregator, joined + 1)
+    with_all(aggregator, joined + 1)
 
 
 def test_a_client_that_is_too_slow(federation: Federation) -> None:

@@ -86,7 +86,7 @@ def test_one_that_is_no_classifier_has_its_own_server(federation: Federation, tm
         part = f"--node_config=partition-id={number} num-partitions=20"
         federation.light_client(f"edge{number}", 0, 1, f"--app={app}", part)
     federation.event(aggregator, "done")
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [sorted(one["examples"] for one in line["clients"]) for line in made] == [[SAMPLES // 2] * 2 + [SAMPLES]] * 2
     assert made[1]["accuracy"] > made[0]["accuracy"] > 0.3
     assert (state(federation) / "work/final_model.npz").exists()
@@ -100,7 +100,7 @@ def test_a_classifier_that_lies_elsewhere(federation: Federation, tmp_path: Path
         start = SAMPLES if node == "edge2" else 0
         federation.light_client(node, start, start + SAMPLES, f"--app={app}")
     federation.event(aggregator, "done")
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     assert [(one["start"], one["stop"]) for one in made["clients"]] == [(0, 1500), (1500, 3000), (3000, 6000)]
     start = aggregator.lines()[0]["settings"]
     assert start["app"] == "fashion_mnist" and start["identity"].startswith("fashion_mnist@")

@@ -31,7 +31,7 @@ def started(federation: Federation, app: Path, *arguments: str, **more: str) -> 
     return federation.aggregator(f"--app={app}", f"--state_dir={federation.folder / 'state'}", *arguments, **more)
 
 
-def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
+def rounds(aggregator: Program) -> list[dict[str, Any]]:
     return [entry for entry in aggregator.lines() if entry["event"] == "round"]
 
 
@@ -125,7 +125,7 @@ def test_data_that_lies_on_the_edge(federation: Federation, tmp_path: Path) -> N
     about = json.loads((state(federation) / "model" / "model.json").read_text())
     kept = np.load(state(federation) / "model" / "model.npz")[about["arrays"][0]["name"]]
     assert kept.tolist() == [7.0] * 4
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     assert all(
         one["bytes_received"] < 5_000 for one in made["exchanges"]
     )  # weights and metrics, of 400 KB of data none
@@ -140,7 +140,7 @@ def test_messages_of_its_own(federation: Federation) -> None:
     federation.event(aggregator, "done")
     found = json.loads((state(federation) / "work" / "found.json").read_text())
     assert found == {"names": ["edge1", "edge2"], "counts": [1, 1, 3, 3]}
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [one["exchanges"][0]["type"] for one in made] == ["query", "train.count", "train.count"]
     assert [client["metrics"]["train.count"]["count"] for client in made[2]["clients"]] == [3, 3]
 
@@ -157,7 +157,7 @@ def test_queries_of_tables(federation: Federation, tmp_path: Path) -> None:
     federation.event(aggregator, "done")
     found = json.loads((state(federation) / "work" / "histograms.json").read_text())
     assert found == [{"Length": [50, 0, 50] + [0] * 6, "Width": [0] * 8 + [100]}] * 3
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [(one["exchanges"][0]["type"], one["exchanges"][0]["answered"]) for one in made] == [("query", 2)] * 3
     assert aggregator.told("Received 2/2 results", 3) and all(one["lost"] == [] for one in made)
 
@@ -172,7 +172,7 @@ def test_trees_in_bytes(federation: Federation, spoiled: bool) -> None:
         own = f"--node_config=partition-id={number} num-partitions={2 if spoiled else 3}"
         federation.app_client(f"edge{number}", app, own, SPOIL=bad)
     federation.event(aggregator, "done")
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
     assert lost == ([(2, "edge2"), (3, "edge2")] if spoiled else [])
     assert all("JSONDecodeError" in item["reason"] for one in made for item in one["lost"])
@@ -194,7 +194,7 @@ def test_mods(federation: Federation, tmp_path: Path, client: str) -> None:
     aggregator = started(federation, app, f"--app_config=client='{client}'")
     federation.app_pair(app)
     federation.event(aggregator, "done")
-    assert all(one["lost"] == [] for one in rounds(federation, aggregator))
+    assert all(one["lost"] == [] for one in rounds(aggregator))
     kept = np.load(state(federation) / "model" / "model.npz")
     assert np.linalg.norm(kept[kept.files[0]]) == pytest.approx(2, abs=0.01)
 
@@ -205,7 +205,7 @@ def test_the_api_of_before(federation: Federation, config: str) -> None:
     aggregator = started(federation, APPS / "legacy", *([f"--app_config={config}"] if config else []))
     federation.app_pair(APPS / "legacy")
     federation.event(aggregator, "done")
-    first, second = rounds(federation, aggregator)
+    first, second = rounds(aggregator)
     assert [one["examples"] for one in first["clients"]] == [30, 30] and first["lost"] == second["lost"] == []
     assert second["metrics"]["train"] == {"train_loss": 0.5}
     assert second["metrics"]["aggregator"] == {"loss": 0.125, "first": 2.0}
@@ -225,7 +225,7 @@ def test_a_bad_answer_by_the_api_of_before(federation: Federation, size: int) ->
     federation.app_pair(APPS / "legacy")
     federation.app_client("edge3", APPS / "legacy", "--node_config=partition-id=2", SPOIL=str(size))
     federation.event(aggregator, "done")
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [(one["round"], item["node"]) for one in made for item in one["lost"]] == [(2, "edge3"), (3, "edge3")]
     assert ("not finite" if size == 3 else "another shape") in made[1]["lost"][0]["reason"]
     kept = np.load(state(federation) / "model" / "model.npz")
@@ -239,7 +239,7 @@ def test_secure_aggregation(federation: Federation) -> None:
     federation.event(aggregator, "done")
     last = np.load(state(federation) / "work" / "last.npy")
     assert last == pytest.approx([1, 1, 0, 0, 0, 0, 0, 0, 0], abs=0.01)
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [one["lost"] for one in made] == [[]] * len(made)
 
 
@@ -255,7 +255,7 @@ def test_a_client_that_raises(federation: Federation, tmp_path: Path) -> None:
     federation.event(aggregator, "round", 3)
     broken.unlink()
     federation.event(aggregator, "done")
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     lost = [item for one in made for item in one["lost"]]
     assert lost and {item["node"] for item in lost} == {"edge1"}
     assert "FileNotFoundError: no data any more" in [item["reason"] for item in lost][-1]
@@ -296,7 +296,7 @@ def test_a_bad_answer(federation: Federation, tmp_path: Path, way: str) -> None:
     aggregator.end(signal.SIGKILL)
     again = started(federation, app, *options)
     federation.event(again, "done")
-    made = rounds(federation, again)
+    made = rounds(again)
     lost = [(one["round"], item["node"]) for one in made for item in one["lost"]]
     assert lost == [(2, "edge3"), (3, "edge3"), (4, "edge3")] and again.told("replies of before")
     assert all(SPOILED[way] in item["reason"] for one in made for item in one["lost"]), made[1]["lost"]
@@ -355,7 +355,7 @@ def test_five_kills_of_the_aggregator(federation: Federation, tmp_path: Path) ->
         aggregator.end(signal.SIGKILL)
     last = started(federation, MEANS, *options)
     federation.event(last, "done")
-    made = rounds(federation, last)
+    made = rounds(last)
     assert [one["round"] for one in made] == list(range(1, 13))
     assert last.told("replies of before") and not last.told("goes on live")
     assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in made)
@@ -380,7 +380,7 @@ def test_the_api_of_before_is_killed(federation: Federation) -> None:
     again = started(federation, APPS / "legacy", *options)
     federation.event(again, "done")
     assert again.told("replies of before")
-    assert [one["round"] for one in rounds(federation, again)] == [1, 2, 3, 4, 5]
+    assert [one["round"] for one in rounds(again)] == [1, 2, 3, 4, 5]
     kept = np.load(state(federation) / "model" / "model.npz")
     assert kept[kept.files[0]].tolist() == [5, 5, 5]
 
@@ -427,7 +427,7 @@ def test_pods_that_stand_by(federation: Federation) -> None:
     assert time.monotonic() - begin < 4 and line["lost"] == []
     assert next((one["node"], one["pod"]) for one in line["clients"]) == ("edge1", "second")
     federation.event(aggregator, "done")
-    assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in rounds(federation, aggregator))
+    assert all(one["lost"] == [] and len(one["clients"]) == 2 for one in rounds(aggregator))
 
 
 def test_pods_that_share_their_nodes_data(federation: Federation, tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def test_pods_that_share_their_nodes_data(federation: Federation, tmp_path: Path
     for node in ("edge1", "edge1", "edge2"):
         federation.app_client(node, app, "--node_config=partition-id=0")
     federation.event(aggregator, "done")
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     parts = sorted((one["node"], one["shard"], one["metrics"]["train"]["calls"]) for one in made["clients"])
     assert parts == [("edge1", "1/2", 2), ("edge1", "2/2", 12), ("edge2", "1/1", 1)]
 
@@ -458,7 +458,7 @@ def test_mutual_tls(federation: Federation, folders: dict[str, Path]) -> None:
         own = (f"--node_config=partition-id={number}", f"--tls_dir={folders[node]}")
         federation.app_client(node, MEANS, *own)
     federation.event(aggregator, "done")
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     assert sorted(one["node"] for one in made["clients"]) == ["edge1", "edge2"]
     assert "pretender" not in {one["pod"] for one in made["clients"]}
 
@@ -482,7 +482,7 @@ def test_a_client_that_is_too_slow(federation: Federation) -> None:
     aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 pause=6.0", "--round_timeout=2")
     federation.app_pair(MEANS)
     federation.event(aggregator, "done")
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     assert sorted(one["node"] for one in made["lost"] if "--round_timeout" in one["reason"])[:2] == ["edge1", "edge1"]
     assert made["clients"] == [] and made["seconds"] < 10
 
@@ -583,7 +583,7 @@ def test_a_thousand_clients(federation: Federation) -> None:
         for number in range(processes)
     ]  # fmt: skip
     federation.event(aggregator, "done", seconds=300)
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [len(one["clients"]) for one in made] == [count, count] and all(one["lost"] == [] for one in made)
     threads = len(list(Path(f"/proc/{aggregator.process.pid}/task").iterdir()))
     print(f"{count} clients: rounds of {[round(one['seconds'], 1) for one in made]} s, {threads} threads")
@@ -597,7 +597,7 @@ def test_sizes(federation: Federation) -> None:
     aggregator = started(federation, MEANS, "--app_config=num-server-rounds=1 size=10000000")
     federation.app_pair(MEANS)
     federation.event(aggregator, "done")
-    (made,) = rounds(federation, aggregator)
+    (made,) = rounds(aggregator)
     assert made["exchanges"][0]["bytes_received"] > 80e6 and made["lost"] == []
 
 
@@ -609,7 +609,7 @@ def test_hostile_answers(federation: Federation, what: str) -> None:
     for node in ("edge2", "edge3"):
         federation.app_client(node, MEANS, "--node_config=partition-id=1")
     federation.event(aggregator, "done", seconds=60)
-    first, *_others = rounds(federation, aggregator)
+    first, *_others = rounds(aggregator)
     assert {one["node"] for one in first["lost"]} == {"edge1"} and len(first["clients"]) == 2
     if what == "noise":
         assert "its answer can't be read" in first["lost"][0]["reason"]

@@ -72,16 +72,14 @@ def test_the_next_process_takes_part(federation: Federation, begun: Callable[...
     aggregator, hungry = begun("leave", number=1000)
     assert lost(federation, aggregator, 1) == "the connection was lost" and hungry.process.wait(10) == 7
     client(federation, "edge3")
-    until(
-        lambda: any(len(one["clients"]) == 3 for one in rounds(federation, aggregator)), "a round with the next process"
-    )
+    until(lambda: any(len(one["clients"]) == 3 for one in rounds(aggregator)), "a round with the next process")
 
 
 def test_processes_of_the_app_s_own(federation: Federation, begun: Callable[..., tuple[Program, Program]]) -> None:
     """The signal that ends one of them ends the client no more."""
     aggregator, hungry = begun("children", number=2)
     federation.event(aggregator, "done")
-    assert [one["lost"] for one in rounds(federation, aggregator)] == [[], []] and hungry.lives
+    assert [one["lost"] for one in rounds(aggregator)] == [[], []] and hungry.lives
     assert hungry.end() < 2 and hungry.told("SIGTERM: the client ends", 1) and hungry.times("SIGTERM") == 1
 
 

@@ -74,7 +74,7 @@ def test_a_new_app(federation: Federation, tmp_path: Path, framework: str) -> No
     federation.app_client("edge1", app, f"--data_dir={data}")
     other = federation.app_client("edge2", app, "--node_config=partition-id=1")
     federation.event(aggregator, "done")
-    made = rounds(federation, aggregator)
+    made = rounds(aggregator)
     assert [one["type"] for one in made[0]["exchanges"]] == ["query", "train", "evaluate"]
     assert [[one["examples"] for one in line["clients"]] for line in made] == [[320, 800]] * 3
     assert made[-1]["lost"] == [] and made[-1]["accuracy"] > 0.7

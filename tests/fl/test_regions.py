@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import signal
 import time
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Authority, Wanted
+from ansible_collections.edgefl.kubeedge.plugins.module_utils._federation.certificates import Wanted
 from ansible_collections.edgefl.kubeedge.plugins.plugin_utils import _deployment as deployment
 from edgefl.aggregator.checkpoint import Store
+from support.certificates import issued
 from support.processes import TOLD_TO_END, Federation, Program, until
 
 SLICES = {"north": ((0, 400), (400, 1_000), (1_000, 1_200)), "south": ((1_200, 2_000), (2_000, 2_600), (2_600, 3_000))}
@@ -38,7 +38,7 @@ def weights(state: Path) -> list[Any]:
     return point.weights
 
 
-def rounds(federation: Federation, aggregator: Program) -> list[dict[str, Any]]:
+def rounds(aggregator: Program) -> list[dict[str, Any]]:
     return [entry for entry in aggregator.lines() if entry["event"] == "round"]
 
 
@@ -62,7 +62,7 @@ def test_two_regions_train_what_one_aggregator_does(federation: Federation, tmp_
     for name, (inside, _program) in zip(SLICES, regions):
         clients(inside, name)
     done = federation.event(root, "done")
-    made = rounds(federation, root)
+    made = rounds(root)
     assert [parts(entry) for entry in made] == [WHOLE] * 3 and not any(entry["lost"] for entry in made)
     assert done["examples"] == 3 * sum(SAMPLES.values())
     for ours, theirs in zip(weights(states["regions"]), weights(states["flat"])):
@@ -103,7 +103,7 @@ class Regions:
 
     def rounds(self, after: int = 0) -> list[dict[str, Any]]:
         """Those after the first `after` ones."""
-        return rounds(self.federation, self.root)[after:]
+        return rounds(self.root)[after:]
 
     def until_whole(self, after: int) -> None:
         until(lambda: [entry for entry in self.rounds(after) if parts(entry) == WHOLE], "both regions, all of them")
@@ -175,7 +175,7 @@ def test_regions_outlive_their_root(whole: Regions) -> None:
     whole.root.end()
     other = whole.federation.aggregator("--run=other", "--rounds=2", whole.state)
     whole.federation.event(other, "done")
-    assert parts(rounds(whole.federation, other)[-1]) == WHOLE
+    assert parts(rounds(other)[-1]) == WHOLE
     for name, (inside, program) in whole.regions.items():
         until(lambda: inside.status()["state"] == "done", "the region's end")  # noqa: B023
         assert program.times("joined the aggregator") == begun[name] + 2
@@ -190,7 +190,7 @@ def test_a_region_of_clients_that_evaluate(federation: Federation) -> None:
         inside.client(node, start, stop, "--app=fashion_mnist_cnn")
     done = federation.event(root, "done")
     assert done["accuracy"] > 0.1 and done["lost_total"] == 0
-    (made,) = rounds(federation, root)
+    (made,) = rounds(root)
     assert parts(made) == {"north": (2_000, 2, 0)}
 
 
@@ -220,14 +220,10 @@ def certified(folder: Path, rows: list[dict[str, Any]], nodes: dict[str, Any]) -
     """The folders with the certificates that the roles ask for, by the names of their Secrets."""
     names = deployment.object_names("fashion_mnist")
     wanted = deployment.certificates(rows, names, ["DNS:cloud", "IP:127.0.0.1"], nodes)
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     asked = [
         Wanted(one["name"], tuple(one["names"]), one.get("server", False), one.get("client", False)) for one in wanted
     ]
-    Authority(str(folder), 365, 30, now).ensure(asked, check_mode=False)
-    for one in wanted:
-        (folder / one["name"] / "ca.crt").write_bytes((folder / "ca.crt").read_bytes())
-    return {one["name"]: folder / one["name"] for one in wanted}
+    return issued(folder, asked)
 
 
 def test_the_workloads_of_the_roles_train_together(federation: Federation, tmp_path: Path) -> None:
@@ -280,7 +276,7 @@ def test_the_workloads_of_the_roles_train_together(federation: Federation, tmp_p
             row["node"], *BOUNDS[row["node"]], *given(row["arguments"], f"{row['name']}-tls"), pod=row["node"]
         )
     federation.event(top, "done")
-    made = rounds(federation, top)
+    made = rounds(top)
     assert [{one["node"]: (one["examples"], one.get("parts")) for one in entry["clients"]} for entry in made] == [
         {"north": (1_000, 2), ALONE: (200, None)}
     ] * 2
